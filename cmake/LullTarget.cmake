@@ -1,0 +1,21 @@
+# What every target of this project has in common.
+
+include_guard(GLOBAL)
+
+# lull_target(<target>): language level, warnings, visibility, sanitizers.
+function(lull_target target)
+  target_compile_features(${target} PRIVATE c_std_11 cxx_std_20)
+  set_target_properties(${target} PROPERTIES
+    C_EXTENSIONS OFF
+    CXX_EXTENSIONS OFF
+    C_VISIBILITY_PRESET hidden
+    CXX_VISIBILITY_PRESET hidden
+    VISIBILITY_INLINES_HIDDEN ON
+    POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow)
+  if(LULL_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${LULL_SANITIZE}
+      -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(${target} PRIVATE -fsanitize=${LULL_SANITIZE})
+  endif()
+endfunction()

@@ -1,0 +1,47 @@
+#ifndef LULL_LOG_HPP
+#define LULL_LOG_HPP
+
+/// @file
+/// Where lull's log lines go: a callback of the caller. Without one lull is silent; it never writes
+/// to standard output or standard error.
+
+#include <lull/export.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+namespace lull {
+
+enum class log_level : std::int32_t { debug = 0, info = 1, warning = 2, error = 3 };
+
+/// "debug", "info", "warning", "error".
+LULL_API std::string_view to_string(log_level level) noexcept;
+
+/// Receives one line without a newline; the text is valid during the call only. May be called from
+/// several threads at once. What it throws is swallowed: logging never breaks an operation.
+using log_callback = std::function<void(log_level level, std::string_view line)>;
+
+/// A sink that can be copied and shared. Default: silent, and then a line costs one comparison.
+class LULL_API log_sink {
+ public:
+  log_sink() = default;
+  /// Lines below `threshold` are dropped before the callback is called.
+  explicit log_sink(log_callback callback, log_level threshold = log_level::info);
+
+  /// Whether a line of this level would be delivered. Ask before composing an expensive line.
+  [[nodiscard]] bool wants(log_level level) const noexcept {
+    return callback_ != nullptr && level >= threshold_;
+  }
+
+  void write(log_level level, std::string_view line) const noexcept;
+
+ private:
+  std::shared_ptr<const log_callback> callback_;
+  log_level threshold_ = log_level::error;
+};
+
+}  // namespace lull
+
+#endif  // LULL_LOG_HPP

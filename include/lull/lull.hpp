@@ -1,0 +1,18 @@
+#ifndef LULL_LULL_HPP
+#define LULL_LULL_HPP
+
+/// @file
+/// All of lull's C++ API.
+
+#include <lull/bytes.hpp>
+#include <lull/clock.hpp>
+#include <lull/device.hpp>
+#include <lull/error.hpp>
+#include <lull/log.hpp>
+#include <lull/memory.hpp>
+#include <lull/registry.hpp>
+#include <lull/report.hpp>
+#include <lull/sleeper.hpp>
+#include <lull/version.h>
+
+#endif  // LULL_LULL_HPP

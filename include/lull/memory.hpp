@@ -1,0 +1,257 @@
+#ifndef LULL_MEMORY_HPP
+#define LULL_MEMORY_HPP
+
+/// @file
+/// Stable-address memory: regions whose device memory can be taken away and given back while their
+/// address stays.
+
+#include <lull/clock.hpp>
+#include <lull/device.hpp>
+#include <lull/export.h>
+#include <lull/log.hpp>
+#include <lull/report.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lull {
+
+/// Where the contents of a region are.
+enum class residency : std::uint8_t {
+  resident,   ///< on the device, and valid
+  unfilled,   ///< memory is on the device, contents are not valid: discarded and not written again
+  offloaded,  ///< in the backing store; nothing on the device
+  discarded,  ///< nowhere; nothing on the device
+};
+LULL_API std::string_view to_string(residency where) noexcept;
+
+/// What to do with contents when memory is evicted.
+enum class contents_action : std::uint8_t {
+  keep,     ///< leave on the device
+  offload,  ///< copy to the backing store, restore from there
+  discard,  ///< drop; a refill callback, or the owner, writes it again
+};
+LULL_API std::string_view to_string(contents_action action) noexcept;
+
+/// What to do with the contents, per tag.
+struct eviction_plan {
+  /// For tags that are not listed.
+  contents_action otherwise = contents_action::keep;
+  std::map<std::string, contents_action, std::less<>> by_tag;
+
+  [[nodiscard]] contents_action action_for(std::string_view tag) const;
+};
+
+/// Where offloaded contents go. The space for a whole transfer is obtained before anything moves,
+/// and is given back region by region as they return.
+class LULL_API backing_store {
+ public:
+  enum class kind : std::uint8_t { host_memory, memfd, file };
+
+  /// Anonymous memory of this process.
+  static backing_store host_memory();
+  /// A memory file: outside this process's resident set, inside the machine's memory.
+  static backing_store memfd();
+  /// A file on disk. `path` is a directory, or a file name that does not exist yet. The file has
+  /// mode 0600 and no name once it is open, so that nothing stays behind however the process ends.
+  static backing_store file(std::filesystem::path path);
+
+  [[nodiscard]] kind type() const noexcept { return kind_; }
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  kind kind_ = kind::host_memory;
+  std::filesystem::path path_;
+};
+LULL_API std::string_view to_string(backing_store::kind kind) noexcept;
+
+struct transfer_options {
+  backing_store backing = backing_store::host_memory();  ///< for what is offloaded
+  progress_callback progress;
+  /// Looked at between chunks. A stop rolls the transfer back and throws `cancelled`.
+  std::stop_token stop;
+};
+
+/// Handed to a refill callback: a region whose memory is there and whose contents are to be written.
+class LULL_API refill_target {
+ public:
+  [[nodiscard]] const lull::device& device() const noexcept { return device_; }
+  [[nodiscard]] void* address() const noexcept { return address_; }
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept { return size_bytes_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  /// Writes host bytes at an offset, on any device.
+  /// @throws error invalid_argument: outside the region; backend: the copy failed
+  void write(std::uint64_t offset, const void* host, std::uint64_t bytes) const;
+
+ private:
+  friend class region;
+  friend class memory;
+  friend struct refill_access;
+  refill_target(lull::device device, void* address, std::uint64_t size_bytes, std::string name);
+
+  lull::device device_;
+  void* address_;
+  std::uint64_t size_bytes_;
+  std::string name_;
+};
+
+/// Writes a region's contents again after a discard. Runs on the thread that restores; what it
+/// throws fails the restore, which is rolled back, with status `callback`.
+using refill_callback = std::function<void(const refill_target& target)>;
+
+struct region_options {
+  std::string tag = "default";  ///< what plans speak about: "weights", "kv", "scratch"
+  std::string name;             ///< for reports and errors: "blk.0.attn_q.weight"
+  refill_callback refill;       ///< without one a discarded region comes back `unfilled`
+};
+
+namespace detail {
+struct memory_state;
+struct region_state;
+}  // namespace detail
+
+/// Keeps a region on its device while it exists. Move-only.
+class LULL_API region_lease {
+ public:
+  region_lease(region_lease&&) noexcept = default;
+  region_lease& operator=(region_lease&& other) noexcept;
+  ~region_lease();
+
+  [[nodiscard]] void* address() const noexcept;
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept;
+
+ private:
+  friend class region;
+  explicit region_lease(std::shared_ptr<detail::region_state> state) noexcept;
+  void release() noexcept;
+
+  std::shared_ptr<detail::region_state> state_;
+};
+
+/// Owns a stretch of device memory at an address that stays the same for its whole life. Move-only.
+/// Destroying it gives memory, address and backup back; while its transfer is under way that happens
+/// at the transfer's end. All functions are thread-safe; none waits for a transfer.
+class LULL_API region {
+ public:
+  region(region&&) noexcept = default;
+  region& operator=(region&& other) noexcept;
+  ~region();
+
+  /// The address. What is there may be used only under a lease.
+  [[nodiscard]] void* address() const noexcept;
+  /// As asked for; what it takes on the device is rounded up to the granularity.
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept;
+  [[nodiscard]] const lull::device& device() const noexcept;
+  [[nodiscard]] const std::string& name() const noexcept;
+  [[nodiscard]] const std::string& tag() const noexcept;
+
+  [[nodiscard]] residency where() const noexcept;
+
+  /// A lease on valid contents.
+  /// @throws error not_resident: offloaded, discarded, unfilled; busy: a transfer is moving it
+  [[nodiscard]] region_lease acquire() const;
+
+  /// Writes the whole contents of an unfilled region and makes it valid. `write` gets the region as
+  /// a refill callback does; if it throws, the region stays unfilled and the exception passes.
+  /// Also allowed on a resident region.
+  /// @throws error not_resident: no memory on the device; busy: leased, or a transfer is moving it
+  void refill(const refill_callback& write);
+
+ private:
+  friend class memory;
+  explicit region(std::shared_ptr<detail::region_state> state) noexcept;
+  void release() noexcept;
+
+  std::shared_ptr<detail::region_state> state_;
+};
+
+/// One region in a snapshot.
+struct region_info {
+  std::string name;
+  std::string tag;
+  std::string device;
+  std::uint64_t size_bytes = 0;
+  residency where = residency::resident;
+  std::uint32_t leases = 0;
+  bool moving = false;  ///< a transfer is under way
+};
+
+#ifdef NDEBUG
+inline constexpr bool poison_by_default = false;
+#else
+inline constexpr bool poison_by_default = true;
+#endif
+
+/// The byte that fills poisoned memory: no small integer, and a large negative float.
+inline constexpr std::byte poison_byte{0xD1};
+
+struct memory_options {
+  /// Contents move in chunks of this size, with a progress report and a look at the stop token after
+  /// each. 1 MiB to 4 GiB; rounded up to the device's granularity.
+  std::uint64_t chunk_bytes = std::uint64_t{64} << 20;
+  /// Fill memory that comes back unfilled with poison_byte, so that a read without a lease shows.
+  bool poison_unfilled = poison_by_default;
+  const lull::clock* clock = &lull::steady_clock();  ///< for the times in reports
+};
+
+/// Regions, and the transactions that move them as one.
+///
+/// Evicting backs up everything first and only then unmaps anything; restoring obtains all memory
+/// first and only then copies, and drops the backups when all has succeeded. So a failure at any
+/// point leaves states and contents as they were, and the error says how much was missing.
+///
+/// Thread-safe. One transfer runs at a time, a second one waits for it; nothing else does. Regions
+/// may outlive the memory object.
+class LULL_API memory {
+ public:
+  /// @throws error (invalid_argument) for an option outside its range
+  explicit memory(memory_options options = {});
+  ~memory();
+  memory(const memory&) = delete;
+  memory& operator=(const memory&) = delete;
+
+  /// A region with memory behind it, `resident`, contents undefined (zero on the host backend).
+  /// @param bytes above 0
+  /// @throws error unsupported: the device lacks stable_addresses or copy; out_of_device_memory:
+  ///         with what is free and what is missing; backend
+  [[nodiscard]] region allocate(const device& where, std::uint64_t bytes,
+                                region_options options = {});
+
+  /// Takes regions off their devices as the plan says. Regions that are off already stay as they
+  /// are: an offloaded one is not discarded. Blocks for the copies.
+  /// @throws error busy: leases are out, with the region and the count; out_of_host_memory: with what
+  ///         is missing; io; cancelled; callback; backend. All is as it was before; in the one case
+  ///         where that fails too, the regions concerned stay off with their backups, and the
+  ///         message says so.
+  transfer_report evict(const eviction_plan& plan, const transfer_options& options = {});
+
+  /// Brings regions back to their addresses: those with one of `tags`, or all when it is empty.
+  /// Restores what was offloaded, refills what was discarded. Blocks for copies and callbacks.
+  /// @throws error out_of_device_memory: with what is missing; io; cancelled; callback; backend.
+  ///         All is as it was before.
+  transfer_report restore(const std::vector<std::string>& tags = {},
+                          const transfer_options& options = {});
+
+  /// All regions, in the order of allocation. Never waits for a transfer.
+  [[nodiscard]] std::vector<region_info> regions() const;
+
+  /// The devices that regions live on, each once.
+  [[nodiscard]] std::vector<device> devices() const;
+
+ private:
+  std::shared_ptr<detail::memory_state> state_;
+};
+
+}  // namespace lull
+
+#endif  // LULL_MEMORY_HPP

@@ -1,0 +1,63 @@
+#ifndef LULL_REPORT_HPP
+#define LULL_REPORT_HPP
+
+/// @file
+/// What a transition did, as measured. Plain values; copying one is all it takes to keep it.
+
+#include <lull/clock.hpp>
+#include <lull/device.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lull {
+
+/// One step of a transition, in the order they ran.
+struct step_report {
+  std::string name;  ///< "back up", "unmap", "obtain", "copy", "refill"
+  duration elapsed{};
+  std::uint64_t bytes = 0;  ///< what it moved or released; 0 for a step that moves nothing
+};
+
+/// A transition as one device saw it.
+struct device_report {
+  std::string device;
+  std::uint64_t copied_bytes = 0;     ///< moved between the device and the backing store
+  std::uint64_t discarded_bytes = 0;  ///< given up without a copy
+  std::uint64_t refilled_bytes = 0;   ///< written again by refill callbacks
+  memory_info before;                 ///< measured when the transition began
+  memory_info after;                  ///< measured when it had ended
+
+  /// How much less this process holds than before (negative: more), as measured; absent when the
+  /// platform cannot tell.
+  [[nodiscard]] std::optional<std::int64_t> freed_bytes() const noexcept {
+    if (!before.used_by_process_bytes || !after.used_by_process_bytes) return std::nullopt;
+    return static_cast<std::int64_t>(*before.used_by_process_bytes - *after.used_by_process_bytes);
+  }
+};
+
+/// What moving contents did.
+struct transfer_report {
+  std::vector<step_report> steps;
+  std::vector<device_report> devices;
+  duration elapsed{};
+};
+
+/// How far a transfer has come.
+struct transfer_progress {
+  std::string_view region;  ///< the name of the region that is moving; valid during the call only
+  std::uint64_t done_bytes = 0;
+  std::uint64_t total_bytes = 0;  ///< of the whole transfer
+};
+
+/// Called after every chunk, on the thread that moves the bytes. What it throws ends the transfer,
+/// which is rolled back, with status `callback`.
+using progress_callback = std::function<void(const transfer_progress&)>;
+
+}  // namespace lull
+
+#endif  // LULL_REPORT_HPP

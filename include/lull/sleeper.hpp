@@ -1,0 +1,241 @@
+#ifndef LULL_SLEEPER_HPP
+#define LULL_SLEEPER_HPP
+
+/// @file
+/// Sleeping when idle and waking when work arrives: the gate, the idle timer, and the transitions.
+
+#include <lull/clock.hpp>
+#include <lull/error.hpp>
+#include <lull/export.h>
+#include <lull/log.hpp>
+#include <lull/memory.hpp>
+#include <lull/report.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace lull {
+
+/// Named depths of sleep: presets over a sleep_plan.
+enum class sleep_level : std::uint8_t {
+  trim,     ///< empty caches, keep contents
+  offload,  ///< contents to the backing store
+  discard,  ///< contents dropped, refilled on wake
+  suspend,  ///< the driver moves all GPU state of the process to the host
+  reset,    ///< contents dropped, the GPU context destroyed
+  rebirth,  ///< the process image replaced
+};
+LULL_API std::string_view to_string(sleep_level level) noexcept;
+
+/// @throws error (invalid_argument) that lists the levels
+LULL_API sleep_level parse_sleep_level(std::string_view text);
+
+/// What happens to the GPU context while asleep.
+enum class context_action : std::uint8_t { keep, suspend, reset, rebirth };
+LULL_API std::string_view to_string(context_action action) noexcept;
+
+/// What a sleep does: with the contents, and with the context.
+struct sleep_plan {
+  std::string name;  ///< for reports: the level's name, or the caller's own
+  eviction_plan contents;
+  context_action context = context_action::keep;
+  backing_store backing = backing_store::host_memory();  ///< for what is offloaded
+};
+
+/// The levels that this build of lull can carry out. Ask before use.
+[[nodiscard]] LULL_API std::vector<sleep_level> supported_levels();
+
+/// The plan of a level.
+/// @throws error (unsupported) for a level that is not among supported_levels()
+[[nodiscard]] LULL_API sleep_plan plan_for(sleep_level level);
+
+enum class sleep_state : std::uint8_t {
+  awake,     ///< leases are given out at once
+  draining,  ///< waiting for the leases that are out; new ones wait
+  sleeping,  ///< going to sleep
+  asleep,
+  waking,
+};
+LULL_API std::string_view to_string(sleep_state state) noexcept;
+
+/// What a transition did.
+struct transition_report {
+  enum class direction : std::uint8_t { sleep, wake };
+  direction way = direction::sleep;
+  std::string plan;         ///< the plan's name
+  bool succeeded = false;
+  bool rolled_back = true;  ///< after a failure: whether all is as it was before
+  std::string failure;      ///< the error's message; empty on success
+  std::vector<step_report> steps;
+  std::vector<device_report> devices;
+  duration elapsed{};
+};
+
+/// What a transition lends to those that take part in it.
+class LULL_API transition {
+ public:
+  transition(const clock& time, std::stop_token stop, progress_callback progress);
+
+  /// Set when the sleeper is told to give up; then throw error(cancelled).
+  [[nodiscard]] const std::stop_token& stop() const noexcept { return stop_; }
+  [[nodiscard]] const progress_callback& progress() const noexcept { return progress_; }
+
+  /// Runs `work` and records it as a step, also when it throws.
+  void step(std::string_view name, const std::function<void()>& work);
+  /// Adds what a transfer did.
+  void add(transfer_report report);
+
+ private:
+  friend class sleeper;
+  friend struct transition_access;
+  const clock* clock_;
+  std::stop_token stop_;
+  progress_callback progress_;
+  std::vector<step_report> steps_;
+  std::vector<device_report> devices_;
+};
+
+/// Something that sleeps and wakes with the sleeper. Called on the sleeper's own thread, never two
+/// calls at a time, never with a lease out. Must not call the sleeper, but for observe().
+class LULL_API participant {
+ public:
+  virtual ~participant() = default;
+  [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+
+  /// All or nothing: after a throw everything is as before the call.
+  virtual void sleep(const sleep_plan& plan, transition& current) = 0;
+  /// All or nothing, as sleep. Also called to undo a sleep when a later participant failed.
+  virtual void wake(transition& current) = 0;
+};
+
+/// How often what happened since the sleeper was made.
+struct sleep_counters {
+  std::uint64_t sleeps = 0;
+  std::uint64_t wakes = 0;
+  std::uint64_t failed_sleeps = 0;
+  std::uint64_t failed_wakes = 0;
+};
+
+/// The sleeper as seen at one moment.
+struct sleeper_snapshot {
+  sleep_state state = sleep_state::awake;
+  std::string plan;             ///< of the sleep now, or of the next one
+  std::uint32_t leases = 0;     ///< out now
+  std::uint32_t waiting = 0;    ///< callers that wait for a lease
+  duration in_state{};          ///< for how long it has been in this state
+  duration idle{};              ///< since the last lease came back; 0 while one is out
+  std::uint64_t done_bytes = 0; ///< of the transfer under way
+  std::uint64_t total_bytes = 0;
+  sleep_counters counters;
+  std::optional<transition_report> last;
+};
+
+struct sleeper_options {
+  /// Sleep after this long without a lease. Absent: only when told to. Above 0.
+  std::optional<duration> idle_time;
+  /// What a sleep does.
+  sleep_plan plan = plan_for(sleep_level::discard);
+  /// How long sleep() waits for leases to come back. Above 0.
+  duration drain_timeout = std::chrono::seconds{10};
+  /// Watch the idle time on the sleeper's own thread. Off: call poll().
+  bool watch_idle = false;
+  /// Called after every transition, on the sleeper's thread; what it throws is swallowed and logged.
+  std::function<void(const transition_report&)> on_transition;
+  const lull::clock* clock = &lull::steady_clock();
+  log_sink log;
+};
+
+/// Lets an inference process sleep when idle, and wakes it once however many callers want it.
+///
+/// Work runs under a lease. While awake, acquiring and releasing one is one atomic operation each.
+/// While asleep, the first acquire starts a wake, all callers wait for it, and each gets its lease,
+/// the wake's error, or its own deadline. Leases asked for during a transition wait for its end.
+///
+/// Transitions run on one thread that the sleeper starts at the first of them, so that every caller
+/// can give up at its deadline. Participants go to sleep in the reverse order of being added and
+/// wake in the forward order; if one fails, those before it are taken back.
+///
+/// A sleep that fails leaves the sleeper awake, and the idle time starts again. A wake that fails
+/// leaves it asleep, gives its error to all who wait, and the next acquire tries again.
+///
+/// Thread-safe. Leases must come back before the sleeper is destroyed.
+class LULL_API sleeper {
+ public:
+  /// Work in flight. Move-only; gives itself back when destroyed. Must not outlive the sleeper.
+  class LULL_API lease {
+   public:
+    lease(lease&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
+    lease& operator=(lease&& other) noexcept;
+    ~lease() { release(); }
+    /// Gives the lease back early. Harmless when it is back already.
+    void release() noexcept;
+
+   private:
+    friend class sleeper;
+    explicit lease(sleeper& owner) noexcept : owner_(&owner) {}
+    sleeper* owner_;
+  };
+
+  /// @throws error invalid_argument: an option outside its range; unsupported: the plan's context
+  ///         action is not available
+  explicit sleeper(sleeper_options options = {});
+  /// Ends the thread: a transition under way is finished first (a sleep is rolled back).
+  ~sleeper();
+  sleeper(const sleeper&) = delete;
+  sleeper& operator=(const sleeper&) = delete;
+
+  /// Adds what shall sleep and wake with it.
+  /// @throws error (busy) when not awake
+  void add(std::shared_ptr<participant> who);
+  /// Adds memory: its regions sleep as the plan says. `what` must outlive the sleeper.
+  void manage(memory& what);
+
+  /// A lease; wakes first when asleep.
+  /// @param deadline on the sleeper's clock
+  /// @throws error timed_out; cancelled; or why the wake failed. Then no trace is left.
+  [[nodiscard]] lease acquire(time_point deadline = no_deadline, const std::stop_token& stop = {});
+
+  /// A lease if awake, else nothing. Never waits, never wakes.
+  [[nodiscard]] std::optional<lease> try_acquire() noexcept;
+
+  /// Everything about the sleeper. Never waits for a transition, never wakes, leaves the idle time
+  /// alone.
+  [[nodiscard]] sleeper_snapshot observe() const;
+
+  /// Sleeps now: waits for leases to come back, at most drain_timeout, then carries out the plan.
+  /// When asleep already it returns the report of that sleep.
+  /// @param plan instead of the one in the options
+  /// @throws error timed_out: leases did not come back, with their number (awake again); or why the
+  ///         sleep failed
+  transition_report sleep(const std::optional<sleep_plan>& plan = std::nullopt);
+
+  /// Wakes now, without taking a lease. When awake already it does nothing.
+  /// @throws as acquire
+  void wake(time_point deadline = no_deadline, const std::stop_token& stop = {});
+
+  /// For a loop of one's own: starts the sleep that is due, if one is. Never blocks.
+  /// @return whether a sleep was started
+  bool poll(time_point now);
+
+  /// When poll() should be called next; absent while there is nothing to wait for (asleep, in a
+  /// transition, or no idle time). May move later, never earlier, while awake.
+  [[nodiscard]] std::optional<time_point> next_deadline() const;
+
+  /// Changes the idle time, now and for later. Absent: sleep only when told to.
+  void set_idle_time(std::optional<duration> idle_time);
+
+ private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace lull
+
+#endif  // LULL_SLEEPER_HPP
