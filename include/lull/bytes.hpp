@@ -14,18 +14,25 @@ namespace lull {
 
 /// `using namespace lull::literals` brings 64_MiB and the like.
 inline namespace literals {
-consteval std::uint64_t operator""_KiB(unsigned long long n) { return n << 10; }
-consteval std::uint64_t operator""_MiB(unsigned long long n) { return n << 20; }
-consteval std::uint64_t operator""_GiB(unsigned long long n) { return n << 30; }
+consteval std::uint64_t operator""_KiB(unsigned long long n) {
+  return n << 10;
+}
+consteval std::uint64_t operator""_MiB(unsigned long long n) {
+  return n << 20;
+}
+consteval std::uint64_t operator""_GiB(unsigned long long n) {
+  return n << 30;
+}
 }  // namespace literals
 
-/// Text in binary units with up to four significant digits: "0 B", "1023 B", "1.5 KiB", "15.99 GiB".
-/// Rounds half up; never prints a number as larger than its unit ("1024 KiB" is "1 MiB").
+/// Text in binary units with at most two decimals: "0 B", "1023 B", "1.5 KiB", "15.99 GiB".
+/// Rounds half up; never prints a number as large as the next unit ("1024 KiB" is "1 MiB").
 LULL_API std::string format_bytes(std::uint64_t bytes);
 
 /// Reads "1073741824", "1GiB", "1.5 GiB", "512m" (units in powers of 1024, with or without "iB" or
 /// "B", in any case).
-/// @throws error (invalid_argument) that quotes the text: not a number, unknown unit, above 2^64 - 1.
+/// @throws error (invalid_argument) that quotes the text: not a number, unknown unit, above 2^64
+/// - 1.
 LULL_API std::uint64_t parse_bytes(std::string_view text);
 
 }  // namespace lull

@@ -91,6 +91,9 @@ class LULL_API device {
   /// Total, free, used by this process. Creates no context and does not wait for work.
   [[nodiscard]] memory_info memory() const;
 
+  /// Waits for all work on the device, however long it takes. Free where there is no context.
+  void synchronize() const;
+
   /// @name Plain allocations (capability::allocate). May create the device's context.
   /// @{
   /// @param bytes above 0

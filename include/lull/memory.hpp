@@ -5,9 +5,9 @@
 /// Stable-address memory: regions whose device memory can be taken away and given back while their
 /// address stays.
 
+#include <lull/export.h>
 #include <lull/clock.hpp>
 #include <lull/device.hpp>
-#include <lull/export.h>
 #include <lull/log.hpp>
 #include <lull/report.hpp>
 
@@ -81,7 +81,13 @@ struct transfer_options {
   std::stop_token stop;
 };
 
-/// Handed to a refill callback: a region whose memory is there and whose contents are to be written.
+namespace detail {
+struct memory_state;
+struct region_state;
+}  // namespace detail
+
+/// Handed to a refill callback: a region whose memory is there and whose contents are to be
+/// written.
 class LULL_API refill_target {
  public:
   [[nodiscard]] const lull::device& device() const noexcept { return device_; }
@@ -94,9 +100,7 @@ class LULL_API refill_target {
   void write(std::uint64_t offset, const void* host, std::uint64_t bytes) const;
 
  private:
-  friend class region;
-  friend class memory;
-  friend struct refill_access;
+  friend struct detail::region_state;
   refill_target(lull::device device, void* address, std::uint64_t size_bytes, std::string name);
 
   lull::device device_;
@@ -114,11 +118,6 @@ struct region_options {
   std::string name;             ///< for reports and errors: "blk.0.attn_q.weight"
   refill_callback refill;       ///< without one a discarded region comes back `unfilled`
 };
-
-namespace detail {
-struct memory_state;
-struct region_state;
-}  // namespace detail
 
 /// Keeps a region on its device while it exists. Move-only.
 class LULL_API region_lease {
@@ -139,8 +138,8 @@ class LULL_API region_lease {
 };
 
 /// Owns a stretch of device memory at an address that stays the same for its whole life. Move-only.
-/// Destroying it gives memory, address and backup back; while its transfer is under way that happens
-/// at the transfer's end. All functions are thread-safe; none waits for a transfer.
+/// Destroying it gives memory, address and backup back; while its transfer is under way that
+/// happens at the transfer's end. All functions are thread-safe; none waits for a transfer.
 class LULL_API region {
  public:
   region(region&&) noexcept = default;
@@ -196,12 +195,14 @@ inline constexpr bool poison_by_default = true;
 inline constexpr std::byte poison_byte{0xD1};
 
 struct memory_options {
-  /// Contents move in chunks of this size, with a progress report and a look at the stop token after
-  /// each. 1 MiB to 4 GiB; rounded up to the device's granularity.
+  /// Contents move in chunks of this size, with a progress report and a look at the stop token
+  /// after each. 4 KiB to 4 GiB.
   std::uint64_t chunk_bytes = std::uint64_t{64} << 20;
   /// Fill memory that comes back unfilled with poison_byte, so that a read without a lease shows.
   bool poison_unfilled = poison_by_default;
   const lull::clock* clock = &lull::steady_clock();  ///< for the times in reports
+  log_sink
+      log;  ///< gets what goes wrong where nothing can be thrown: in destructors, in a rollback
 };
 
 /// Regions, and the transactions that move them as one.
@@ -210,8 +211,9 @@ struct memory_options {
 /// first and only then copies, and drops the backups when all has succeeded. So a failure at any
 /// point leaves states and contents as they were, and the error says how much was missing.
 ///
-/// Thread-safe. One transfer runs at a time, a second one waits for it; nothing else does. Regions
-/// may outlive the memory object.
+/// Thread-safe. One transfer runs at a time, a second one waits for it; nothing else does. A
+/// callback of a transfer must not start another one (`busy`). Regions may outlive the memory
+/// object.
 class LULL_API memory {
  public:
   /// @throws error (invalid_argument) for an option outside its range
@@ -229,7 +231,8 @@ class LULL_API memory {
 
   /// Takes regions off their devices as the plan says. Regions that are off already stay as they
   /// are: an offloaded one is not discarded. Blocks for the copies.
-  /// @throws error busy: leases are out, with the region and the count; out_of_host_memory: with what
+  /// @throws error busy: leases are out, with the region and the count; out_of_host_memory: with
+  /// what
   ///         is missing; io; cancelled; callback; backend. All is as it was before; in the one case
   ///         where that fails too, the regions concerned stay off with their backups, and the
   ///         message says so.

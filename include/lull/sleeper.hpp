@@ -4,9 +4,9 @@
 /// @file
 /// Sleeping when idle and waking when work arrives: the gate, the idle timer, and the transitions.
 
+#include <lull/export.h>
 #include <lull/clock.hpp>
 #include <lull/error.hpp>
-#include <lull/export.h>
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
 #include <lull/report.hpp>
@@ -69,7 +69,7 @@ LULL_API std::string_view to_string(sleep_state state) noexcept;
 struct transition_report {
   enum class direction : std::uint8_t { sleep, wake };
   direction way = direction::sleep;
-  std::string plan;         ///< the plan's name
+  std::string plan;  ///< the plan's name
   bool succeeded = false;
   bool rolled_back = true;  ///< after a failure: whether all is as it was before
   std::string failure;      ///< the error's message; empty on success
@@ -126,19 +126,19 @@ struct sleep_counters {
 /// The sleeper as seen at one moment.
 struct sleeper_snapshot {
   sleep_state state = sleep_state::awake;
-  std::string plan;             ///< of the sleep now, or of the next one
-  std::uint32_t leases = 0;     ///< out now
-  std::uint32_t waiting = 0;    ///< callers that wait for a lease
-  duration in_state{};          ///< for how long it has been in this state
-  duration idle{};              ///< since the last lease came back; 0 while one is out
-  std::uint64_t done_bytes = 0; ///< of the transfer under way
+  std::string plan;              ///< of the sleep now, or of the next one
+  std::uint32_t leases = 0;      ///< out now
+  std::uint32_t waiting = 0;     ///< callers that wait for a lease
+  duration in_state{};           ///< for how long it has been in this state
+  duration idle{};               ///< since the last lease came back; 0 while one is out
+  std::uint64_t done_bytes = 0;  ///< of the transfer under way
   std::uint64_t total_bytes = 0;
   sleep_counters counters;
   std::optional<transition_report> last;
 };
 
 struct sleeper_options {
-  /// Sleep after this long without a lease. Absent: only when told to. Above 0.
+  /// Sleep after this long without a lease, to within 10 ms. Absent: only when told to. Above 0.
   std::optional<duration> idle_time;
   /// What a sleep does.
   sleep_plan plan = plan_for(sleep_level::discard);
@@ -146,7 +146,8 @@ struct sleeper_options {
   duration drain_timeout = std::chrono::seconds{10};
   /// Watch the idle time on the sleeper's own thread. Off: call poll().
   bool watch_idle = false;
-  /// Called after every transition, on the sleeper's thread; what it throws is swallowed and logged.
+  /// Called after every transition, on the sleeper's thread; what it throws is swallowed and
+  /// logged.
   std::function<void(const transition_report&)> on_transition;
   const lull::clock* clock = &lull::steady_clock();
   log_sink log;
@@ -186,7 +187,8 @@ class LULL_API sleeper {
   /// @throws error invalid_argument: an option outside its range; unsupported: the plan's context
   ///         action is not available
   explicit sleeper(sleeper_options options = {});
-  /// Ends the thread: a transition under way is finished first (a sleep is rolled back).
+  /// Ends the thread; a transition under way is cancelled and rolled back first. What is asleep
+  /// stays asleep.
   ~sleeper();
   sleeper(const sleeper&) = delete;
   sleeper& operator=(const sleeper&) = delete;
@@ -210,7 +212,8 @@ class LULL_API sleeper {
   [[nodiscard]] sleeper_snapshot observe() const;
 
   /// Sleeps now: waits for leases to come back, at most drain_timeout, then carries out the plan.
-  /// When asleep already it returns the report of that sleep.
+  /// When asleep already it returns the report of that sleep; when a sleep is under way it joins
+  /// it.
   /// @param plan instead of the one in the options
   /// @throws error timed_out: leases did not come back, with their number (awake again); or why the
   ///         sleep failed

@@ -1,0 +1,69 @@
+#ifndef LULL_CORE_DEVICE_STATE_HPP
+#define LULL_CORE_DEVICE_STATE_HPP
+
+#include <lull/device.hpp>
+#include <lull/error.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <type_traits>
+
+#include "core/ops_table.hpp"
+#include "core/shared_object.hpp"
+
+namespace lull::detail {
+
+/// An opened backend. Closed, and its module unloaded, with the last device that refers to it.
+class backend_instance {
+ public:
+  /// @throws error as the backend reports it
+  backend_instance(ops_table table, shared_object library,
+                   const std::vector<lull_backend_setting>& settings);
+  ~backend_instance();
+  backend_instance(const backend_instance&) = delete;
+  backend_instance& operator=(const backend_instance&) = delete;
+
+  [[nodiscard]] const ops_table& table() const noexcept { return table_; }
+  [[nodiscard]] lull_backend* handle() const noexcept { return handle_; }
+
+ private:
+  shared_object library_;  // first, so that it goes last
+  ops_table table_;
+  lull_backend* handle_ = nullptr;
+};
+
+/// What a lull::device refers to. Immutable.
+struct device_state {
+  std::shared_ptr<const backend_instance> backend;
+  std::uint32_t index = 0;
+  std::string name;
+  std::string description;
+  std::string pci_address;
+  std::string uuid;
+  device_type type = device_type::host;
+  std::uint64_t capabilities = 0;
+};
+
+/// The exception for a failed operation of `device_name` (may be empty).
+error make_error(lull_status code, std::string_view device_name, std::string_view operation,
+                 const lull_backend_error& failure);
+
+/// Calls an operation on a device and throws what it reports.
+template <class... Parameters, class... Arguments>
+void call(const device_state& device, std::string_view operation,
+          lull_status (*slot)(lull_backend*, std::uint32_t, Parameters...),
+          Arguments... arguments) {
+  lull_backend_error failure{};
+  const lull_status code = slot(device.backend->handle(), device.index, arguments..., &failure);
+  if (code != LULL_OK) throw make_error(code, device.name, operation, failure);
+}
+
+/// Reads what `backend` says about its device `index`.
+/// @throws error bad_module: a description without a name; or as the backend reports it
+std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_instance> backend,
+                                              std::uint32_t index);
+
+}  // namespace lull::detail
+
+#endif  // LULL_CORE_DEVICE_STATE_HPP

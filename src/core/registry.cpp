@@ -1,0 +1,277 @@
+#include <lull/registry.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <lull/error.hpp>
+#include <mutex>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/device_match.hpp"
+#include "core/module.hpp"
+#include "core/module_search.hpp"
+#include "host/host.hpp"
+
+namespace lull {
+
+std::string_view to_string(module_state state) noexcept {
+  switch (state) {
+    case module_state::active:
+      return "active";
+    case module_state::unusable:
+      return "unusable";
+    case module_state::superseded:
+      return "superseded";
+    case module_state::refused:
+      return "refused";
+  }
+  return "?";
+}
+
+using detail::module_entry;
+
+struct registry::impl {
+  explicit impl(registry_options given) : options(std::move(given)) {}
+
+  const registry_options options;
+
+  /// One load or unload at a time. Taken before `mutex`.
+  std::mutex loading;
+  /// Guards `entries`; held for moments only, never while a module's code runs.
+  mutable std::mutex mutex;
+  std::vector<module_entry> entries;
+
+  void add_host();
+  void load_all();
+  module_info admit(module_entry entry);
+  void activate(module_entry& entry);
+  void remember(module_entry entry);
+
+  [[nodiscard]] const module_entry* active(std::string_view backend) const;
+  [[nodiscard]] std::vector<std::string> device_names() const;
+  void log(const module_info& info) const;
+};
+
+void registry::impl::add_host() {
+  module_entry host = detail::wrap_static(backends::host_ops());
+  detail::open_module(host, options.settings);
+  remember(std::move(host));
+}
+
+/// All modules are loaded up to their score first, so that the best of each backend is opened.
+void registry::impl::load_all() {
+  const std::lock_guard one_at_a_time(loading);
+  auto files = detail::find_module_files(options.module_paths, options.search);
+  for (auto& [path, reason] : files.problems) {
+    module_entry entry;
+    entry.info.path = std::move(path);
+    entry.info.reason = std::move(reason);
+    remember(std::move(entry));
+  }
+  std::vector<module_entry> candidates;
+  candidates.reserve(files.found.size());
+  for (const auto& file : files.found) candidates.push_back(detail::load_module(file));
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const auto& a, const auto& b) { return a.info.score > b.info.score; });
+  for (module_entry& candidate : candidates) admit(std::move(candidate));
+}
+
+/// Opens a loaded module unless its backend is there already, and lists it.
+module_info registry::impl::admit(module_entry entry) {
+  if (entry.can_open()) {
+    if (const module_entry* const other = active(entry.info.backend)) {
+      detail::give_up(
+          entry, module_state::superseded,
+          fmt::format("backend '{}' is provided by {}", entry.info.backend,
+                      other->info.path.empty() ? "the program itself" : other->info.path.string()));
+    } else {
+      activate(entry);
+    }
+  }
+  const module_info info = entry.info;
+  log(info);
+  remember(std::move(entry));
+  return info;
+}
+
+void registry::impl::activate(module_entry& entry) {
+  try {
+    detail::open_module(entry, options.settings);
+    const std::vector<std::string> taken = device_names();
+    for (const auto& device : entry.devices) {
+      if (std::find(taken.begin(), taken.end(), device->name) != taken.end()) {
+        throw error(status::bad_module,
+                    fmt::format("its device '{}' has the name of a device of another backend",
+                                device->name));
+      }
+    }
+  } catch (const std::exception& failure) {
+    detail::give_up(entry, module_state::refused, failure.what());
+  }
+}
+
+/// Lists an entry, in the place of an earlier one of the same file.
+void registry::impl::remember(module_entry entry) {
+  const std::lock_guard lock(mutex);
+  const auto same = std::find_if(entries.begin(), entries.end(), [&](const module_entry& other) {
+    return entry.file && other.file == entry.file;
+  });
+  if (same != entries.end()) {
+    *same = std::move(entry);
+  } else {
+    entries.push_back(std::move(entry));
+  }
+}
+
+// Entries change under both mutexes, so whoever holds `loading` may look without the other.
+const module_entry* registry::impl::active(std::string_view backend) const {
+  for (const module_entry& entry : entries) {
+    if (entry.info.state == module_state::active && entry.info.backend == backend) return &entry;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> registry::impl::device_names() const {
+  std::vector<std::string> names;
+  for (const module_entry& entry : entries) {
+    for (const auto& device : entry.devices) names.push_back(device->name);
+  }
+  return names;
+}
+
+void registry::impl::log(const module_info& info) const {
+  const auto level = info.state == module_state::refused ? log_level::warning : log_level::info;
+  if (!options.log.wants(level)) return;
+  options.log.write(
+      level, fmt::format("module {} {}{}{}", info.path.empty() ? info.backend : info.path.string(),
+                         to_string(info.state), info.reason.empty() ? "" : ": ", info.reason));
+}
+
+registry::registry(registry_options options) : impl_(std::make_unique<impl>(std::move(options))) {
+  impl_->add_host();
+  impl_->load_all();
+}
+
+registry::~registry() = default;
+
+registry& registry::shared() {
+  // Never destroyed: devices and their vendor libraries may be in use until the process ends.
+  static registry& instance = *new registry;
+  return instance;
+}
+
+std::vector<device> registry::devices() const {
+  const std::lock_guard lock(impl_->mutex);
+  std::vector<device> all;
+  for (const module_entry& entry : impl_->entries) {
+    for (const auto& state : entry.devices) all.push_back(device(state));
+  }
+  return all;
+}
+
+device registry::find(std::string_view name) const {
+  const std::vector<device> all = devices();
+  const auto found = std::find_if(all.begin(), all.end(), [name](const device& candidate) {
+    return detail::matches(candidate, name);
+  });
+  if (found != all.end()) return *found;
+  std::vector<std::string> names;
+  for (const device& candidate : all) names.push_back(candidate.name());
+  throw error(status::not_found,
+              fmt::format("there is no device '{}'; there are: {}", name, fmt::join(names, ", ")));
+}
+
+std::vector<device> registry::select(std::string_view list) const {
+  const char* const environment = std::getenv("LULL_DEVICES");
+  const bool from_environment = list.empty() && environment != nullptr && *environment != '\0';
+  if (from_environment) list = environment;
+  if (list.empty()) return devices();
+  try {
+    std::vector<device> chosen;
+    for (const std::string_view name : detail::split_list(list)) {
+      const device next = find(name);
+      if (std::find(chosen.begin(), chosen.end(), next) != chosen.end()) {
+        throw error(status::invalid_argument,
+                    fmt::format("device '{}' is named twice in '{}'", next.name(), list));
+      }
+      chosen.push_back(next);
+    }
+    return chosen;
+  } catch (const error& failure) {
+    if (from_environment) throw failure.with_context("LULL_DEVICES");
+    throw;
+  }
+}
+
+std::vector<module_info> registry::modules() const {
+  const std::lock_guard lock(impl_->mutex);
+  std::vector<module_info> all;
+  for (const module_entry& entry : impl_->entries) all.push_back(entry.info);
+  return all;
+}
+
+module_info registry::load(const std::filesystem::path& file) {
+  const std::lock_guard one_at_a_time(impl_->loading);
+  auto files = detail::find_module_files({file}, false);
+  if (!files.problems.empty()) {
+    module_info info;
+    info.path = files.problems.front().path;
+    info.reason = files.problems.front().reason;
+    impl_->log(info);
+    return info;
+  }
+  if (files.found.empty()) {
+    module_info info;
+    info.path = file;
+    info.reason = "the directory has no liblull-backend-*.so";
+    return info;
+  }
+  const auto identity = detail::identify(files.found.front());
+  for (const module_entry& entry : impl_->entries) {
+    if (identity && entry.file == identity && entry.info.state == module_state::active) {
+      return entry.info;
+    }
+  }
+  return impl_->admit(detail::load_module(files.found.front()));
+}
+
+module_info registry::add(const lull_backend_ops& ops) {
+  const std::lock_guard one_at_a_time(impl_->loading);
+  return impl_->admit(detail::wrap_static(ops));
+}
+
+void registry::unload(std::string_view backend) {
+  const std::lock_guard one_at_a_time(impl_->loading);
+  if (backend == "host") {
+    throw error(status::invalid_argument,
+                "the host backend is part of lull and cannot be unloaded");
+  }
+  module_entry removed;  // closed and unmapped outside the lock
+  {
+    const std::lock_guard lock(impl_->mutex);
+    const module_entry* const found = impl_->active(backend);
+    if (found == nullptr) {
+      throw error(status::not_found, fmt::format("no backend '{}' is loaded", backend));
+    }
+    for (const auto& state : found->devices) {
+      // New references come from the registry only, under this lock: one that is ours alone stays
+      // so.
+      if (state.use_count() > 1) {
+        throw error(status::busy,
+                    fmt::format("{} is still in use; release every device, region and "
+                                "sleeper of backend '{}' first",
+                                state->name, backend));
+      }
+    }
+    const auto at = impl_->entries.begin() + (found - impl_->entries.data());
+    removed = std::move(*at);
+    impl_->entries.erase(at);
+  }
+}
+
+const log_sink& registry::log() const noexcept {
+  return impl_->options.log;
+}
+
+}  // namespace lull

@@ -1,0 +1,53 @@
+#ifndef LULL_MECHANISM_BACKING_HPP
+#define LULL_MECHANISM_BACKING_HPP
+
+#include <lull/memory.hpp>
+
+#include <cstdint>
+#include <memory>
+
+namespace lull::detail {
+
+/// Space for the contents of one transfer, obtained as a whole. Regions keep it alive and give
+/// their parts back one by one. Reading and writing different parts is thread-safe.
+class backing {
+ public:
+  /// @throws error out_of_host_memory: with what is missing; io
+  static std::shared_ptr<backing> obtain(const backing_store& store, std::uint64_t bytes);
+
+  virtual ~backing() = default;
+  backing(const backing&) = delete;
+  backing& operator=(const backing&) = delete;
+
+  /// Where a part can be reached by the CPU; null when only read and write reach it.
+  [[nodiscard]] virtual std::byte* address(std::uint64_t offset) const noexcept = 0;
+  /// @throws error (io)
+  virtual void write(std::uint64_t offset, const void* from, std::uint64_t bytes) = 0;
+  /// @throws error (io)
+  virtual void read(std::uint64_t offset, void* to, std::uint64_t bytes) const = 0;
+  /// Gives the space of a part back; its contents are gone.
+  virtual void give_back(std::uint64_t offset, std::uint64_t bytes) noexcept = 0;
+
+ protected:
+  backing() = default;
+};
+
+/// Parts start at multiples of this, so that every part can be given back whole: the largest base
+/// page of Linux (arm64 with CONFIG_ARM64_64K_PAGES).
+inline constexpr std::uint64_t backing_alignment = std::uint64_t{64} << 10;
+
+/// A part of a backing: where one region's contents are.
+struct backup {
+  std::shared_ptr<backing> where;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+
+  void drop() noexcept {
+    if (where) where->give_back(offset, bytes);
+    where.reset();
+  }
+};
+
+}  // namespace lull::detail
+
+#endif  // LULL_MECHANISM_BACKING_HPP

@@ -1,0 +1,46 @@
+#ifndef LULL_POLICY_PARTICIPANTS_HPP
+#define LULL_POLICY_PARTICIPANTS_HPP
+
+#include <lull/sleeper.hpp>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace lull::detail {
+
+/// How a transition of all participants ended.
+struct outcome {
+  std::optional<error> failure;
+  bool rolled_back = true;  ///< after a failure: whether all is as it was before
+};
+
+/// The participants of a sleeper, and which of them are asleep. A transition is a list of undoable
+/// steps, one a participant. Used by one thread at a time.
+class participants {
+ public:
+  void add(std::shared_ptr<participant> who) { list_.push_back({std::move(who), false}); }
+
+  /// Puts those that are awake to sleep, the last one added first.
+  outcome sleep(const sleep_plan& plan, transition& current);
+  /// Wakes those that are asleep, the first one added first.
+  outcome wake(const sleep_plan& plan, transition& current);
+
+  /// Whether a failed transition has left some asleep and some awake.
+  [[nodiscard]] bool any_asleep() const noexcept;
+
+ private:
+  struct member {
+    std::shared_ptr<participant> who;
+    bool asleep = false;
+  };
+
+  std::vector<member> list_;
+};
+
+/// Lets memory take part.
+std::shared_ptr<participant> make_participant(memory& what);
+
+}  // namespace lull::detail
+
+#endif  // LULL_POLICY_PARTICIPANTS_HPP

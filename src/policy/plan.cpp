@@ -1,0 +1,99 @@
+#include <lull/error.hpp>
+#include <lull/sleeper.hpp>
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace lull {
+namespace {
+
+constexpr std::array all_levels{sleep_level::trim,    sleep_level::offload, sleep_level::discard,
+                                sleep_level::suspend, sleep_level::reset,   sleep_level::rebirth};
+
+std::vector<std::string_view> names(const auto& levels) {
+  std::vector<std::string_view> result;
+  for (const sleep_level level : levels) result.push_back(to_string(level));
+  return result;
+}
+
+}  // namespace
+
+std::string_view to_string(sleep_level level) noexcept {
+  switch (level) {
+    case sleep_level::trim:
+      return "trim";
+    case sleep_level::offload:
+      return "offload";
+    case sleep_level::discard:
+      return "discard";
+    case sleep_level::suspend:
+      return "suspend";
+    case sleep_level::reset:
+      return "reset";
+    case sleep_level::rebirth:
+      return "rebirth";
+  }
+  return "?";
+}
+
+std::string_view to_string(context_action action) noexcept {
+  switch (action) {
+    case context_action::keep:
+      return "keep";
+    case context_action::suspend:
+      return "suspend";
+    case context_action::reset:
+      return "reset";
+    case context_action::rebirth:
+      return "rebirth";
+  }
+  return "?";
+}
+
+std::string_view to_string(sleep_state state) noexcept {
+  switch (state) {
+    case sleep_state::awake:
+      return "awake";
+    case sleep_state::draining:
+      return "draining";
+    case sleep_state::sleeping:
+      return "sleeping";
+    case sleep_state::asleep:
+      return "asleep";
+    case sleep_state::waking:
+      return "waking";
+  }
+  return "?";
+}
+
+sleep_level parse_sleep_level(std::string_view text) {
+  for (const sleep_level level : all_levels) {
+    if (text == to_string(level)) return level;
+  }
+  throw error(status::invalid_argument, fmt::format("'{}' is no sleep level; there are: {}", text,
+                                                    fmt::join(names(all_levels), ", ")));
+}
+
+std::vector<sleep_level> supported_levels() {
+  return {sleep_level::offload, sleep_level::discard};
+}
+
+sleep_plan plan_for(sleep_level level) {
+  const auto supported = supported_levels();
+  if (std::find(supported.begin(), supported.end(), level) == supported.end()) {
+    throw error(
+        status::unsupported,
+        fmt::format("sleep level '{}' is not available in this build of lull; there are: {}",
+                    to_string(level), fmt::join(names(supported), ", ")));
+  }
+  sleep_plan plan;
+  plan.name = to_string(level);
+  plan.contents.otherwise =
+      level == sleep_level::offload ? contents_action::offload : contents_action::discard;
+  return plan;
+}
+
+}  // namespace lull

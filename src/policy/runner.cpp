@@ -1,0 +1,159 @@
+// The sleeper's own thread: it carries out transitions, one at a time.
+
+#include <fmt/format.h>
+
+#include "policy/sleeper_impl.hpp"
+
+namespace lull {
+
+void sleeper::impl::run() {
+  std::unique_lock lock(mutex);
+  while (!stopping) {
+    const sleep_state state = gate.state();
+    if (wanted_sleep && state == sleep_state::awake) {
+      perform_sleep(lock);
+    } else if (state == sleep_state::asleep && wakers != 0) {
+      perform_wake(lock);
+    } else if (!options.watch_idle || !start_idle_sleep(clock.now())) {
+      const auto due = options.watch_idle ? deadline_locked() : std::nullopt;
+      clock.wait_until(work, lock, due.value_or(no_deadline));
+    }
+  }
+}
+
+/// Closes the gate and waits for the leases that are out.
+/// @return false when they did not come back in time: the gate is open again
+bool sleeper::impl::drain(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt) {
+  if (attempt.only_if_idle) {
+    // Work that came in since the timer fired goes first.
+    return gate.close_if_idle(sleep_state::sleeping);
+  }
+  set_state(sleep_state::draining);
+  const time_point deadline = clock.deadline_in(options.drain_timeout);
+  while (gate.leases() != 0 && clock.now() < deadline && !stopping) {
+    clock.wait_until(changed, lock, deadline);
+  }
+  if (const std::uint32_t left = gate.leases(); left != 0) {
+    set_state(sleep_state::awake);
+    attempt.failure = error(
+        stopping ? status::cancelled : status::timed_out,
+        fmt::format(
+            "{} leases did not come back within {} ms", left,
+            std::chrono::duration_cast<std::chrono::milliseconds>(options.drain_timeout).count()));
+    return false;
+  }
+  return true;
+}
+
+transition sleeper::impl::begin_transition() {
+  done_bytes.store(0, std::memory_order_relaxed);
+  total_bytes.store(0, std::memory_order_relaxed);
+  return {clock, stop.get_token(), [this](const transfer_progress& so_far) {
+            done_bytes.store(so_far.done_bytes, std::memory_order_relaxed);
+            total_bytes.store(so_far.total_bytes, std::memory_order_relaxed);
+          }};
+}
+
+void sleeper::impl::perform_sleep(std::unique_lock<std::mutex>& lock) {
+  const auto attempt = std::exchange(wanted_sleep, nullptr);
+  last_sleep = attempt;
+  const time_point begun = clock.now();
+  transition_report& report = attempt->report;
+  report.way = transition_report::direction::sleep;
+  report.plan = attempt->plan.name;
+
+  if (!drain(lock, *attempt)) {
+    report.elapsed = clock.now() - begun;
+    attempt->finished = true;
+    changed.notify_all();
+    if (!attempt->failure) return;  // there is work: not a failure, and not worth a report
+    report.failure = attempt->failure->what();
+    ++counters.failed_sleeps;
+    finish(lock, report);
+    return;
+  }
+  current_plan = attempt->plan;
+  set_state(sleep_state::sleeping);
+
+  lock.unlock();
+  transition current = begin_transition();
+  const detail::outcome result = sleepers.sleep(attempt->plan, current);
+  lock.lock();
+
+  report.succeeded = !result.failure;
+  report.rolled_back = result.rolled_back;
+  report.failure = result.failure ? result.failure->what() : "";
+  report.steps = std::move(current.steps_);
+  report.devices = std::move(current.devices_);
+  report.elapsed = clock.now() - begun;
+  attempt->failure = result.failure;
+  attempt->finished = true;
+  ++(result.failure ? counters.failed_sleeps : counters.sleeps);
+  // The idle time starts anew, so that a sleep that fails is not tried again at once.
+  if (result.failure) mark_active();
+  // Whoever could not be taken back needs a wake, like after a sleep that succeeded.
+  set_state(result.failure && result.rolled_back ? sleep_state::awake : sleep_state::asleep);
+  finish(lock, report);
+}
+
+void sleeper::impl::perform_wake(std::unique_lock<std::mutex>& lock) {
+  const time_point begun = clock.now();
+  transition_report report;
+  report.way = transition_report::direction::wake;
+  report.plan = current_plan.name;
+  set_state(sleep_state::waking);
+
+  lock.unlock();
+  transition current = begin_transition();
+  const detail::outcome result = sleepers.wake(current_plan, current);
+  lock.lock();
+
+  report.succeeded = !result.failure;
+  report.rolled_back = result.rolled_back;
+  report.failure = result.failure ? result.failure->what() : "";
+  report.steps = std::move(current.steps_);
+  report.devices = std::move(current.devices_);
+  report.elapsed = clock.now() - begun;
+  if (result.failure) {
+    ++counters.failed_wakes;
+    // All who wait now get this error; only those who come later count for the next attempt.
+    wake_failure = result.failure;
+    ++failed_wakes;
+    wakers = 0;
+    set_state(sleep_state::asleep);
+  } else {
+    ++counters.wakes;
+    current_plan = options.plan;
+    mark_active();
+    set_state(sleep_state::awake);
+  }
+  finish(lock, std::move(report));
+}
+
+/// Makes a report known. Lets go of the lock meanwhile.
+void sleeper::impl::finish(std::unique_lock<std::mutex>& lock, transition_report report) {
+  last_report = report;
+  lock.unlock();
+  const bool sleeping = report.way == transition_report::direction::sleep;
+  const auto level = report.failure.empty() ? log_level::info : log_level::warning;
+  if (options.log.wants(level)) {
+    options.log.write(
+        level,
+        fmt::format("{} ({}) {} in {} ms{}{}", sleeping ? "sleep" : "wake", report.plan,
+                    report.failure.empty() ? "done" : "failed",
+                    std::chrono::duration_cast<std::chrono::milliseconds>(report.elapsed).count(),
+                    report.failure.empty() ? "" : ": ", report.failure));
+  }
+  if (options.on_transition) {
+    try {
+      options.on_transition(report);
+    } catch (const std::exception& failure) {
+      options.log.write(log_level::error, fmt::format("on_transition threw: {}", failure.what()));
+    } catch (...) {
+      options.log.write(log_level::error, "on_transition threw an exception of unknown type");
+    }
+  }
+  lock.lock();
+}
+
+}  // namespace lull

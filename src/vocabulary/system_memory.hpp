@@ -1,0 +1,24 @@
+#ifndef LULL_VOCABULARY_SYSTEM_MEMORY_HPP
+#define LULL_VOCABULARY_SYSTEM_MEMORY_HPP
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+namespace lull::detail {
+
+/// Memory of the machine as far as this process may use it, control group limits included.
+struct system_memory {
+  std::uint64_t total_bytes = 0;
+  /// What can be had without swapping; page cache counts as available.
+  std::uint64_t available_bytes = 0;
+};
+
+/// Reads /proc/meminfo and the limits of control group version 2. Takes tens of microseconds.
+/// @param root where "proc" and "sys" are found; for tests
+/// @return nothing where /proc/meminfo cannot be read
+std::optional<system_memory> read_system_memory(const std::filesystem::path& root = "/");
+
+}  // namespace lull::detail
+
+#endif  // LULL_VOCABULARY_SYSTEM_MEMORY_HPP

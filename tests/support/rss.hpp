@@ -1,0 +1,21 @@
+#ifndef LULL_TESTS_SUPPORT_RSS_HPP
+#define LULL_TESTS_SUPPORT_RSS_HPP
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <fstream>
+
+namespace lull::test {
+
+/// The resident set of this process.
+inline std::uint64_t resident_bytes() {
+  std::uint64_t total_pages = 0;
+  std::uint64_t resident_pages = 0;
+  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
+  return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace lull::test
+
+#endif  // LULL_TESTS_SUPPORT_RSS_HPP
