@@ -1,12 +1,13 @@
 #include "host/host.hpp"
 
+#include <lull/bytes.hpp>
+#include <lull/error.hpp>
+
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <lull/bytes.hpp>
-#include <lull/error.hpp>
 #include <map>
 #include <mutex>
 #include <system_error>

@@ -29,10 +29,10 @@
 /// half a group is refused); a group that is present is a capability, which a single device may
 /// still lack (lull_backend_device::capabilities).
 
+#include <lull/status.h>
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include <lull/status.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -64,26 +64,26 @@ typedef enum lull_device_type {
 
 /// Groups of operations, as bits.
 typedef enum lull_capability {
-  LULL_CAP_ALLOCATE = 1 << 0,         ///< allocate, deallocate
-  LULL_CAP_STABLE_ADDRESSES = 1 << 1, ///< vm_*
-  LULL_CAP_COPY = 1 << 2,             ///< copy, fill
-  LULL_CAP_STREAMS = 1 << 3,          ///< stream_*, copy_async
-  LULL_CAP_PINNED = 1 << 4,           ///< pinned_*
-  LULL_CAP_CONTEXT = 1 << 5,          ///< context_create, context_alive, synchronize
-  LULL_CAP_RESET = 1 << 6,            ///< reset
-  LULL_CAP_POOLS = 1 << 7,            ///< pool_trim
-  LULL_CAP_GRAPHS = 1 << 8,           ///< graph_*
-  LULL_CAP_SUSPEND = 1 << 9,          ///< suspend, resume
-  LULL_CAP_HOST_ACCESSIBLE = 1 << 16  ///< not a group: the CPU can use device addresses directly
+  LULL_CAP_ALLOCATE = 1 << 0,          ///< allocate, deallocate
+  LULL_CAP_STABLE_ADDRESSES = 1 << 1,  ///< vm_*
+  LULL_CAP_COPY = 1 << 2,              ///< copy, fill
+  LULL_CAP_STREAMS = 1 << 3,           ///< stream_*, copy_async
+  LULL_CAP_PINNED = 1 << 4,            ///< pinned_*
+  LULL_CAP_CONTEXT = 1 << 5,           ///< context_create, context_alive, synchronize
+  LULL_CAP_RESET = 1 << 6,             ///< reset
+  LULL_CAP_POOLS = 1 << 7,             ///< pool_trim
+  LULL_CAP_GRAPHS = 1 << 8,            ///< graph_*
+  LULL_CAP_SUSPEND = 1 << 9,           ///< suspend, resume
+  LULL_CAP_HOST_ACCESSIBLE = 1 << 16   ///< not a group: the CPU can use device addresses directly
 } lull_capability;
 
 /// How a memory figure is known.
 typedef enum lull_memory_source {
   LULL_SOURCE_UNKNOWN = 0,
-  LULL_SOURCE_ACCOUNTING = 1, ///< the backend's own books of what it handed out
-  LULL_SOURCE_MANAGEMENT = 2, ///< a management library (NVML, MTML)
-  LULL_SOURCE_KERNEL = 3,     ///< the kernel driver's files (KFD, DRM)
-  LULL_SOURCE_RUNTIME = 4     ///< the vendor runtime's own query, through a live context
+  LULL_SOURCE_ACCOUNTING = 1,  ///< the backend's own books of what it handed out
+  LULL_SOURCE_MANAGEMENT = 2,  ///< a management library (NVML, MTML)
+  LULL_SOURCE_KERNEL = 3,      ///< the kernel driver's files (KFD, DRM)
+  LULL_SOURCE_RUNTIME = 4      ///< the vendor runtime's own query, through a live context
 } lull_memory_source;
 
 /// Whether something holds; "cannot tell" is an answer.
@@ -91,9 +91,9 @@ typedef enum lull_tristate { LULL_NO = 0, LULL_YES = 1, LULL_CANNOT_TELL = 2 } l
 
 /// Filled in by an operation that fails. Texts are zero-terminated UTF-8, cut where too long.
 typedef struct lull_backend_error {
-  int64_t vendor_code; ///< the vendor's or the system's own code (errno for the host backend)
-  char call[48];       ///< the call that failed, "cuMemCreate"; empty when none was made
-  char message[208];   ///< the vendor's words, or what was wrong and what would be right
+  int64_t vendor_code;  ///< the vendor's or the system's own code (errno for the host backend)
+  char call[48];        ///< the call that failed, "cuMemCreate"; empty when none was made
+  char message[208];    ///< the vendor's words, or what was wrong and what would be right
 } lull_backend_error;
 
 /// A named setting for a backend, "capacity_bytes" = "1073741824".
@@ -105,28 +105,28 @@ typedef struct lull_backend_setting {
 /// What is fixed about a device. The caller sets struct_size; the callee fills what fits.
 typedef struct lull_backend_device {
   uint32_t struct_size;
-  uint32_t type;         ///< a lull_device_type
-  uint64_t capabilities; ///< the lull_capability bits that this device has
-  char name[32];         ///< unique among all devices of the process: "CUDA0", "HOST"
-  char description[128]; ///< for people: "NVIDIA H200"
-  char pci_address[24];  ///< "0000:65:00.0", lower case; empty when the device has none
-  char uuid[64];         ///< the vendor's UUID text; empty when the device has none
+  uint32_t type;          ///< a lull_device_type
+  uint64_t capabilities;  ///< the lull_capability bits that this device has
+  char name[32];          ///< unique among all devices of the process: "CUDA0", "HOST"
+  char description[128];  ///< for people: "NVIDIA H200"
+  char pci_address[24];   ///< "0000:65:00.0", lower case; empty when the device has none
+  char uuid[64];          ///< the vendor's UUID text; empty when the device has none
 } lull_backend_device;
 
 /// Memory of a device, as seen without creating a context. LULL_UNKNOWN where the platform
 /// cannot tell. The caller sets struct_size; the callee fills what fits.
 typedef struct lull_backend_memory {
   uint32_t struct_size;
-  uint32_t source;                ///< a lull_memory_source
-  uint64_t total_bytes;           ///< what the device has
-  uint64_t free_bytes;            ///< what can be had now, by any process
-  uint64_t used_by_process_bytes; ///< what this process holds
+  uint32_t source;                 ///< a lull_memory_source
+  uint64_t total_bytes;            ///< what the device has
+  uint64_t free_bytes;             ///< what can be had now, by any process
+  uint64_t used_by_process_bytes;  ///< what this process holds
 } lull_backend_memory;
 
 /// The operations table. Up to and including memory_info every slot is mandatory.
 typedef struct lull_backend_ops {
-  uint32_t abi_version; ///< LULL_BACKEND_ABI_VERSION of the module's header
-  uint32_t struct_size; ///< sizeof(lull_backend_ops) of the module's header
+  uint32_t abi_version;  ///< LULL_BACKEND_ABI_VERSION of the module's header
+  uint32_t struct_size;  ///< sizeof(lull_backend_ops) of the module's header
 
   /// The backend's name, lower case: "cuda". Two modules of one name are alternatives of which
   /// the higher score is used. Lives as long as the module is loaded.
@@ -137,7 +137,8 @@ typedef struct lull_backend_ops {
   /// context; bounded by a second.
   int32_t (*score)(char* reason, uint64_t reason_size);
 
-  /// Opens the backend. Unknown settings are an error that names the known ones. Creates no context.
+  /// Opens the backend. Unknown settings are an error that names the known ones. Creates no
+  /// context.
   lull_status (*open)(const lull_backend_setting* settings, uint64_t setting_count,
                       lull_backend** backend, lull_backend_error* error);
 

@@ -31,12 +31,13 @@ struct lull_backend_note {
 };
 
 /// The note that the registry reads before the module is mapped.
-__attribute__((section(".note.lull"), used, aligned(4))) static const struct lull_backend_note
-    lull_backend_abi_note = {sizeof("lull"),
-                             sizeof(uint32_t),
-                             LULL_BACKEND_NOTE_TYPE,
-                             {'l', 'u', 'l', 'l', 0, 0, 0, 0},
-                             LULL_BACKEND_ABI_VERSION};
+__attribute__((section(".note.lull"), used,
+               aligned(4))) static const struct lull_backend_note lull_backend_abi_note = {
+    sizeof("lull"),
+    sizeof(uint32_t),
+    LULL_BACKEND_NOTE_TYPE,
+    {'l', 'u', 'l', 'l', 0, 0, 0, 0},
+    LULL_BACKEND_ABI_VERSION};
 
 #ifdef __cplusplus
 }

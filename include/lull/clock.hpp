@@ -26,11 +26,12 @@ class LULL_API clock {
 
   [[nodiscard]] virtual time_point now() const noexcept = 0;
 
-  /// A cheaper now() that may lag by up to 10 ms and never leads. For marks of activity on hot paths.
+  /// A cheaper now() that may lag by up to 10 ms and never leads. For marks of activity on hot
+  /// paths.
   [[nodiscard]] virtual time_point coarse_now() const noexcept { return now(); }
 
-  /// Waits on `changed` until notified, until `deadline`, or spuriously. Callers loop over their own
-  /// condition, as with std::condition_variable.
+  /// Waits on `changed` until notified, until `deadline`, or spuriously. Callers loop over their
+  /// own condition, as with std::condition_variable.
   virtual void wait_until(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
                           time_point deadline) const = 0;
 
@@ -47,7 +48,8 @@ class LULL_API manual_clock final : public clock {
   /// Starts an hour after the epoch, so that "some time ago" can be expressed.
   [[nodiscard]] time_point now() const noexcept override;
 
-  /// Looks at the time once per millisecond of real time, so that advance() need not know who waits.
+  /// Looks at the time once per millisecond of real time, so that advance() need not know who
+  /// waits.
   void wait_until(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
                   time_point deadline) const override;
 

@@ -5,9 +5,9 @@
 /// Stable-address memory: regions whose device memory can be taken away and given back while their
 /// address stays.
 
-#include <lull/export.h>
 #include <lull/clock.hpp>
 #include <lull/device.hpp>
+#include <lull/export.h>
 #include <lull/log.hpp>
 #include <lull/report.hpp>
 

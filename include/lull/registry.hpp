@@ -59,9 +59,9 @@ struct registry_options {
 ///
 /// `host` is built in. Others are shared objects `liblull-backend-*.so`, looked for in this order:
 /// the caller's module_paths; the files and directories in the environment variable
-/// LULL_BACKEND_PATH (separated by ':', absolute; ignored in set-user-ID programs); the directory of
-/// the library itself (of the program when linked statically); the install directory. The current
-/// directory is never searched. They are opened with RTLD_NOW | RTLD_LOCAL.
+/// LULL_BACKEND_PATH (separated by ':', absolute; ignored in set-user-ID programs); the directory
+/// of the library itself (of the program when linked statically); the install directory. The
+/// current directory is never searched. They are opened with RTLD_NOW | RTLD_LOCAL.
 ///
 /// A module that cannot be used never stops the rest: it is listed with its reason by modules().
 /// Of several modules of one backend the one with the highest score is active, the first found

@@ -4,9 +4,9 @@
 /// @file
 /// Sleeping when idle and waking when work arrives: the gate, the idle timer, and the transitions.
 
-#include <lull/export.h>
 #include <lull/clock.hpp>
 #include <lull/error.hpp>
+#include <lull/export.h>
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
 #include <lull/report.hpp>

@@ -32,12 +32,9 @@ std::optional<std::uint64_t> known(std::uint64_t figure) noexcept {
 
 std::string_view to_string(device_type type) noexcept {
   switch (type) {
-    case device_type::host:
-      return "host";
-    case device_type::gpu:
-      return "gpu";
-    case device_type::integrated:
-      return "integrated";
+    case device_type::host: return "host";
+    case device_type::gpu: return "gpu";
+    case device_type::integrated: return "integrated";
   }
   return "?";
 }
@@ -51,16 +48,11 @@ std::string_view to_string(capability what) noexcept {
 
 std::string_view to_string(memory_source source) noexcept {
   switch (source) {
-    case memory_source::unknown:
-      return "unknown";
-    case memory_source::accounting:
-      return "accounting";
-    case memory_source::management:
-      return "management library";
-    case memory_source::kernel:
-      return "kernel driver";
-    case memory_source::runtime:
-      return "vendor runtime";
+    case memory_source::unknown: return "unknown";
+    case memory_source::accounting: return "accounting";
+    case memory_source::management: return "management library";
+    case memory_source::kernel: return "kernel driver";
+    case memory_source::runtime: return "vendor runtime";
   }
   return "?";
 }

@@ -1,7 +1,8 @@
 #include "core/device_match.hpp"
 
-#include <algorithm>
 #include <lull/error.hpp>
+
+#include <algorithm>
 #include <string>
 
 #include <fmt/format.h>

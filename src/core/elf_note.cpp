@@ -1,9 +1,11 @@
 #include "core/elf_note.hpp"
 
+#include <lull/backend.h>
+#include <lull/error.hpp>
+
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
-#include <lull/backend.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,7 +13,6 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <lull/error.hpp>
 #include <optional>
 #include <string_view>
 #include <system_error>

@@ -1,10 +1,11 @@
 #include "core/module.hpp"
 
+#include <lull/error.hpp>
+#include <lull/version.h>
+
 #include <sys/stat.h>
 
-#include <lull/version.h>
 #include <array>
-#include <lull/error.hpp>
 
 #include <fmt/format.h>
 

@@ -1,9 +1,10 @@
 #include "core/ops_table.hpp"
 
+#include <lull/error.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <lull/error.hpp>
 #include <map>
 #include <string_view>
 #include <tuple>

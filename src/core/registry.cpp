@@ -1,8 +1,8 @@
+#include <lull/error.hpp>
 #include <lull/registry.hpp>
 
 #include <algorithm>
 #include <cstdlib>
-#include <lull/error.hpp>
 #include <mutex>
 
 #include <fmt/format.h>
@@ -17,14 +17,10 @@ namespace lull {
 
 std::string_view to_string(module_state state) noexcept {
   switch (state) {
-    case module_state::active:
-      return "active";
-    case module_state::unusable:
-      return "unusable";
-    case module_state::superseded:
-      return "superseded";
-    case module_state::refused:
-      return "refused";
+    case module_state::active: return "active";
+    case module_state::unusable: return "unusable";
+    case module_state::superseded: return "superseded";
+    case module_state::refused: return "refused";
   }
   return "?";
 }

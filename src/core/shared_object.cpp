@@ -1,8 +1,8 @@
 #include "core/shared_object.hpp"
 
-#include <dlfcn.h>
-
 #include <lull/error.hpp>
+
+#include <dlfcn.h>
 
 #include <fmt/format.h>
 

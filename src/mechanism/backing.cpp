@@ -1,5 +1,8 @@
 #include "mechanism/backing.hpp"
 
+#include <lull/bytes.hpp>
+#include <lull/error.hpp>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
@@ -7,8 +10,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <lull/bytes.hpp>
-#include <lull/error.hpp>
 #include <system_error>
 #include <utility>
 
@@ -196,10 +197,8 @@ void obtain_disk_space(const unnamed_file& file, std::uint64_t bytes) {
 
 std::shared_ptr<backing> backing::obtain(const backing_store& store, std::uint64_t bytes) {
   switch (store.type()) {
-    case backing_store::kind::host_memory:
-      return std::make_shared<memory_backing>(bytes);
-    case backing_store::kind::memfd:
-      return std::make_shared<file_backing>(open_memfd(bytes));
+    case backing_store::kind::host_memory: return std::make_shared<memory_backing>(bytes);
+    case backing_store::kind::memfd: return std::make_shared<file_backing>(open_memfd(bytes));
     case backing_store::kind::file: {
       unnamed_file file = open_unnamed(store.path());
       obtain_disk_space(file, bytes);

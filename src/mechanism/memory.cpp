@@ -1,8 +1,8 @@
+#include <lull/bytes.hpp>
+#include <lull/error.hpp>
 #include <lull/memory.hpp>
 
 #include <algorithm>
-#include <lull/bytes.hpp>
-#include <lull/error.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -14,38 +14,28 @@ namespace lull {
 
 std::string_view to_string(residency where) noexcept {
   switch (where) {
-    case residency::resident:
-      return "resident";
-    case residency::unfilled:
-      return "unfilled";
-    case residency::offloaded:
-      return "offloaded";
-    case residency::discarded:
-      return "discarded";
+    case residency::resident: return "resident";
+    case residency::unfilled: return "unfilled";
+    case residency::offloaded: return "offloaded";
+    case residency::discarded: return "discarded";
   }
   return "?";
 }
 
 std::string_view to_string(contents_action action) noexcept {
   switch (action) {
-    case contents_action::keep:
-      return "keep";
-    case contents_action::offload:
-      return "offload";
-    case contents_action::discard:
-      return "discard";
+    case contents_action::keep: return "keep";
+    case contents_action::offload: return "offload";
+    case contents_action::discard: return "discard";
   }
   return "?";
 }
 
 std::string_view to_string(backing_store::kind kind) noexcept {
   switch (kind) {
-    case backing_store::kind::host_memory:
-      return "host memory";
-    case backing_store::kind::memfd:
-      return "memfd";
-    case backing_store::kind::file:
-      return "file";
+    case backing_store::kind::host_memory: return "host memory";
+    case backing_store::kind::memfd: return "memfd";
+    case backing_store::kind::file: return "file";
   }
   return "?";
 }

@@ -1,6 +1,5 @@
-#include <lull/memory.hpp>
-
 #include <lull/error.hpp>
+#include <lull/memory.hpp>
 
 #include <fmt/format.h>
 

@@ -1,7 +1,8 @@
 #include "mechanism/region_state.hpp"
 
-#include <algorithm>
 #include <lull/error.hpp>
+
+#include <algorithm>
 
 #include <fmt/format.h>
 

@@ -1,7 +1,8 @@
 #include "mechanism/transfer.hpp"
 
-#include <algorithm>
 #include <lull/bytes.hpp>
+
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>

@@ -1,7 +1,8 @@
 #include "policy/participants.hpp"
 
-#include <algorithm>
 #include <lull/error.hpp>
+
+#include <algorithm>
 #include <new>
 #include <ranges>
 

@@ -23,48 +23,33 @@ std::vector<std::string_view> names(const auto& levels) {
 
 std::string_view to_string(sleep_level level) noexcept {
   switch (level) {
-    case sleep_level::trim:
-      return "trim";
-    case sleep_level::offload:
-      return "offload";
-    case sleep_level::discard:
-      return "discard";
-    case sleep_level::suspend:
-      return "suspend";
-    case sleep_level::reset:
-      return "reset";
-    case sleep_level::rebirth:
-      return "rebirth";
+    case sleep_level::trim: return "trim";
+    case sleep_level::offload: return "offload";
+    case sleep_level::discard: return "discard";
+    case sleep_level::suspend: return "suspend";
+    case sleep_level::reset: return "reset";
+    case sleep_level::rebirth: return "rebirth";
   }
   return "?";
 }
 
 std::string_view to_string(context_action action) noexcept {
   switch (action) {
-    case context_action::keep:
-      return "keep";
-    case context_action::suspend:
-      return "suspend";
-    case context_action::reset:
-      return "reset";
-    case context_action::rebirth:
-      return "rebirth";
+    case context_action::keep: return "keep";
+    case context_action::suspend: return "suspend";
+    case context_action::reset: return "reset";
+    case context_action::rebirth: return "rebirth";
   }
   return "?";
 }
 
 std::string_view to_string(sleep_state state) noexcept {
   switch (state) {
-    case sleep_state::awake:
-      return "awake";
-    case sleep_state::draining:
-      return "draining";
-    case sleep_state::sleeping:
-      return "sleeping";
-    case sleep_state::asleep:
-      return "asleep";
-    case sleep_state::waking:
-      return "waking";
+    case sleep_state::awake: return "awake";
+    case sleep_state::draining: return "draining";
+    case sleep_state::sleeping: return "sleeping";
+    case sleep_state::asleep: return "asleep";
+    case sleep_state::waking: return "waking";
   }
   return "?";
 }

@@ -1,8 +1,9 @@
+#include <lull/bytes.hpp>
+#include <lull/error.hpp>
+
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <lull/bytes.hpp>
-#include <lull/error.hpp>
 
 #include <fmt/format.h>
 

@@ -1,7 +1,8 @@
+#include <lull/clock.hpp>
+
 #include <time.h>
 
 #include <algorithm>
-#include <lull/clock.hpp>
 
 namespace lull {
 namespace {

@@ -1,11 +1,13 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include <lull/lull.hpp>
+
 #include <unistd.h>
 
 #include <cstring>
-#include <lull/lull.hpp>
 #include <thread>
 #include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "support/rss.hpp"
 

@@ -1,13 +1,15 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include <lull/lull.hpp>
+
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
-#include <lull/lull.hpp>
 #include <set>
 #include <thread>
 #include <type_traits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "vocabulary/system_memory.hpp"
 
