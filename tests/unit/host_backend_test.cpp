@@ -9,12 +9,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/expect_error.hpp"
 #include "support/rss.hpp"
 
 namespace {
 
 using namespace lull::literals;
 using lull::status;
+using lull::test::error_of;
 using lull::test::resident_bytes;
 using testing::HasSubstr;
 
@@ -23,17 +25,6 @@ lull::registry_options with_capacity(const std::string& capacity) {
   options.search = false;
   options.settings = {{"host", "capacity_bytes", capacity}};
   return options;
-}
-
-template <class Work>
-lull::error error_of(Work&& work) {
-  try {
-    work();
-  } catch (const lull::error& failure) {
-    return failure;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return {status::internal, "nothing was thrown"};
 }
 
 class HostBackend : public testing::Test {

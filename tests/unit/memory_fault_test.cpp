@@ -1,1 +1,202 @@
+// Every operation that a transfer makes is made to fail in turn: afterwards contents and states are
+// what they were, nothing is leaked, and the same transfer succeeds.
 
+#include <lull/lull.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/expect_error.hpp"
+#include "support/fault_backend.hpp"
+
+namespace {
+
+using namespace lull::literals;
+using lull::contents_action;
+using lull::residency;
+using lull::status;
+using lull::test::error_of;
+
+struct fault_case {
+  const char* name;
+  bool host_accessible;
+  lull::backing_store backing;
+
+  /// Whether contents pass through the device's copies, and not straight between file and memory.
+  [[nodiscard]] bool copies() const {
+    return !host_accessible || backing.type() == lull::backing_store::kind::host_memory;
+  }
+};
+
+void PrintTo(const fault_case& value, std::ostream* out) {
+  *out << value.name;
+}
+
+class MemoryFaults : public testing::TestWithParam<fault_case> {
+ protected:
+  MemoryFaults() {
+    lull::test::fail_operation(0);
+    lull::test::set_fault_device({GetParam().host_accessible});
+    EXPECT_EQ(registry_.add(lull::test::fault_ops()).state, lull::module_state::active);
+    device_ = registry_.find("FAULT0");
+    for (int i = 0; i < 2; ++i) offloaded_.push_back(make("weights", i));
+    for (int i = 2; i < 4; ++i) discarded_.push_back(make("kv", i));
+  }
+  ~MemoryFaults() override { lull::test::fail_operation(0); }
+
+  lull::region make(std::string tag, int value) {
+    auto region = memory_.allocate(
+        *device_, 300_KiB,
+        {std::move(tag), std::to_string(value), [value](const lull::refill_target& target) {
+           std::memset(target.address(), value, target.size_bytes());
+         }});
+    region.refill([value](const auto& t) { std::memset(t.address(), value, t.size_bytes()); });
+    return region;
+  }
+
+  void expect_contents() const {
+    for (const auto* list : {&offloaded_, &discarded_}) {
+      for (const auto& region : *list) {
+        const auto lease = region.acquire();
+        const auto* const bytes = static_cast<const char*>(lease.address());
+        EXPECT_EQ(std::count(bytes, bytes + lease.size_bytes(), std::stoi(region.name())),
+                  static_cast<std::ptrdiff_t>(lease.size_bytes()))
+            << region.name();
+      }
+    }
+  }
+
+  std::vector<residency> states() const {
+    std::vector<residency> all;
+    for (const auto& info : memory_.regions()) all.push_back(info.where);
+    return all;
+  }
+
+  std::uint64_t used() const { return device_->memory().used_by_process_bytes.value(); }
+
+  void evict() {
+    memory_.evict({contents_action::discard, {{"weights", contents_action::offload}}},
+                  {GetParam().backing, {}, {}});
+  }
+  void restore() { memory_.restore(); }
+
+  /// Makes operation 1, 2, 3, ... of `transfer` fail until there is none left, then lets it
+  /// succeed.
+  /// @param undo takes back a transfer that succeeded all the same
+  template <class Transfer, class Undo>
+  std::set<std::string> sweep(Transfer transfer, Undo undo) {
+    const auto states_before = states();
+    const auto used_before = used();
+    std::set<std::string> failed_operations;
+    for (std::uint64_t n = 1;; ++n) {
+      lull::test::fail_operation(n);
+      std::optional<lull::error> failure;
+      try {
+        transfer();
+      } catch (const lull::error& thrown) {
+        failure = thrown;
+      }
+      const std::string operation = lull::test::failed_operation();
+      lull::test::fail_operation(0);
+      if (operation.empty()) {
+        EXPECT_FALSE(failure);
+        return failed_operations;
+      }
+      failed_operations.insert(operation);
+      if (failure) {
+        expect_fault(*failure, operation);
+      } else {
+        EXPECT_EQ(operation, "memory_info") << "a transfer fails for all but a missing figure";
+        undo();
+      }
+      EXPECT_EQ(states(), states_before) << "after a failed " << operation << ", operation " << n;
+      EXPECT_EQ(used(), used_before) << "after a failed " << operation << ", operation " << n;
+    }
+  }
+
+  static void expect_fault(const lull::error& failure, const std::string& operation) {
+    EXPECT_EQ(failure.code(), status::backend);
+    EXPECT_EQ(failure.device(), "FAULT0");
+    ASSERT_NE(failure.vendor(), nullptr);
+    EXPECT_EQ(failure.vendor()->code, 4711);
+    EXPECT_EQ(failure.vendor()->call, operation);
+  }
+
+  lull::registry registry_{[] {
+    lull::registry_options options;
+    options.search = false;
+    return options;
+  }()};
+  lull::memory memory_{{.chunk_bytes = 128_KiB, .poison_unfilled = false, .log = {}}};
+  std::optional<lull::device> device_;
+  std::vector<lull::region> offloaded_;
+  std::vector<lull::region> discarded_;
+};
+
+TEST_P(MemoryFaults, AFailedEvictionChangesNothing) {
+  const auto failed = sweep([this] { evict(); }, [this] { restore(); });
+  EXPECT_THAT(failed, testing::IsSupersetOf({"vm_unmap", "vm_destroy"}));
+  EXPECT_EQ(failed.count("copy_to_host") != 0, GetParam().copies());
+  restore();
+  expect_contents();
+}
+
+TEST_P(MemoryFaults, AFailedRestoreChangesNothing) {
+  evict();
+  const auto failed = sweep([this] { restore(); }, [this] { evict(); });
+  EXPECT_THAT(failed, testing::IsSupersetOf({"vm_create", "vm_map"}));
+  EXPECT_EQ(failed.count("copy_from_host") != 0, GetParam().copies());
+  expect_contents();
+}
+
+TEST_P(MemoryFaults, AFailedAllocationLeaksNothing) {
+  const auto used_before = used();
+  bool allocated = false;
+  for (std::uint64_t n = 1; !allocated; ++n) {
+    lull::test::fail_operation(n);
+    try {
+      const auto region = memory_.allocate(*device_, 1_MiB);
+      allocated = true;
+      lull::test::fail_operation(0);
+    } catch (const lull::error& failure) {
+      expect_fault(failure, lull::test::failed_operation());
+    }
+    lull::test::fail_operation(0);
+    EXPECT_EQ(memory_.regions().size(), 4u);
+    EXPECT_EQ(used(), used_before);
+  }
+}
+
+// The rollback fails as well: nothing is lost all the same, and the next restore repairs it.
+TEST_P(MemoryFaults, ContentsSurviveARollbackThatFailsToo) {
+  lull::test::fail_operation(0);
+  evict();
+  const std::uint64_t operations = lull::test::operations_called();
+  restore();
+  for (std::uint64_t n = 1; n <= operations; ++n) {
+    lull::test::fail_operations_from(n);
+    try {
+      evict();
+    } catch (const lull::error&) {
+    }
+    lull::test::fail_operation(0);
+    restore();
+    expect_contents();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Paths, MemoryFaults,
+    testing::Values(fault_case{"direct_to_memory", true, lull::backing_store::host_memory()},
+                    fault_case{"direct_to_file", true,
+                               lull::backing_store::file(std::filesystem::temp_directory_path())},
+                    fault_case{"staged_to_memfd", false, lull::backing_store::memfd()}),
+    [](const auto& instance) { return std::string(instance.param.name); });
+
+}  // namespace
