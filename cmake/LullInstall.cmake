@@ -1,0 +1,46 @@
+# Install rules, the CMake package and the pkg-config file.
+
+include(CMakePackageConfigHelpers)
+
+set(lull_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lull)
+
+install(TARGETS lull EXPORT lull-targets
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/lull DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+  FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/lull)
+if(TARGET lull-cli)
+  file(RELATIVE_PATH lull_libdir_from_bin
+    ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+  set_target_properties(lull-cli PROPERTIES INSTALL_RPATH "$ORIGIN/${lull_libdir_from_bin}")
+  install(TARGETS lull-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+install(EXPORT lull-targets NAMESPACE lull:: DESTINATION ${lull_package_dir})
+configure_package_config_file(cmake/lull-config.cmake.in
+  ${CMAKE_CURRENT_BINARY_DIR}/lull-config.cmake
+  INSTALL_DESTINATION ${lull_package_dir})
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/lull-config-version.cmake
+  COMPATIBILITY SameMinorVersion)
+install(FILES
+  ${CMAKE_CURRENT_BINARY_DIR}/lull-config.cmake
+  ${CMAKE_CURRENT_BINARY_DIR}/lull-config-version.cmake
+  DESTINATION ${lull_package_dir})
+
+# All paths are relative to where the file lies, so that an installed tree can be moved.
+file(RELATIVE_PATH lull_prefix_from_pc
+  ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+file(RELATIVE_PATH lull_libdir_from_prefix ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR})
+file(RELATIVE_PATH lull_includedir_from_prefix
+  ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+# What a C program that links the archive needs besides; a shared library brings it along.
+set(lull_private_libs "-lstdc++ -lm -pthread -ldl")
+if(BUILD_SHARED_LIBS)
+  set(lull_public_libs "")
+else()
+  set(lull_public_libs "${lull_private_libs}")
+endif()
+configure_file(cmake/lull.pc.in lull.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lull.pc
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -23,6 +23,10 @@
 
 namespace lull {
 
+namespace detail {
+struct lease_access;
+}
+
 /// Named depths of sleep: presets over a sleep_plan.
 enum class sleep_level : std::uint8_t {
   trim,     ///< empty caches, keep contents
@@ -94,7 +98,6 @@ class LULL_API transition {
 
  private:
   friend class sleeper;
-  friend struct transition_access;
   const clock* clock_;
   std::stop_token stop_;
   progress_callback progress_;
@@ -180,6 +183,7 @@ class LULL_API sleeper {
 
    private:
     friend class sleeper;
+    friend struct detail::lease_access;
     explicit lease(sleeper& owner) noexcept : owner_(&owner) {}
     sleeper* owner_;
   };

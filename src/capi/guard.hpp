@@ -1,0 +1,93 @@
+#ifndef LULL_CAPI_GUARD_HPP
+#define LULL_CAPI_GUARD_HPP
+
+#include <lull/error.hpp>
+#include <lull/lull.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace lull::capi {
+
+/// Keeps an error as this thread's last one. @return its code
+lull_status remember(const error& failure) noexcept;
+
+/// Runs `work`; what it throws becomes a status and this thread's last error.
+template <class Work>
+lull_status guard(Work&& work) noexcept {
+  try {
+    std::forward<Work>(work)();
+    return LULL_OK;
+  } catch (const error& failure) {
+    return remember(failure);
+  } catch (const std::bad_alloc&) {
+    return remember({status::out_of_host_memory, "out of host memory"});
+  } catch (const std::exception& failure) {
+    return remember({status::internal, failure.what()});
+  } catch (...) {
+    return remember({status::internal, "an exception of unknown type"});
+  }
+}
+
+/// A parameter that must not be null.
+template <class Value>
+Value& required(Value* value, const char* name) {
+  if (value == nullptr) {
+    throw error(status::invalid_argument, std::string(name) + " is null");
+  }
+  return *value;
+}
+
+inline std::string_view text_or_empty(const char* text) noexcept {
+  return text != nullptr ? std::string_view{text} : std::string_view{};
+}
+
+/// Copies text into a fixed field, cut where too long.
+template <std::size_t Size>
+void set_text(char (&field)[Size], std::string_view text) noexcept {
+  const std::size_t length = std::min(text.size(), Size - 1);
+  std::memcpy(field, text.data(), length);
+  field[length] = '\0';
+}
+
+[[noreturn]] void reject_struct_size(const char* name, std::size_t size, std::size_t known);
+
+/// Reads an options struct of any version: what the caller's lacks keeps the value in `defaults`.
+/// @param given null: all defaults
+template <class Struct>
+Struct read_versioned(const Struct* given, Struct defaults, const char* name) {
+  if (given == nullptr) return defaults;
+  const std::size_t size = given->struct_size;
+  if (size <= offsetof(Struct, struct_size) + sizeof(std::size_t)) {
+    reject_struct_size(name, size, sizeof(Struct));
+  }
+  if (size > sizeof(Struct)) {
+    const auto* const bytes = reinterpret_cast<const unsigned char*>(given);
+    if (std::any_of(bytes + sizeof(Struct), bytes + size, [](unsigned char b) { return b != 0; })) {
+      reject_struct_size(name, size, sizeof(Struct));
+    }
+  }
+  std::memcpy(&defaults, given, std::min(size, sizeof(Struct)));
+  return defaults;
+}
+
+/// Writes a result into a struct of any version: no more than the caller has room for.
+template <class Struct>
+void write_versioned(Struct* out, Struct value, const char* name) {
+  const std::size_t size = required(out, name).struct_size;
+  if (size <= offsetof(Struct, struct_size) + sizeof(std::size_t)) {
+    reject_struct_size(name, size, sizeof(Struct));
+  }
+  value.struct_size = size;
+  std::memcpy(out, &value, std::min(size, sizeof(Struct)));
+}
+
+}  // namespace lull::capi
+
+#endif  // LULL_CAPI_GUARD_HPP

@@ -1,0 +1,75 @@
+#ifndef LULL_CAPI_HANDLES_HPP
+#define LULL_CAPI_HANDLES_HPP
+
+#include <lull/lull.h>
+#include <lull/lull.hpp>
+
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+// What the opaque handles are. Each owns its C++ counterpart.
+
+struct lull_cancel {
+  std::stop_source source;
+};
+
+struct lull_registry {
+  std::shared_ptr<lull::registry> value;
+};
+
+struct lull_device {
+  lull::device value;
+};
+
+struct lull_memory {
+  lull::memory value;
+};
+
+struct lull_region {
+  lull::region value;
+};
+
+struct lull_region_lease {
+  lull::region_lease value;
+};
+
+struct lull_refill_target {
+  const lull::refill_target& value;
+};
+
+struct lull_sleeper {
+  lull::sleeper value;
+};
+
+struct lull_report {
+  std::string what;
+  std::string plan;
+  std::string failure;
+  bool succeeded = true;
+  bool rolled_back = true;
+  lull::duration elapsed{};
+  std::vector<lull::step_report> steps;
+  std::vector<lull::device_report> devices;
+};
+
+namespace lull::capi {
+
+log_sink make_log_sink(lull_log_fn callback, void* user, lull_log_level threshold);
+
+backing_store make_backing(lull_backing_kind kind, const char* path);
+
+/// @throws error (invalid_argument) for an action that there is not
+eviction_plan make_eviction_plan(const lull_eviction_plan& given);
+
+lull_report make_report(transfer_report report, std::string what);
+lull_report make_report(transition_report report);
+
+/// Throws if a callback of the caller failed.
+void expect_callback_ok(lull_status code, const char* callback);
+
+}  // namespace lull::capi
+
+#endif  // LULL_CAPI_HANDLES_HPP

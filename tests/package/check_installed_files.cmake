@@ -1,0 +1,30 @@
+# Compares what lies under ${prefix} with the lines of ${expected} that belong to ${parts}.
+
+cmake_minimum_required(VERSION 3.25)
+
+file(STRINGS ${expected} lines REGEX "^[a-z]")
+set(wanted "")
+foreach(line IN LISTS lines)
+  string(REGEX MATCH "^([a-z]+) +(.+)$" matched "${line}")
+  if(CMAKE_MATCH_1 IN_LIST parts)
+    string(CONFIGURE "${CMAKE_MATCH_2}" file @ONLY)
+    list(APPEND wanted ${file})
+  endif()
+endforeach()
+
+file(GLOB_RECURSE found LIST_DIRECTORIES FALSE RELATIVE ${prefix} ${prefix}/*)
+
+set(missing ${wanted})
+list(REMOVE_ITEM missing ${found})
+set(unexpected ${found})
+list(REMOVE_ITEM unexpected ${wanted})
+foreach(kind IN ITEMS missing unexpected)
+  foreach(file IN LISTS ${kind})
+    message(SEND_ERROR "${kind}: ${file}")
+  endforeach()
+endforeach()
+if(missing OR unexpected)
+  message(FATAL_ERROR "If this change is wanted, change ${expected} with it.")
+endif()
+list(LENGTH found count)
+message(STATUS "${count} files, as listed")
