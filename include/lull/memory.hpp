@@ -46,7 +46,7 @@ LULL_API std::string_view to_string(contents_action action) noexcept;
 struct eviction_plan {
   /// For tags that are not listed.
   contents_action otherwise = contents_action::keep;
-  std::map<std::string, contents_action, std::less<>> by_tag;
+  std::map<std::string, contents_action, std::less<>> by_tag = {};
 
   [[nodiscard]] contents_action action_for(std::string_view tag) const;
 };
@@ -76,9 +76,9 @@ LULL_API std::string_view to_string(backing_store::kind kind) noexcept;
 
 struct transfer_options {
   backing_store backing = backing_store::host_memory();  ///< for what is offloaded
-  progress_callback progress;
+  progress_callback progress = {};
   /// Looked at between chunks. A stop rolls the transfer back and throws `cancelled`.
-  std::stop_token stop;
+  std::stop_token stop = {};
 };
 
 namespace detail {
@@ -115,8 +115,8 @@ using refill_callback = std::function<void(const refill_target& target)>;
 
 struct region_options {
   std::string tag = "default";  ///< what plans speak about: "weights", "kv", "scratch"
-  std::string name;             ///< for reports and errors: "blk.0.attn_q.weight"
-  refill_callback refill;       ///< without one a discarded region comes back `unfilled`
+  std::string name = {};        ///< for reports and errors: "blk.0.attn_q.weight"
+  refill_callback refill = {};  ///< without one a discarded region comes back `unfilled`
 };
 
 /// Keeps a region on its device while it exists. Move-only.

@@ -45,14 +45,14 @@ struct backend_setting {
 
 struct registry_options {
   /// Module files, or directories of them, looked at before all other places.
-  std::vector<std::filesystem::path> module_paths;
+  std::vector<std::filesystem::path> module_paths = {};
   /// Whether to look also in LULL_BACKEND_PATH, the library's own directory and the install
   /// directory. Off: only module_paths and what load() names.
   bool search = true;
   /// Settings; those for a backend that is not there are ignored.
-  std::vector<backend_setting> settings;
+  std::vector<backend_setting> settings = {};
   /// Where this registry, and what is made from its devices, logs.
-  log_sink log;
+  log_sink log = {};
 };
 
 /// Finds backends and keeps their devices.

@@ -47,8 +47,8 @@ LULL_API std::string_view to_string(context_action action) noexcept;
 
 /// What a sleep does: with the contents, and with the context.
 struct sleep_plan {
-  std::string name;  ///< for reports: the level's name, or the caller's own
-  eviction_plan contents;
+  std::string name = {};  ///< for reports: the level's name, or the caller's own
+  eviction_plan contents = {};
   context_action context = context_action::keep;
   backing_store backing = backing_store::host_memory();  ///< for what is offloaded
 };
@@ -142,7 +142,7 @@ struct sleeper_snapshot {
 
 struct sleeper_options {
   /// Sleep after this long without a lease, to within 10 ms. Absent: only when told to. Above 0.
-  std::optional<duration> idle_time;
+  std::optional<duration> idle_time = {};
   /// What a sleep does.
   sleep_plan plan = plan_for(sleep_level::discard);
   /// How long sleep() waits for leases to come back. Above 0.
@@ -151,9 +151,9 @@ struct sleeper_options {
   bool watch_idle = false;
   /// Called after every transition, on the sleeper's thread; what it throws is swallowed and
   /// logged.
-  std::function<void(const transition_report&)> on_transition;
+  std::function<void(const transition_report&)> on_transition = {};
   const lull::clock* clock = &lull::steady_clock();
-  log_sink log;
+  log_sink log = {};
 };
 
 /// Lets an inference process sleep when idle, and wakes it once however many callers want it.

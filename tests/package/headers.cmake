@@ -11,14 +11,17 @@ foreach(header IN LISTS headers)
   endif()
   string(MAKE_C_IDENTIFIER ${header} unit)
   foreach(language IN LISTS languages)
-    file(CONFIGURE OUTPUT headers/${unit}.${language} CONTENT [[
+    # ISO C wants a unit to declare something.
+    file(CONFIGURE OUTPUT headers/${unit}.${language} @ONLY CONTENT
+"#include <@header@>
 #include <@header@>
-#include <@header@>
-]] @ONLY)
+typedef int unit_declares_something;
+")
     list(APPEND header_units ${CMAKE_CURRENT_BINARY_DIR}/headers/${unit}.${language})
   endforeach()
 endforeach()
 
 add_library(lull_header_units OBJECT ${header_units})
 lull_target(lull_header_units)
+set_target_properties(lull_header_units PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON)
 target_include_directories(lull_header_units PRIVATE ${PROJECT_SOURCE_DIR}/include)

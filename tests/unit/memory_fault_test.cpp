@@ -133,7 +133,7 @@ class MemoryFaults : public testing::TestWithParam<fault_case> {
     options.search = false;
     return options;
   }()};
-  lull::memory memory_{{.chunk_bytes = 128_KiB, .poison_unfilled = false, .log = {}}};
+  lull::memory memory_{{.chunk_bytes = 128_KiB, .poison_unfilled = false}};
   std::optional<lull::device> device_;
   std::vector<lull::region> offloaded_;
   std::vector<lull::region> discarded_;

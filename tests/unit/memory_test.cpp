@@ -54,7 +54,7 @@ class Memory : public testing::Test {
  protected:
   lull::registry registry_{small_host()};
   lull::device host_ = registry_.find("HOST");
-  lull::memory memory_{{.chunk_bytes = 256_KiB, .poison_unfilled = false, .log = {}}};
+  lull::memory memory_{{.chunk_bytes = 256_KiB, .poison_unfilled = false}};
 
   lull::region make(std::uint64_t bytes, std::string tag, lull::refill_callback refill = {}) {
     std::string name = tag + "." + std::to_string(memory_.regions().size());
@@ -209,7 +209,7 @@ TEST_F(Memory, WhatWasDiscardedAndNeverRefilledCannotBeLeased) {
 }
 
 TEST_F(Memory, UnfilledMemoryIsPoisoned) {
-  lull::memory memory({.poison_unfilled = true, .log = {}});
+  lull::memory memory({.poison_unfilled = true});
   const auto region = memory.allocate(host_, 1_MiB, {"kv", "kv", {}});
   memory.evict(all(contents_action::discard));
   memory.restore();
@@ -426,9 +426,9 @@ TEST_F(Memory, WritesOutsideTheRegionAreRefused) {
 }
 
 TEST_F(Memory, OptionsOutOfRangeAreRefused) {
-  EXPECT_EQ(error_of([] { lull::memory({.chunk_bytes = 0, .log = {}}); }).code(),
+  EXPECT_EQ(error_of([] { lull::memory({.chunk_bytes = 0}); }).code(),
             status::invalid_argument);
-  EXPECT_EQ(error_of([] { lull::memory({.clock = nullptr, .log = {}}); }).code(),
+  EXPECT_EQ(error_of([] { lull::memory({.clock = nullptr}); }).code(),
             status::invalid_argument);
 }
 

@@ -13,8 +13,7 @@ int main() {
 
   lull::registry registry{{.module_paths = {}, .search = false, .settings = {}, .log = {}}};
   lull::memory memory;
-  const lull::region weights =
-      memory.allocate(registry.find("HOST"), 64_KiB, {.tag = "weights"});
+  const lull::region weights = memory.allocate(registry.find("HOST"), 64_KiB, {.tag = "weights"});
   lull::sleeper sleeper{{.plan = lull::plan_for(lull::sleep_level::offload)}};
   sleeper.manage(memory);
   sleeper.sleep();

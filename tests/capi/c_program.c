@@ -1,0 +1,262 @@
+/* Uses every part of the C API from C11, against the shared library. */
+#include <lull/lull.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void check(int holds, const char* what, int line) {
+  if (holds) return;
+  fprintf(stderr, "line %d: %s; last error: %s\n", line, what, lull_last_error_message());
+  exit(1);
+}
+/* The condition as text and the line need a macro. */
+#define CHECK(condition) check((condition), #condition, __LINE__)
+
+enum { region_bytes = 3 << 20 };
+
+static int refills;
+static int sleeps;
+static int wakes;
+static int transitions;
+static int progress_calls;
+
+static lull_status refill(void* user, const lull_refill_target* target) {
+  const unsigned char value = *(const unsigned char*)user;
+  unsigned char* chunk = malloc(1 << 20);
+  CHECK(chunk != NULL);
+  memset(chunk, value, 1 << 20);
+  for (uint64_t at = 0; at < lull_refill_target_size(target); at += 1 << 20) {
+    CHECK(lull_refill_target_write(target, at, chunk, 1 << 20) == LULL_OK);
+  }
+  CHECK(lull_refill_target_write(target, region_bytes, chunk, 1) == LULL_ERROR_INVALID_ARGUMENT);
+  CHECK(strcmp(lull_refill_target_name(target), "wq") == 0);
+  free(chunk);
+  ++refills;
+  return LULL_OK;
+}
+
+static lull_status on_sleep(void* user) {
+  (void)user;
+  ++sleeps;
+  return LULL_OK;
+}
+
+static lull_status on_wake(void* user) {
+  (void)user;
+  ++wakes;
+  return LULL_OK;
+}
+
+static void on_transition(void* user, const lull_report* report) {
+  (void)user;
+  lull_report_summary summary = {.struct_size = sizeof summary};
+  CHECK(lull_report_get_summary(report, &summary) == LULL_OK);
+  CHECK(summary.succeeded);
+  ++transitions;
+}
+
+static lull_status on_progress(void* user, const char* region, uint64_t done, uint64_t total) {
+  (void)user;
+  CHECK(region != NULL && done <= total);
+  ++progress_calls;
+  return LULL_OK;
+}
+
+static void use_vocabulary(void) {
+  char text[16];
+  uint64_t bytes = 0;
+  CHECK(lull_version() == LULL_VERSION);
+  CHECK(lull_format_bytes(1536, text, sizeof text) == LULL_OK && strcmp(text, "1.5 KiB") == 0);
+  CHECK(lull_parse_bytes("2MiB", &bytes) == LULL_OK && bytes == 2u << 20);
+  CHECK(lull_parse_bytes("two", &bytes) == LULL_ERROR_INVALID_ARGUMENT);
+  CHECK(lull_last_error_status() == LULL_ERROR_INVALID_ARGUMENT);
+  CHECK(strstr(lull_last_error_message(), "'two'") != NULL);
+  CHECK(strcmp(lull_status_name(LULL_ERROR_BUSY), "LULL_ERROR_BUSY") == 0);
+}
+
+static lull_registry* make_registry(void) {
+  const lull_setting capacity = {"host", "capacity_bytes", "16MiB"};
+  lull_registry_options options;
+  lull_registry_options_init(&options);
+  options.search = 0;
+  options.settings = &capacity;
+  options.setting_count = 1;
+  lull_registry* registry = NULL;
+  CHECK(lull_registry_create(&options, &registry) == LULL_OK);
+
+  lull_module_info module = {.struct_size = sizeof module};
+  CHECK(lull_registry_module(registry, 0, &module) == LULL_OK);
+  CHECK(strcmp(module.backend, "host") == 0 && module.state == LULL_MODULE_ACTIVE);
+  CHECK(lull_registry_module(registry, 1, &module) == LULL_ERROR_NOT_FOUND);
+  CHECK(lull_registry_load(registry, "/nonexistent.so", &module) == LULL_OK);
+  CHECK(module.state == LULL_MODULE_REFUSED && module.reason[0] != '\0');
+  CHECK(lull_registry_unload(registry, "host") == LULL_ERROR_INVALID_ARGUMENT);
+  return registry;
+}
+
+static lull_device* use_devices(lull_registry* registry) {
+  size_t count = 0;
+  lull_device* device = NULL;
+  CHECK(lull_registry_select(registry, "HOST", NULL, 0, &count) == LULL_OK && count == 1);
+  CHECK(lull_registry_select(registry, "host", &device, 1, &count) == LULL_OK);
+  lull_device* none = NULL;
+  CHECK(lull_registry_find(registry, "CUDA9", &none) == LULL_ERROR_NOT_FOUND && none == NULL);
+
+  lull_device_info info = {.struct_size = sizeof info};
+  CHECK(lull_device_get_info(device, &info) == LULL_OK);
+  CHECK(strcmp(info.name, "HOST") == 0 && (info.capabilities & LULL_CAP_STABLE_ADDRESSES) != 0);
+
+  unsigned char* address = NULL;
+  char back[4] = {0};
+  CHECK(lull_device_allocate(device, 4096, (void**)&address) == LULL_OK);
+  CHECK(lull_device_copy_from_host(device, address, "abc", 4) == LULL_OK);
+  CHECK(lull_device_copy_to_host(device, back, address, 4) == LULL_OK);
+  CHECK(strcmp(back, "abc") == 0);
+  CHECK(lull_device_fill(device, address, 7, 4096) == LULL_OK && address[4095] == 7);
+  CHECK(lull_device_deallocate(device, address, 4096) == LULL_OK);
+
+  lull_memory_info memory = {.struct_size = sizeof memory};
+  CHECK(lull_device_get_memory(device, &memory) == LULL_OK);
+  CHECK(memory.total_bytes == 16u << 20 && memory.used_by_process_bytes == 0);
+  CHECK(memory.source == LULL_SOURCE_ACCOUNTING);
+  return device;
+}
+
+static void expect_filled(const lull_region* region, unsigned char value) {
+  lull_region_lease* lease = NULL;
+  CHECK(lull_region_acquire(region, &lease) == LULL_OK);
+  const unsigned char* bytes = lull_region_address(region);
+  for (uint64_t i = 0; i < lull_region_size(region); ++i) CHECK(bytes[i] == value);
+  lull_region_lease_release(lease);
+}
+
+static void use_memory(lull_memory* memory, lull_region* region) {
+  lull_eviction_plan plan = {.struct_size = sizeof plan, .otherwise = LULL_OFFLOAD};
+  lull_transfer_options options;
+  lull_transfer_options_init(&options);
+  options.backing = LULL_BACKING_MEMFD;
+  options.progress = on_progress;
+  lull_report* report = NULL;
+  CHECK(lull_memory_evict(memory, &plan, &options, &report) == LULL_OK);
+  CHECK(progress_calls > 0);
+  lull_report_summary summary = {.struct_size = sizeof summary};
+  lull_step_report step = {.struct_size = sizeof step};
+  lull_device_report on_device = {.struct_size = sizeof on_device};
+  CHECK(lull_report_get_summary(report, &summary) == LULL_OK);
+  CHECK(strcmp(summary.what, "evict") == 0 && summary.step_count == 2 && summary.device_count == 1);
+  CHECK(lull_report_get_step(report, 0, &step) == LULL_OK && strcmp(step.name, "back up") == 0);
+  CHECK(lull_report_get_step(report, 2, &step) == LULL_ERROR_NOT_FOUND);
+  CHECK(lull_report_get_device(report, 0, &on_device) == LULL_OK);
+  CHECK(on_device.copied_bytes == region_bytes && on_device.used_after_bytes == 0);
+  lull_report_destroy(report);
+
+  lull_residency residency = LULL_RESIDENT;
+  CHECK(lull_region_residency(region, &residency) == LULL_OK && residency == LULL_OFFLOADED);
+  lull_region_lease* lease = NULL;
+  CHECK(lull_region_acquire(region, &lease) == LULL_ERROR_NOT_RESIDENT && lease == NULL);
+
+  const char* const tags[] = {"weights"};
+  CHECK(lull_memory_restore(memory, tags, 1, NULL, NULL) == LULL_OK);
+  expect_filled(region, 5);
+
+  const lull_tag_action discard_weights = {"weights", LULL_DISCARD};
+  lull_eviction_plan by_tag = {
+      .struct_size = sizeof by_tag, .tags = &discard_weights, .tag_count = 1};
+  CHECK(lull_memory_evict(memory, &by_tag, NULL, NULL) == LULL_OK);
+  CHECK(lull_memory_restore(memory, NULL, 0, NULL, NULL) == LULL_OK);
+  expect_filled(region, 5);
+
+  lull_region_info info = {.struct_size = sizeof info};
+  CHECK(lull_memory_region(memory, 0, &info) == LULL_OK);
+  CHECK(strcmp(info.tag, "weights") == 0 && info.residency == LULL_RESIDENT);
+  CHECK(lull_memory_region(memory, 1, &info) == LULL_ERROR_NOT_FOUND);
+}
+
+static void use_sleeper(lull_memory* memory, const lull_region* region) {
+  lull_sleep_plan plan;
+  CHECK(lull_sleep_level_supported(LULL_LEVEL_OFFLOAD) == 1);
+  CHECK(lull_sleep_level_supported(LULL_LEVEL_REBIRTH) == 0);
+  CHECK(lull_sleep_plan_init(&plan, LULL_LEVEL_REBIRTH) == LULL_ERROR_UNSUPPORTED);
+  CHECK(lull_sleep_plan_init(&plan, LULL_LEVEL_OFFLOAD) == LULL_OK);
+
+  lull_sleeper_options options;
+  lull_sleeper_options_init(&options);
+  options.on_transition = on_transition;
+  options.idle_time_ms = 60000;
+  lull_sleeper* sleeper = NULL;
+  CHECK(lull_sleeper_create(&options, &sleeper) == LULL_OK);
+  const lull_participant who = {sizeof who, "model", on_sleep, on_wake, NULL};
+  CHECK(lull_sleeper_manage(sleeper, memory) == LULL_OK);
+  CHECK(lull_sleeper_add(sleeper, &who) == LULL_OK);
+  lull_report* report = NULL;
+  CHECK(lull_sleeper_last_report(sleeper, &report) == LULL_ERROR_NOT_FOUND);
+
+  int64_t in_ms = 0;
+  int32_t started = 1;
+  CHECK(lull_sleeper_next_deadline(sleeper, &in_ms) == LULL_OK && in_ms > 0 && in_ms <= 60000);
+  CHECK(lull_sleeper_poll(sleeper, &started) == LULL_OK && started == 0);
+
+  CHECK(lull_sleeper_sleep(sleeper, &plan, &report) == LULL_OK && sleeps == 1);
+  lull_report_destroy(report);
+  lull_sleeper_snapshot seen = {.struct_size = sizeof seen};
+  CHECK(lull_sleeper_observe(sleeper, &seen) == LULL_OK);
+  CHECK(seen.state == LULL_ASLEEP && seen.sleeps == 1 && strcmp(seen.plan, "offload") == 0);
+
+  lull_lease lease = {0};
+  CHECK(lull_sleeper_try_acquire(sleeper, &lease) == LULL_ERROR_BUSY && lease.sleeper == NULL);
+  CHECK(lull_sleeper_acquire(sleeper, -1, NULL, &lease) == LULL_OK && wakes == 1);
+  expect_filled(region, 5);
+  lull_lease_release(&lease);
+  lull_lease_release(&lease);
+  CHECK(lull_sleeper_observe(sleeper, &seen) == LULL_OK && seen.leases == 0);
+
+  lull_cancel* cancel = NULL;
+  CHECK(lull_cancel_create(&cancel) == LULL_OK && lull_cancel_request(cancel) == LULL_OK);
+  CHECK(lull_sleeper_sleep(sleeper, NULL, NULL) == LULL_OK);
+  CHECK(lull_sleeper_acquire(sleeper, -1, cancel, &lease) == LULL_ERROR_CANCELLED);
+  lull_cancel_destroy(cancel);
+  CHECK(lull_sleeper_wake(sleeper, 60000, NULL) == LULL_OK);
+  expect_filled(region, 5);
+  CHECK(lull_sleeper_set_idle_time(sleeper, -1) == LULL_OK);
+  CHECK(lull_sleeper_next_deadline(sleeper, &in_ms) == LULL_OK && in_ms == -1);
+  CHECK(lull_sleeper_set_idle_time(sleeper, 0) == LULL_ERROR_INVALID_ARGUMENT);
+  lull_sleeper_destroy(sleeper);
+  CHECK(transitions == 4);
+}
+
+int main(void) {
+  use_vocabulary();
+  lull_registry* registry = make_registry();
+  lull_device* device = use_devices(registry);
+
+  lull_memory* memory = NULL;
+  CHECK(lull_memory_create(NULL, &memory) == LULL_OK);
+  unsigned char value = 5;
+  lull_region_options options;
+  lull_region_options_init(&options);
+  options.tag = "weights";
+  options.name = "wq";
+  options.refill = refill;
+  options.refill_user = &value;
+  lull_region* region = NULL;
+  CHECK(lull_memory_allocate(memory, device, region_bytes, &options, &region) == LULL_OK);
+  CHECK(lull_region_refill(region, refill, &value) == LULL_OK);
+
+  lull_region* too_large = NULL;
+  CHECK(lull_memory_allocate(memory, device, 64u << 20, NULL, &too_large) ==
+        LULL_ERROR_OUT_OF_DEVICE_MEMORY);
+  lull_vendor_failure failure = {.struct_size = sizeof failure};
+  CHECK(lull_last_error_vendor(&failure) == LULL_OK && strcmp(failure.device, "HOST") == 0);
+
+  use_memory(memory, region);
+  use_sleeper(memory, region);
+  CHECK(refills >= 2);
+
+  lull_region_destroy(region);
+  lull_memory_destroy(memory);
+  lull_device_release(device);
+  lull_registry_destroy(registry);
+  puts("ok");
+  return 0;
+}

@@ -1,2 +1,0 @@
-// Not built: check_layers must find what is wrong here.
-#include "policy/gate.hpp"
