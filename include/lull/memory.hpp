@@ -201,8 +201,8 @@ struct memory_options {
   /// Fill memory that comes back unfilled with poison_byte, so that a read without a lease shows.
   bool poison_unfilled = poison_by_default;
   const lull::clock* clock = &lull::steady_clock();  ///< for the times in reports
-  log_sink
-      log;  ///< gets what goes wrong where nothing can be thrown: in destructors, in a rollback
+  /// Gets what goes wrong where nothing can be thrown: in destructors, in a rollback.
+  log_sink log = {};
 };
 
 /// Regions, and the transactions that move them as one.
