@@ -1,0 +1,56 @@
+#include "server/json.hpp"
+
+namespace example {
+namespace {
+
+using nlohmann::json;
+
+json to_json(const std::optional<std::uint64_t>& figure) {
+  return figure ? json(*figure) : json(nullptr);  // null: not known, which is not 0
+}
+
+json to_json(const lull::device_report& report) {
+  return {{"device", report.device},
+          {"copied_bytes", report.copied_bytes},
+          {"discarded_bytes", report.discarded_bytes},
+          {"refilled_bytes", report.refilled_bytes},
+          {"used_before_bytes", to_json(report.before.used_by_process_bytes)},
+          {"used_after_bytes", to_json(report.after.used_by_process_bytes)},
+          {"known_by", std::string(to_string(report.after.source))}};
+}
+
+}  // namespace
+
+double milliseconds(lull::duration span) noexcept {
+  return std::chrono::duration<double, std::milli>(span).count();
+}
+
+json to_json(const lull::transition_report& report) {
+  json result{
+      {"transition", report.way == lull::transition_report::direction::sleep ? "sleep" : "wake"},
+      {"plan", report.plan},
+      {"succeeded", report.succeeded},
+      {"elapsed_ms", milliseconds(report.elapsed)},
+      {"steps", json::array()},
+      {"devices", json::array()}};
+  if (!report.succeeded) {
+    result["failure"] = report.failure;
+    result["rolled_back"] = report.rolled_back;
+  }
+  for (const lull::step_report& step : report.steps) {
+    result["steps"].push_back(
+        {{"name", step.name}, {"elapsed_ms", milliseconds(step.elapsed)}, {"bytes", step.bytes}});
+  }
+  for (const lull::device_report& device : report.devices) {
+    result["devices"].push_back(to_json(device));
+  }
+  return result;
+}
+
+std::string error_body(int code, std::string_view type, std::string_view message) {
+  const json body{{"error", {{"code", code}, {"type", type}, {"message", message}}}};
+  // A message may quote what a client sent, which need not be UTF-8.
+  return body.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace example

@@ -1,0 +1,24 @@
+#ifndef EXAMPLES_SERVER_JSON_HPP
+#define EXAMPLES_SERVER_JSON_HPP
+
+#include <lull/report.hpp>
+#include <lull/sleeper.hpp>
+
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+namespace example {
+
+/// Milliseconds with a fraction.
+double milliseconds(lull::duration span) noexcept;
+
+nlohmann::json to_json(const lull::transition_report& report);
+
+/// The body of an error, as llama.cpp's server writes it.
+std::string error_body(int code, std::string_view type, std::string_view message);
+
+}  // namespace example
+
+#endif  // EXAMPLES_SERVER_JSON_HPP

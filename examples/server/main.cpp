@@ -1,0 +1,132 @@
+// An inference server in the style of llama.cpp's, which gives its memory back when idle.
+
+#include <pthread.h>
+
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "server/server.hpp"
+
+namespace {
+
+struct arguments {
+  example::server_options server;
+  std::string device = "HOST";
+  std::string level = "discard";
+  std::string kv_size = "64MiB";
+  std::string offload_directory;
+  double idle_seconds = -1;
+  double request_timeout = 120;
+  int wake_delay_ms = 0;
+};
+
+void add_options(CLI::App& app, arguments& given) {
+  app.add_option("-m,--model", given.server.model, "GGUF file")->required();
+  app.add_option("--device", given.device, "Device by name, PCI address or UUID")
+      ->capture_default_str();
+  app.add_option("--host", given.server.host, "Address to listen on")->capture_default_str();
+  app.add_option("--port", given.server.port, "Port to listen on; 0: any that is free")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  app.add_option("--sleep-idle-seconds", given.idle_seconds,
+                 "Sleep after this long without work; -1: only when told to")
+      ->check([](const std::string& text) {
+        const double value = std::strtod(text.c_str(), nullptr);
+        return value == -1 || value > 0 ? std::string() : "must be above 0, or -1 for never";
+      })
+      ->capture_default_str();
+  app.add_option("--sleep-level", given.level, "What a sleep does: offload or discard")
+      ->capture_default_str();
+  app.add_option("--offload-dir", given.offload_directory,
+                 "Offload to a file in this directory (default: host memory for a GPU, the "
+                 "temporary directory for the host device)");
+  app.add_option("--parallel", given.server.parallel, "Completions computed at once")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--request-timeout", given.request_timeout, "Seconds that a request may wait")
+      ->check(CLI::Range(0.001, 86400.0))
+      ->capture_default_str();
+  app.add_option("--kv-size", given.kv_size, "Size of the cache, which no sleep keeps; 0: none")
+      ->capture_default_str();
+  app.add_option("--wake-delay-ms", given.wake_delay_ms,
+                 "For tests: make each wake this much longer")
+      ->check(CLI::Range(0, 600000))
+      ->capture_default_str();
+  app.footer(
+      "Routes: GET /health /props /models /metrics (never wake it); POST /completion /sleep /wake\n"
+      "Exit codes: 0 stopped by a signal, 1 failed, 2 wrong usage");
+}
+
+example::server_options options_from(const arguments& given) {
+  using std::chrono::milliseconds;
+  const auto to_ms = [](double seconds) {
+    return milliseconds{static_cast<std::int64_t>(seconds * 1000)};
+  };
+  example::server_options options = given.server;
+  if (given.idle_seconds > 0) {
+    options.sleep_idle = std::max(milliseconds{1}, to_ms(given.idle_seconds));
+  }
+  options.sleep_level = lull::parse_sleep_level(given.level);
+  options.request_timeout = to_ms(given.request_timeout);
+  options.kv_bytes = lull::parse_bytes(given.kv_size);
+  options.wake_delay = milliseconds{given.wake_delay_ms};
+  if (!given.offload_directory.empty()) options.offload_directory = given.offload_directory;
+  options.log = lull::log_sink([](lull::log_level level, std::string_view line) {
+    std::cerr << fmt::format("{}: {}\n", to_string(level), line);
+  });
+  return options;
+}
+
+/// Blocks the signals that end the server, in this thread and in those it starts.
+sigset_t block_signals() {
+  sigset_t ending;
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGINT);
+  sigaddset(&ending, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &ending, nullptr);
+  // A client that goes away in the middle of an answer is no reason to die.
+  std::signal(SIGPIPE, SIG_IGN);
+  return ending;
+}
+
+void serve(const arguments& given) {
+  const sigset_t ending = block_signals();
+  lull::registry& registry = lull::registry::shared();
+  example::server server(registry.find(given.device), options_from(given));
+  std::thread waiter([&] {
+    int signal = 0;
+    sigwait(&ending, &signal);
+    server.stop();
+  });
+  fmt::print("listening on http://{}:{}\n", given.server.host, server.port());
+  std::fflush(stdout);
+  server.run();
+  // The listener may have ended by itself; the waiter then still waits.
+  pthread_kill(waiter.native_handle(), SIGTERM);
+  waiter.join();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("An inference server that gives its memory back when idle", "lull-example-server");
+  arguments given;
+  add_options(app, given);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& failure) {
+    return app.exit(failure) == 0 ? 0 : 2;
+  }
+  try {
+    serve(given);
+    return 0;
+  } catch (const std::exception& failure) {
+    std::cerr << fmt::format("lull-example-server: {}\n", failure.what());
+    return 1;
+  }
+}

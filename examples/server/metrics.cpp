@@ -1,0 +1,137 @@
+#include "server/metrics.hpp"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace example {
+namespace {
+
+/// Backslash, quote and newline must be escaped in a label's value (Prometheus's exposition
+/// formats).
+std::string escaped(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    if (c == '\\' || c == '"') result += '\\';
+    if (c == '\n') {
+      result += "\\n";
+    } else {
+      result += c;
+    }
+  }
+  return result;
+}
+
+double seconds(lull::duration span) {
+  return std::chrono::duration<double>(span).count();
+}
+
+class metrics_writer {
+ public:
+  void family(std::string_view name, std::string_view type, std::string_view help) {
+    name_ = name;
+    fmt::format_to(std::back_inserter(text_), "# HELP {} {}\n# TYPE {} {}\n", name, help, name,
+                   type);
+  }
+  template <class Value>
+  void sample(Value value, std::string_view labels = {}) {
+    fmt::format_to(std::back_inserter(text_), "{}{}{}{} {}\n", name_, labels.empty() ? "" : "{",
+                   labels, labels.empty() ? "" : "}", value);
+  }
+  template <class Value>
+  void single(std::string_view name, std::string_view type, std::string_view help, Value value) {
+    family(name, type, help);
+    sample(value);
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  std::string name_;
+  std::string text_;
+};
+
+void write_sleeper(metrics_writer& out, const lull::sleeper_snapshot& seen) {
+  out.family("lull_state", "gauge", "1 for the state that the server is in.");
+  for (const auto state :
+       {lull::sleep_state::awake, lull::sleep_state::draining, lull::sleep_state::sleeping,
+        lull::sleep_state::asleep, lull::sleep_state::waking}) {
+    out.sample(seen.state == state ? 1 : 0, fmt::format("state=\"{}\"", to_string(state)));
+  }
+  out.single("lull_leases", "gauge", "Work in flight.", seen.leases);
+  out.single("lull_waiting", "gauge", "Requests that wait for a wake.", seen.waiting);
+  out.single("lull_idle_seconds", "gauge", "Time since the last work ended.", seconds(seen.idle));
+  out.single("lull_sleeps_total", "counter", "Sleeps that succeeded.", seen.counters.sleeps);
+  out.single("lull_wakes_total", "counter", "Wakes that succeeded.", seen.counters.wakes);
+  out.single("lull_failed_sleeps_total", "counter", "Sleeps that failed.",
+             seen.counters.failed_sleeps);
+  out.single("lull_failed_wakes_total", "counter", "Wakes that failed.",
+             seen.counters.failed_wakes);
+  out.single("lull_transfer_done_bytes", "gauge", "Bytes moved by the last or current transition.",
+             seen.done_bytes);
+  out.single("lull_transfer_total_bytes", "gauge", "Bytes to move by it.", seen.total_bytes);
+  if (seen.last) {
+    out.single("lull_last_transition_seconds", "gauge", "How long the last transition took.",
+               seconds(seen.last->elapsed));
+  }
+}
+
+void write_memory(metrics_writer& out, const lull::memory& memory) {
+  std::map<std::pair<std::string, std::string>, std::uint64_t> bytes;
+  for (const lull::region_info& region : memory.regions()) {
+    bytes[{region.tag, std::string(to_string(region.where))}] += region.size_bytes;
+  }
+  out.family("lull_region_bytes", "gauge", "Bytes of regions, by tag and by where they are.");
+  for (const auto& [key, sum] : bytes) {
+    out.sample(sum, fmt::format("tag=\"{}\",where=\"{}\"", escaped(key.first), key.second));
+  }
+}
+
+void write_device(metrics_writer& out, const lull::device& device) {
+  const lull::memory_info info = device.memory();
+  const std::string label = fmt::format("device=\"{}\"", escaped(device.name()));
+  const auto write = [&](std::string_view name, std::string_view help,
+                         const std::optional<std::uint64_t>& figure) {
+    if (!figure) return;  // not known: a missing sample, not 0
+    out.family(name, "gauge", help);
+    out.sample(*figure, label);
+  };
+  write("lull_device_total_bytes", "Memory of the device.", info.total_bytes);
+  write("lull_device_free_bytes", "Memory of the device that can be had.", info.free_bytes);
+  write("lull_device_used_bytes", "Memory of the device that this process holds.",
+        info.used_by_process_bytes);
+}
+
+}  // namespace
+
+std::uint64_t resident_bytes() {
+  std::uint64_t total_pages = 0;
+  std::uint64_t resident_pages = 0;
+  std::ifstream("/proc/self/statm") >> total_pages >> resident_pages;
+  return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::string metrics_text(const lull::sleeper& sleeper, const lull::memory& memory,
+                         const lull::device& device, const request_counts& requests) {
+  metrics_writer out;
+  write_sleeper(out, sleeper.observe());
+  write_memory(out, memory);
+  write_device(out, device);
+  out.single("process_resident_memory_bytes", "gauge", "Resident set of the server.",
+             resident_bytes());
+  out.single("server_completions_total", "counter", "Completions that were answered.",
+             requests.completions);
+  out.single("server_rejected_total", "counter",
+             "Completions that were turned away: too many waited.", requests.rejected);
+  out.single("server_failed_total", "counter", "Completions that failed.", requests.failed);
+  out.single("server_tokens_total", "counter", "Tokens that were generated.", requests.tokens);
+  return out.take();
+}
+
+}  // namespace example

@@ -1,0 +1,135 @@
+#include "server/model.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "gguf/file.hpp"
+
+namespace example {
+namespace {
+
+constexpr std::uint64_t chunk_bytes = std::uint64_t{8} << 20;
+constexpr std::uint64_t odd_constant = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio, odd
+
+/// Takes bytes in. Every step is a bijection of the lane it changes, so two inputs of one length
+/// that differ in one byte cannot leave the same lanes.
+class digester {
+ public:
+  explicit digester(std::uint64_t seed) {
+    for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i] = seed + (i + 1) * odd_constant;
+  }
+
+  void take(const std::byte* bytes, std::uint64_t count) {
+    constexpr std::uint64_t step = sizeof lanes_;
+    for (; count >= step; bytes += step, count -= step) take_block(bytes);
+    if (count == 0) return;
+    std::array<std::byte, step> rest{};
+    std::memcpy(rest.data(), bytes, count);
+    take_block(rest.data());
+  }
+
+  [[nodiscard]] std::uint64_t result() const noexcept {
+    std::uint64_t all = 0;
+    for (const std::uint64_t lane : lanes_) all = (std::rotl(all, 23) ^ lane) * odd_constant;
+    return all ^ (all >> 32);
+  }
+
+ private:
+  void take_block(const std::byte* bytes) noexcept {
+    std::array<std::uint64_t, 8> block;
+    std::memcpy(block.data(), bytes, sizeof block);
+    for (std::size_t i = 0; i < lanes_.size(); ++i) {
+      lanes_[i] = std::rotl((lanes_[i] ^ block[i]) * odd_constant, 31);
+    }
+  }
+
+  std::array<std::uint64_t, 8> lanes_;
+};
+
+std::uint64_t hash_text(std::string_view text) {
+  std::uint64_t hash = text.size();
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * odd_constant;
+  return hash;
+}
+
+}  // namespace
+
+model::model(lull::memory& memory, const lull::device& device, const std::filesystem::path& file,
+             std::uint64_t kv_bytes)
+    : path_(std::filesystem::absolute(file)), header_(gguf::read_header(path_)), device_(device) {
+  for (const gguf::tensor& tensor : header_.tensors) {
+    const auto load = [this, &tensor](const lull::refill_target& target) {
+      load_tensor(tensor, target);
+    };
+    weights_.push_back(memory.allocate(device, tensor.size_bytes,
+                                       {.tag = "weights", .name = tensor.name, .refill = load}));
+    weights_.back().refill(load);
+  }
+  if (kv_bytes == 0) return;
+  const auto clear = [](const lull::refill_target& target) {
+    target.device().fill(target.address(), std::byte{0}, target.size_bytes());
+  };
+  kv_.push_back(memory.allocate(device, kv_bytes, {.tag = "kv", .name = "kv", .refill = clear}));
+  kv_.back().refill(clear);
+}
+
+/// Opens the file anew each time: while asleep a server should hold nothing, and a file that was
+/// exchanged meanwhile must not become half of a model.
+void model::load_tensor(const gguf::tensor& from, const lull::refill_target& to) const {
+  const gguf::file file(path_);
+  if (file.size_bytes() != header_.file_bytes) {
+    throw std::runtime_error(fmt::format("{} has changed: {} bytes now, {} when it was loaded",
+                                         path_.string(), file.size_bytes(), header_.file_bytes));
+  }
+  if (to.device().supports(lull::capability::host_accessible)) {
+    file.read(from.offset, to.address(), from.size_bytes);
+    return;
+  }
+  std::vector<std::byte> chunk(std::min(chunk_bytes, from.size_bytes));
+  for (std::uint64_t at = 0; at < from.size_bytes; at += chunk.size()) {
+    const std::uint64_t bytes = std::min<std::uint64_t>(chunk.size(), from.size_bytes - at);
+    file.read(from.offset + at, chunk.data(), bytes);
+    to.write(at, chunk.data(), bytes);
+  }
+}
+
+std::uint64_t model::digest(std::string_view prompt) const {
+  digester digest(hash_text(prompt));
+  const bool direct = device_.supports(lull::capability::host_accessible);
+  std::vector<std::byte> chunk;
+  if (!direct) chunk.resize(chunk_bytes);
+  for (const lull::region& region : weights_) {
+    const lull::region_lease lease = region.acquire();
+    const auto* const bytes = static_cast<const std::byte*>(lease.address());
+    if (direct) {
+      digest.take(bytes, lease.size_bytes());
+      continue;
+    }
+    for (std::uint64_t at = 0; at < lease.size_bytes(); at += chunk_bytes) {
+      const std::uint64_t part = std::min(chunk_bytes, lease.size_bytes() - at);
+      device_.copy_to_host(chunk.data(), bytes + at, part);
+      digest.take(chunk.data(), part);
+    }
+  }
+  return digest.result();
+}
+
+std::string_view word_source::next() noexcept {
+  static constexpr std::array<std::string_view, 64> words{
+      "able",    "acid",   "amber",  "apple",  "arrow", "autumn", "bay",   "bell",
+      "birch",   "blue",   "bread",  "bridge", "calm",  "candle", "cedar", "chalk",
+      "cloud",   "coast",  "copper", "dawn",   "deep",  "dune",   "early", "east",
+      "ember",   "even",   "fern",   "field",  "flint", "frost",  "glass", "grain",
+      "green",   "harbor", "hazel",  "hill",   "iron",  "island", "ivy",   "lake",
+      "lantern", "leaf",   "linen",  "maple",  "marsh", "meadow", "mist",  "moon",
+      "moss",    "north",  "oak",    "olive",  "pearl", "pine",   "quiet", "rain",
+      "reed",    "river",  "salt",   "sand",   "shore", "slate",  "snow",  "willow"};
+  state_ = (state_ ^ (state_ >> 29)) * odd_constant + 1;
+  return words[state_ >> 58];
+}
+
+}  // namespace example

@@ -1,0 +1,56 @@
+#ifndef EXAMPLES_SERVER_MODEL_HPP
+#define EXAMPLES_SERVER_MODEL_HPP
+
+#include <lull/lull.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gguf/reader.hpp"
+
+namespace example {
+
+/// A GGUF file whose tensors are regions on a device, and a stand-in for inference that reads every
+/// byte of them.
+class model {
+ public:
+  /// Reads the file into regions with the tag "weights", and makes one of `kv_bytes` (0: none) with
+  /// the tag "kv", which is zeroed whenever it comes back.
+  /// @throws gguf::format_error, std::system_error, lull::error
+  model(lull::memory& memory, const lull::device& device, const std::filesystem::path& file,
+        std::uint64_t kv_bytes);
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+  [[nodiscard]] const gguf::model_header& header() const noexcept { return header_; }
+
+  /// A number that depends on the prompt and on every byte of the weights: one wrong byte gives
+  /// another. Call with the weights on the device (under a lease of the sleeper).
+  /// @throws lull::error (not_resident) when they are not
+  [[nodiscard]] std::uint64_t digest(std::string_view prompt) const;
+
+ private:
+  void load_tensor(const gguf::tensor& from, const lull::refill_target& to) const;
+
+  std::filesystem::path path_;
+  gguf::model_header header_;
+  lull::device device_;
+  std::vector<lull::region> weights_;
+  std::vector<lull::region> kv_;
+};
+
+/// The words of an answer, one at a time: the same digest gives the same words.
+class word_source {
+ public:
+  explicit word_source(std::uint64_t digest) : state_(digest) {}
+  [[nodiscard]] std::string_view next() noexcept;
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace example
+
+#endif  // EXAMPLES_SERVER_MODEL_HPP
