@@ -1,5 +1,7 @@
 #include "server/server.hpp"
 
+#include <sys/socket.h>
+
 #include <thread>
 
 #include <fmt/format.h>
@@ -131,13 +133,22 @@ server::server(const lull::device& device, server_options options)
   if (options_.wake_delay.count() > 0) {
     sleeper_.add(std::make_shared<slow_waker>(options_.wake_delay));
   }
-  const std::size_t connections =
-      static_cast<std::size_t>(options_.most_waiting) + observer_connections;
+  add_routes();
+  add_observers();
+  bind(static_cast<std::size_t>(options_.most_waiting) + observer_connections);
+}
+
+void server::bind(std::size_t connections) {
   http_.new_task_queue = [connections] { return new connection_queue(connections); };
   http_.set_tcp_nodelay(true);
   http_.set_keep_alive_max_count(1000);
-  add_routes();
-  add_observers();
+  int listener = -1;
+  // Without SO_REUSEPORT, which cpp-httplib sets by default: two servers on one port are a mistake.
+  http_.set_socket_options([&listener](int socket) {
+    const int yes = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    listener = socket;
+  });
   port_ = options_.port == 0
               ? http_.bind_to_any_port(options_.host.c_str())
               : (http_.bind_to_port(options_.host.c_str(), options_.port) ? options_.port : -1);
@@ -145,6 +156,8 @@ server::server(const lull::device& device, server_options options)
     throw lull::error(status::io,
                       fmt::format("cannot listen on {} port {}", options_.host, options_.port));
   }
+  // cpp-httplib lets five connections wait to be accepted; a burst of clients would be reset.
+  ::listen(listener, static_cast<int>(connections));
 }
 
 server::~server() {

@@ -67,6 +67,7 @@ class server {
   };
   struct running;
 
+  void bind(std::size_t connections);
   void add_routes();
   void add_observers();
   [[nodiscard]] lull::sleep_plan plan_for(lull::sleep_level level) const;
