@@ -3,8 +3,11 @@
 
 #include <lull/memory.hpp>
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace lull::detail {
 
@@ -30,6 +33,10 @@ class backing {
 
  protected:
   backing() = default;
+
+ private:
+  friend class backup;
+  std::atomic<std::uint64_t> needed_parts_{0};
 };
 
 /// Parts start at multiples of this, so that every part can be given back whole: the largest base
@@ -37,15 +44,35 @@ class backing {
 inline constexpr std::uint64_t backing_alignment = std::uint64_t{64} << 10;
 
 /// A part of a backing: where one region's contents are.
-struct backup {
-  std::shared_ptr<backing> where;
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
-
-  void drop() noexcept {
-    if (where) where->give_back(offset, bytes);
-    where.reset();
+class backup {
+ public:
+  backup() = default;
+  backup(std::shared_ptr<backing> in, std::uint64_t offset, std::uint64_t bytes) noexcept
+      : where_(std::move(in)), offset_(offset), bytes_(bytes), needed_(true) {
+    ++where_->needed_parts_;
   }
+
+  [[nodiscard]] backing& where() const noexcept { return *where_; }
+  [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
+
+  /// Says that the part is needed no longer. Called for many before drop(), it spares giving each
+  /// back by itself when nothing of the backing is needed: closing the whole is far cheaper.
+  void retire() noexcept {
+    if (std::exchange(needed_, false)) --where_->needed_parts_;
+  }
+
+  /// Gives the space back.
+  void drop() noexcept {
+    retire();
+    if (where_ && where_->needed_parts_ != 0) where_->give_back(offset_, bytes_);
+    where_.reset();
+  }
+
+ private:
+  std::shared_ptr<backing> where_;
+  std::uint64_t offset_ = 0;
+  std::uint64_t bytes_ = 0;
+  bool needed_ = false;
 };
 
 }  // namespace lull::detail

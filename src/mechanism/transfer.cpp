@@ -87,7 +87,7 @@ void transfer::obtain_backing(std::uint64_t bytes) {
   std::uint64_t offset = 0;
   for (const job& each : jobs_) {
     if (each.action != contents_action::offload) continue;
-    each.region->saved = {space, offset, each.region->size_bytes};
+    each.region->saved = backup(space, offset, each.region->size_bytes);
     offset += round_up(each.region->size_bytes, backing_alignment);
   }
 }
@@ -142,13 +142,14 @@ void transfer::undo_eviction(const error& cause) {
     }
   }
   for (const job& each : jobs_) {
-    if (each.region->mapped && each.action == contents_action::offload) each.region->saved.drop();
+    if (each.region->mapped) each.region->saved.drop();
   }
   if (lost.empty()) throw cause;
   throw error(cause.code(), fmt::format("{}; taking it back failed too{}", cause.what(), lost));
 }
 
 void transfer::drop_backups() noexcept {
+  for (const job& each : jobs_) each.region->saved.retire();
   for (const job& each : jobs_) each.region->saved.drop();
 }
 
@@ -223,10 +224,10 @@ static void for_each_chunk(const region_state& region, std::uint64_t chunk_bytes
 
 void transfer::copy_out(const region_state& region) {
   const device& from = region.where;
-  backing& to = *region.saved.where;
+  backing& to = region.saved.where();
   for_each_chunk(region, memory_.chunk_bytes, [&](std::uint64_t offset, std::uint64_t bytes) {
     const auto* const source = static_cast<const std::byte*>(region.address) + offset;
-    const std::uint64_t at = region.saved.offset + offset;
+    const std::uint64_t at = region.saved.offset() + offset;
     if (std::byte* const direct = to.address(at)) {
       from.copy_to_host(direct, source, bytes);
     } else if (from.supports(capability::host_accessible)) {
@@ -242,10 +243,10 @@ void transfer::copy_out(const region_state& region) {
 
 void transfer::copy_in(const region_state& region) {
   const device& to = region.where;
-  const backing& from = *region.saved.where;
+  const backing& from = region.saved.where();
   for_each_chunk(region, memory_.chunk_bytes, [&](std::uint64_t offset, std::uint64_t bytes) {
     auto* const target = static_cast<std::byte*>(region.address) + offset;
-    const std::uint64_t at = region.saved.offset + offset;
+    const std::uint64_t at = region.saved.offset() + offset;
     if (const std::byte* const direct = from.address(at)) {
       to.copy_from_host(target, direct, bytes);
     } else if (to.supports(capability::host_accessible)) {
