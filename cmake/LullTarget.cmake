@@ -19,3 +19,13 @@ function(lull_target target)
     target_link_options(${target} PRIVATE -fsanitize=${LULL_SANITIZE})
   endif()
 endfunction()
+
+# lull_module(<target>): a backend module, on top of lull_target.
+function(lull_module target)
+  lull_target(${target})
+  # One "unique" symbol (any static in an inline function of the standard library) would keep the
+  # dynamic linker from ever unmapping the module.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -fno-gnu-unique)
+  endif()
+endfunction()

@@ -10,6 +10,9 @@
 ///         .abi_version = LULL_BACKEND_ABI_VERSION, .struct_size = sizeof(lull_backend_ops), ...};
 ///
 ///     const lull_backend_ops* lull_backend_entry(void) { return &ops; }
+///
+/// A module in C++ should be compiled with GCC's -fno-gnu-unique: with one symbol of that kind the
+/// dynamic linker never unmaps it.
 
 #include <lull/backend.h>
 

@@ -426,10 +426,8 @@ TEST_F(Memory, WritesOutsideTheRegionAreRefused) {
 }
 
 TEST_F(Memory, OptionsOutOfRangeAreRefused) {
-  EXPECT_EQ(error_of([] { lull::memory({.chunk_bytes = 0}); }).code(),
-            status::invalid_argument);
-  EXPECT_EQ(error_of([] { lull::memory({.clock = nullptr}); }).code(),
-            status::invalid_argument);
+  EXPECT_EQ(error_of([] { lull::memory({.chunk_bytes = 0}); }).code(), status::invalid_argument);
+  EXPECT_EQ(error_of([] { lull::memory({.clock = nullptr}); }).code(), status::invalid_argument);
 }
 
 }  // namespace

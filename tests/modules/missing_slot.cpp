@@ -1,0 +1,7 @@
+#include <lull/backend_module.h>
+
+#include "table.hpp"
+
+const lull_backend_ops* lull_backend_entry() {
+  return test_module::changed_table([](lull_backend_ops& table) { table.device_count = nullptr; });
+}

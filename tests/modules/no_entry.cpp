@@ -1,0 +1,2 @@
+// Has the note, and no entry function.
+#include <lull/backend_module.h>
