@@ -119,12 +119,21 @@ int main(int argc, char** argv) {
   add_options(app, given);
   try {
     app.parse(argc, argv);
+    // What can be judged without touching anything is a question of usage too.
+    static_cast<void>(options_from(given));
   } catch (const CLI::ParseError& failure) {
     return app.exit(failure) == 0 ? 0 : 2;
+  } catch (const lull::error& failure) {
+    std::cerr << fmt::format("lull-example-server: {}\n", failure.what());
+    return 2;
   }
   try {
     serve(given);
     return 0;
+  } catch (const gguf::format_error& failure) {
+    std::cerr << fmt::format("lull-example-server: {}: {}\n", given.server.model.string(),
+                             failure.what());
+    return 1;
   } catch (const std::exception& failure) {
     std::cerr << fmt::format("lull-example-server: {}\n", failure.what());
     return 1;

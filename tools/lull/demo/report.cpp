@@ -1,0 +1,165 @@
+#include "report.hpp"
+
+#include <lull/bytes.hpp>
+#include <lull/version.h>
+
+#include <cmath>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "text_table.hpp"
+
+namespace lull::demo {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::string_view meaning(sleep_level level) {
+  switch (level) {
+    case sleep_level::trim: return "caches emptied, contents stay";
+    case sleep_level::offload: return "weights go to a file and are copied back";
+    case sleep_level::discard: return "weights are dropped and read from the model again";
+    case sleep_level::suspend: return "the driver moves all GPU state to the host";
+    case sleep_level::reset: return "weights are dropped and the GPU context is destroyed";
+    case sleep_level::rebirth: return "the process image is replaced";
+  }
+  return "";
+}
+
+double gigabytes_per_second(std::uint64_t bytes, seconds span) {
+  return span.count() > 0 ? static_cast<double>(bytes) / 1e9 / span.count() : 0;
+}
+
+std::string_view mark(bool good) {
+  return good ? "✓" : "✗";
+}
+
+/// The plain numbers of a series, short enough to be kept: milliseconds and bytes.
+ordered_json series_json(const timeline& memory) {
+  ordered_json samples = ordered_json::array();
+  for (const memory_sample& one : memory.samples) {
+    samples.push_back({std::lround(one.at.count() * 1e3), one.bytes});
+  }
+  ordered_json phases = ordered_json::array();
+  for (const phase& one : memory.phases) {
+    phases.push_back({{"state", to_string(one.kind)},
+                      {"begin_ms", std::lround(one.begin.count() * 1e3)},
+                      {"end_ms", std::lround(one.end.count() * 1e3)}});
+  }
+  return {{"phases", phases}, {"samples_ms_bytes", samples}};
+}
+
+ordered_json cycle_json(const sleep_cycle& cycle, std::uint64_t weights_bytes) {
+  return {{"cause", to_string(cycle.cause)},
+          {"awake_bytes", cycle.awake_bytes},
+          {"asleep_bytes", cycle.asleep_bytes},
+          {"awake_again_bytes", cycle.awake_again_bytes},
+          {"fell_by_percent_of_weights", cycle.fell_by(weights_bytes) * 100},
+          {"to_sleep_seconds", cycle.to_sleep.count()},
+          {"to_wake_seconds", cycle.to_wake.count()},
+          {"first_answer_seconds", cycle.first_answer.count()},
+          {"answers_equal", cycle.answers_equal},
+          {"wakes_by_observing", cycle.wakes_by_observing},
+          {"wakes", cycle.wakes}};
+}
+
+ordered_json level_json(const level_result& level, std::uint64_t weights_bytes) {
+  ordered_json cycles = ordered_json::array();
+  for (const sleep_cycle& one : level.cycles) cycles.push_back(cycle_json(one, weights_bytes));
+  return {{"level", to_string(level.level)},
+          {"cycles", cycles},
+          {"observer_requests", level.observed.requests},
+          {"observer_failures", level.observed.failures},
+          {"observer_slowest_seconds", level.observed.slowest.count()},
+          {"memory", series_json(level.memory)}};
+}
+
+/// The level's timeline with what the picture says beside the measured line.
+timeline annotated(const level_result& level) {
+  timeline result = level.memory;
+  result.title = fmt::format("{}: {}", to_string(level.level), meaning(level.level));
+  auto cycle = level.cycles.begin();
+  for (phase& one : result.phases) {
+    if (one.kind != phase_kind::asleep || cycle == level.cycles.end()) continue;
+    one.note = fmt::format("{}, by {}", format_bytes(cycle->asleep_bytes), to_string(cycle->cause));
+    ++cycle;
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<std::string> demo_result::wrong() const {
+  std::vector<std::string> all;
+  for (const level_result& level : levels) {
+    for (std::string& what : judge(level, weights_bytes)) all.push_back(std::move(what));
+  }
+  return all;
+}
+
+std::string to_table(const demo_result& result) {
+  constexpr auto right = tool::table_column::side::right;
+  tool::text_table table({{"LEVEL"},
+                          {"ASLEEP BY"},
+                          {"AWAKE", right},
+                          {"ASLEEP", right},
+                          {"AGAIN", right},
+                          {"FELL BY", right},
+                          {"TO SLEEP", right},
+                          {"TO WAKE", right},
+                          {"WAKE GB/s", right},
+                          {"1ST ANSWER", right},
+                          {"SAME ANSWERS", right},
+                          {"WAKES", right}});
+  for (const level_result& level : result.levels) {
+    for (const sleep_cycle& cycle : level.cycles) {
+      table.add({std::string(to_string(cycle.level)), std::string(to_string(cycle.cause)),
+                 format_bytes(cycle.awake_bytes), format_bytes(cycle.asleep_bytes),
+                 format_bytes(cycle.awake_again_bytes),
+                 fmt::format("{:.1f} %", cycle.fell_by(result.weights_bytes) * 100),
+                 fmt::format("{:.3f} s", cycle.to_sleep.count()),
+                 fmt::format("{:.3f} s", cycle.to_wake.count()),
+                 fmt::format("{:.2f}", gigabytes_per_second(result.weights_bytes, cycle.to_wake)),
+                 fmt::format("{:.3f} s", cycle.first_answer.count()),
+                 std::string(mark(cycle.answers_equal)),
+                 fmt::format("{} {}", cycle.wakes, mark(cycle.wakes == 1))});
+    }
+  }
+  std::string text = table.text();
+  for (const level_result& level : result.levels) {
+    text += fmt::format("{}: {} observer requests, {} failed, the slowest took {:.1f} ms\n",
+                        to_string(level.level), level.observed.requests, level.observed.failures,
+                        level.observed.slowest.count() * 1e3);
+  }
+  return text;
+}
+
+std::string to_json(const demo_result& result) {
+  ordered_json levels = ordered_json::array();
+  for (const level_result& one : result.levels) {
+    levels.push_back(level_json(one, result.weights_bytes));
+  }
+  const ordered_json all{{"lull_version", lull_version_string()},
+                         {"device", result.device},
+                         {"weights_bytes", result.weights_bytes},
+                         {"clients", result.clients},
+                         {"wrong", result.wrong()},
+                         {"levels", levels}};
+  return all.dump(1) + '\n';
+}
+
+chart to_chart(const demo_result& result) {
+  chart picture;
+  picture.title = "An inference server gives its memory back when idle";
+  picture.subtitle = fmt::format("{} of weights on {}, {} concurrent clients; measured every 20 ms",
+                                 format_bytes(result.weights_bytes), result.device, result.clients);
+  picture.series = "server's resident memory";
+  picture.mark_bytes = result.weights_bytes;
+  picture.mark = "size of the weights";
+  for (const level_result& one : result.levels) picture.panels.push_back(annotated(one));
+  return picture;
+}
+
+}  // namespace lull::demo

@@ -1,0 +1,100 @@
+#include "server_client.hpp"
+
+#include <lull/error.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace lull::demo {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* loopback = "127.0.0.1";
+
+/// The body of a good answer.
+std::string body_of(const httplib::Result& result, std::string_view route) {
+  if (!result) {
+    throw error(status::io, fmt::format("{}: no answer: {}", route, to_string(result.error())));
+  }
+  if (result->status != 200) {
+    throw error(status::io,
+                fmt::format("{}: answered {}: {}", route, result->status, result->body));
+  }
+  return result->body;
+}
+
+/// A member of a JSON body.
+template <class T>
+T member(const std::string& body, const char* name, std::string_view route) {
+  try {
+    return json::parse(body).at(name).get<T>();
+  } catch (const json::exception& failure) {
+    throw error(status::io, fmt::format("{}: answered '{}', which has no usable '{}': {}", route,
+                                        body, name, failure.what()));
+  }
+}
+
+}  // namespace
+
+double metric(std::string_view text, std::string_view name) {
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (!line.starts_with(name)) continue;
+    const std::string_view rest = line.substr(name.size());
+    if (rest.empty() || (rest.front() != ' ' && rest.front() != '{')) continue;
+    return std::strtod(std::string(line.substr(line.rfind(' ') + 1)).c_str(), nullptr);
+  }
+  throw error(status::not_found, fmt::format("there is no metric '{}'", name));
+}
+
+server_client::server_client(int port, std::chrono::seconds patience) : http_(loopback, port) {
+  http_.set_keep_alive(true);
+  http_.set_tcp_nodelay(true);
+  http_.set_read_timeout(patience);
+}
+
+std::string server_client::complete(const std::string& prompt, int tokens) {
+  constexpr std::string_view route = "POST /completion";
+  const json request{{"prompt", prompt}, {"n_predict", tokens}, {"stream", false}};
+  const std::string body =
+      body_of(http_.Post("/completion", request.dump(), "application/json"), route);
+  return member<std::string>(body, "content", route);
+}
+
+void server_client::sleep() {
+  body_of(http_.Post("/sleep", "{}", "application/json"), "POST /sleep");
+}
+
+std::uint64_t server_client::wakes() {
+  return static_cast<std::uint64_t>(metric(metrics(), "lull_wakes_total"));
+}
+
+seconds server_client::last_transition() {
+  return seconds(metric(metrics(), "lull_last_transition_seconds"));
+}
+
+void server_client::check_health() {
+  body_of(http_.Get("/health"), "GET /health");
+}
+
+phase_kind server_client::state() {
+  constexpr std::string_view route = "GET /props";
+  const auto state = member<std::string>(body_of(http_.Get("/props"), route), "state", route);
+  if (state == "draining" || state == "sleeping") return phase_kind::going_to_sleep;
+  if (state == "asleep") return phase_kind::asleep;
+  if (state == "waking") return phase_kind::waking;
+  if (state == "awake") return phase_kind::awake;
+  throw error(status::io, fmt::format("{}: unknown state '{}'", route, state));
+}
+
+std::string server_client::metrics() {
+  return body_of(http_.Get("/metrics"), "GET /metrics");
+}
+
+}  // namespace lull::demo

@@ -1,0 +1,45 @@
+#ifndef TOOLS_LULL_DEMO_SERVER_CLIENT_HPP
+#define TOOLS_LULL_DEMO_SERVER_CLIENT_HPP
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <httplib.h>
+
+#include "timeline.hpp"
+
+namespace lull::demo {
+
+/// The value of a metric in Prometheus's text format; the first one when it comes with labels.
+/// @throws error (not_found) when there is no such metric
+double metric(std::string_view text, std::string_view name);
+
+/// Talks HTTP to the example server. One object per thread.
+class server_client {
+ public:
+  /// @param patience how long it waits for an answer
+  server_client(int port, std::chrono::seconds patience);
+
+  /// The text that a prompt leads to.
+  [[nodiscard]] std::string complete(const std::string& prompt, int tokens);
+  /// Tells it to sleep; returns when it does.
+  void sleep();
+  /// How often it woke so far, by its own count.
+  [[nodiscard]] std::uint64_t wakes();
+  /// How long its last sleep or wake took, by its own clock.
+  [[nodiscard]] seconds last_transition();
+
+  /// What it says about itself; these never wake it.
+  void check_health();
+  [[nodiscard]] phase_kind state();
+  [[nodiscard]] std::string metrics();
+
+ private:
+  httplib::Client http_;
+};
+
+}  // namespace lull::demo
+
+#endif  // TOOLS_LULL_DEMO_SERVER_CLIENT_HPP

@@ -1,0 +1,75 @@
+#include "server_process.hpp"
+
+#include <lull/error.hpp>
+
+#include <charconv>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace lull::demo {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto start_limit = 300s;
+constexpr auto end_notice = 500ms;  // from a lost connection to the end of the process
+
+std::vector<std::string> arguments(const server_options& options) {
+  return {"--model",
+          options.model.string(),
+          "--device",
+          options.device,
+          "--host",
+          "127.0.0.1",
+          "--port",
+          "0",
+          "--sleep-level",
+          std::string(to_string(options.level)),
+          "--sleep-idle-seconds",
+          std::to_string(options.idle_time.count()),
+          "--offload-dir",
+          options.offload_dir.string()};
+}
+
+/// The port in "listening on http://127.0.0.1:PORT".
+int parse_port(std::string_view line) {
+  int port = 0;
+  const std::string_view digits = line.substr(line.rfind(':') + 1);
+  const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (failure != std::errc{} || end != digits.data() + digits.size() || port <= 0) {
+    throw error(status::io,
+                fmt::format("expected 'listening on http://HOST:PORT', got '{}'", line));
+  }
+  return port;
+}
+
+}  // namespace
+
+server_process::server_process(const server_options& options, const std::stop_token& stop)
+    : started_at_(steady_clock().now()),
+      child_(options.program, arguments(options)),
+      kill_on_stop_(stop, [this] { child_.kill(); }),
+      port_(await_port(stop)) {}
+
+int server_process::await_port(const std::stop_token& stop) {
+  try {
+    return parse_port(child_.first_line(steady_clock().deadline_in(start_limit), stop));
+  } catch (const error& failure) {
+    if (failure.code() == status::cancelled) throw;
+    throw error(failure.code(),
+                fmt::format("the server did not start: {}{}", failure.what(), condition()));
+  }
+}
+
+std::string server_process::condition() {
+  const auto ending = child_.ending(steady_clock().deadline_in(end_notice));
+  const std::string words = child_.last_words();
+  return fmt::format("\nthe server {}; {}", ending ? *ending : "is still running",
+                     words.empty() ? "it wrote nothing to standard error"
+                                   : "the end of its standard error:\n" + words);
+}
+
+}  // namespace lull::demo

@@ -1,0 +1,148 @@
+#include <lull/bytes.hpp>
+#include <lull/error.hpp>
+#include <lull/registry.hpp>
+#include <lull/version.h>
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include "commands.hpp"
+#include "text_table.hpp"
+
+namespace lull::tool {
+namespace {
+
+using nlohmann::ordered_json;
+
+/// A device's memory, or why it cannot be told. One broken device does not hide the others.
+struct memory_reading {
+  memory_info memory;
+  std::string failure;
+};
+
+memory_reading read_memory(const device& which) {
+  try {
+    return {which.memory(), {}};
+  } catch (const error& failure) {
+    return {{}, failure.what()};
+  }
+}
+
+std::vector<std::string_view> capability_names(const device& which) {
+  std::vector<std::string_view> names;
+  for (const capability one : which.capabilities()) names.push_back(to_string(one));
+  return names;
+}
+
+std::string bytes_text(const std::optional<std::uint64_t>& bytes) {
+  return bytes ? format_bytes(*bytes) : "unknown";
+}
+
+ordered_json bytes_json(const std::optional<std::uint64_t>& bytes) {
+  return bytes ? ordered_json(*bytes) : ordered_json();
+}
+
+ordered_json text_json(const std::string& text) {
+  return text.empty() ? ordered_json() : ordered_json(text);
+}
+
+ordered_json device_json(const device& which) {
+  const memory_reading reading = read_memory(which);
+  const memory_info& memory = reading.memory;
+  return {{"name", which.name()},
+          {"type", to_string(which.type())},
+          {"backend", which.backend()},
+          {"description", which.description()},
+          {"pci_address", text_json(which.pci_address())},
+          {"uuid", text_json(which.uuid())},
+          {"capabilities", capability_names(which)},
+          {"memory",
+           {{"total_bytes", bytes_json(memory.total_bytes)},
+            {"free_bytes", bytes_json(memory.free_bytes)},
+            {"used_by_process_bytes", bytes_json(memory.used_by_process_bytes)},
+            {"source", to_string(memory.source)},
+            {"failure", text_json(reading.failure)}}}};
+}
+
+ordered_json module_json(const module_info& module) {
+  return {{"backend", text_json(module.backend)},
+          {"path", text_json(module.path.string())},
+          {"state", to_string(module.state)},
+          {"score", module.score},
+          {"reason", text_json(module.reason)}};
+}
+
+void print_json(const registry& all) {
+  ordered_json devices = ordered_json::array();
+  for (const device& one : all.devices()) devices.push_back(device_json(one));
+  ordered_json modules = ordered_json::array();
+  for (const module_info& one : all.modules()) modules.push_back(module_json(one));
+  const ordered_json everything{
+      {"lull_version", lull_version_string()}, {"devices", devices}, {"modules", modules}};
+  fmt::print("{}\n", everything.dump(2));
+}
+
+void print_devices(const std::vector<device>& devices) {
+  constexpr auto right = table_column::side::right;
+  text_table table({{"NAME"},
+                    {"TYPE"},
+                    {"BACKEND"},
+                    {"PCI"},
+                    {"TOTAL", right},
+                    {"FREE", right},
+                    {"USED HERE", right},
+                    {"KNOWN BY"},
+                    {"DESCRIPTION"}});
+  std::string failures;
+  for (const device& one : devices) {
+    const auto [memory, failure] = read_memory(one);
+    table.add({one.name(), std::string(to_string(one.type())), std::string(one.backend()),
+               one.pci_address().empty() ? "-" : one.pci_address(), bytes_text(memory.total_bytes),
+               bytes_text(memory.free_bytes), bytes_text(memory.used_by_process_bytes),
+               std::string(to_string(memory.source)), one.description()});
+    if (!failure.empty()) failures += fmt::format("{}: {}\n", one.name(), failure);
+  }
+  fmt::print("{}{}\nCapabilities\n", table.text(), failures);
+  for (const device& one : devices) {
+    fmt::print("  {}: {}\n", one.name(), fmt::join(capability_names(one), ", "));
+  }
+}
+
+void print_inactive_modules(const std::vector<module_info>& modules) {
+  bool first = true;
+  for (const module_info& one : modules) {
+    if (one.state == module_state::active) continue;
+    if (first) fmt::print("\nModules that are not active\n");
+    first = false;
+    fmt::print("  {} ({}): {}\n", one.path.empty() ? one.backend : one.path.string(),
+               to_string(one.state), one.reason);
+  }
+}
+
+}  // namespace
+
+void add_devices_command(CLI::App& app, exit_status& status) {
+  auto* command =
+      app.add_subcommand("devices", "List the devices, and the modules that bring none");
+  const auto as_json = std::make_shared<bool>(false);
+  command->add_flag("--json", *as_json, "Print everything as JSON");
+  command->callback([as_json, &status] {
+    const registry all;
+    if (*as_json) {
+      print_json(all);
+    } else {
+      print_devices(all.devices());
+      print_inactive_modules(all.modules());
+    }
+    status = exit_ok;
+  });
+}
+
+}  // namespace lull::tool
