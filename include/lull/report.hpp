@@ -33,7 +33,8 @@ struct device_report {
   memory_info after;                  ///< measured when it had ended
 
   /// How much less this process holds than before (negative: more), as measured; absent when the
-  /// platform cannot tell.
+  /// platform cannot tell. The difference is taken modulo 2^64 and read as signed, so it cannot
+  /// wrap.
   [[nodiscard]] std::optional<std::int64_t> freed_bytes() const noexcept {
     if (!before.used_by_process_bytes || !after.used_by_process_bytes) return std::nullopt;
     return static_cast<std::int64_t>(*before.used_by_process_bytes - *after.used_by_process_bytes);

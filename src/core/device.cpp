@@ -1,5 +1,7 @@
 #include <lull/device.hpp>
 
+#include <string.h>
+
 #include <array>
 #include <utility>
 
@@ -23,6 +25,12 @@ constexpr std::array<std::pair<capability, std::string_view>, 11> capability_nam
     {capability::suspend, "suspend"},
     {capability::host_accessible, "host_accessible"},
 }};
+
+/// A fixed field that a module filled in, which may have forgotten the zero at its end.
+template <std::size_t Size>
+std::string_view text_of(const char (&field)[Size]) noexcept {
+  return {field, ::strnlen(field, Size)};
+}
 
 std::optional<std::uint64_t> known(std::uint64_t figure) noexcept {
   return figure == LULL_UNKNOWN ? std::nullopt : std::optional{figure};
@@ -77,16 +85,15 @@ error make_error(lull_status code, std::string_view device_name, std::string_vie
   const bool known_code = code > LULL_OK && code <= LULL_ERROR_INTERNAL;
   const status what = known_code ? static_cast<status>(code) : status::backend;
 
+  const std::string_view words = text_of(failure.message);
+  const std::string_view call = text_of(failure.call);
   std::string message{device_name};
   if (!message.empty()) message += ": ";
-  message += fmt::format("{}: {}", operation,
-                         failure.message[0] != '\0' ? failure.message : lull_status_text(code));
-  if (failure.call[0] != '\0') {
-    message += fmt::format(" ({}, code {})", failure.call, failure.vendor_code);
-  }
-  return {
-      what, message,
-      vendor_failure{std::string{device_name}, failure.call, failure.vendor_code, failure.message}};
+  message += fmt::format("{}: {}", operation, words.empty() ? lull_status_text(code) : words);
+  if (!call.empty()) message += fmt::format(" ({}, code {})", call, failure.vendor_code);
+  return {what, message,
+          vendor_failure{std::string{device_name}, std::string{call}, failure.vendor_code,
+                         std::string{words}}};
 }
 
 std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_instance> backend,
@@ -106,10 +113,10 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
   constexpr std::uint64_t facts_only = LULL_CAP_HOST_ACCESSIBLE;
   state->capabilities = facts.capabilities & (table.groups | facts_only);
   state->index = index;
-  state->name = facts.name;
-  state->description = facts.description;
-  state->pci_address = facts.pci_address;
-  state->uuid = facts.uuid;
+  state->name = text_of(facts.name);
+  state->description = text_of(facts.description);
+  state->pci_address = text_of(facts.pci_address);
+  state->uuid = text_of(facts.uuid);
   state->type = static_cast<device_type>(facts.type);
   state->backend = std::move(backend);
   return state;

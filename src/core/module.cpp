@@ -93,6 +93,13 @@ module_entry wrap_static(const lull_backend_ops& ops) {
   return entry;
 }
 
+module_entry refused_module(std::filesystem::path place, std::string reason) {
+  module_entry entry;
+  entry.info.path = std::move(place);
+  entry.info.reason = std::move(reason);
+  return entry;
+}
+
 void open_module(module_entry& entry, const std::vector<backend_setting>& settings) {
   std::vector<lull_backend_setting> own;
   for (const backend_setting& setting : settings) {

@@ -43,6 +43,9 @@ module_entry load_module(const std::filesystem::path& file);
 /// The same for a table that is linked into the program.
 module_entry wrap_static(const lull_backend_ops& ops);
 
+/// An entry for a place that was named and has no module to load.
+module_entry refused_module(std::filesystem::path place, std::string reason);
+
 /// Opens the backend of a loaded module and describes its devices; the entry becomes `active`.
 /// @throws error as the backend reports it
 void open_module(module_entry& entry, const std::vector<backend_setting>& settings);

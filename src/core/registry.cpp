@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <mutex>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -60,10 +61,7 @@ void registry::impl::load_all() {
   const std::lock_guard one_at_a_time(loading);
   auto files = detail::find_module_files(options.module_paths, options.search);
   for (auto& [path, reason] : files.problems) {
-    module_entry entry;
-    entry.info.path = std::move(path);
-    entry.info.reason = std::move(reason);
-    remember(std::move(entry));
+    admit(detail::refused_module(std::move(path), std::move(reason)));
   }
   std::vector<module_entry> candidates;
   candidates.reserve(files.found.size());
@@ -111,7 +109,8 @@ void registry::impl::activate(module_entry& entry) {
 void registry::impl::remember(module_entry entry) {
   const std::lock_guard lock(mutex);
   const auto same = std::find_if(entries.begin(), entries.end(), [&](const module_entry& other) {
-    return entry.file && other.file == entry.file;
+    const bool same_path = !entry.info.path.empty() && other.info.path == entry.info.path;
+    return entry.file ? other.file == entry.file : same_path;
   });
   if (same != entries.end()) {
     *same = std::move(entry);
@@ -209,27 +208,16 @@ std::vector<module_info> registry::modules() const {
 
 module_info registry::load(const std::filesystem::path& file) {
   const std::lock_guard one_at_a_time(impl_->loading);
-  auto files = detail::find_module_files({file}, false);
-  if (!files.problems.empty()) {
-    module_info info;
-    info.path = files.problems.front().path;
-    info.reason = files.problems.front().reason;
-    impl_->log(info);
-    return info;
-  }
-  if (files.found.empty()) {
-    module_info info;
-    info.path = file;
-    info.reason = "the directory has no liblull-backend-*.so";
-    return info;
-  }
-  const auto identity = detail::identify(files.found.front());
+  std::error_code failed;
+  const auto canonical = std::filesystem::canonical(file, failed);
+  if (failed) return impl_->admit(detail::refused_module(file, failed.message()));
+  const auto identity = detail::identify(canonical);
   for (const module_entry& entry : impl_->entries) {
     if (identity && entry.file == identity && entry.info.state == module_state::active) {
       return entry.info;
     }
   }
-  return impl_->admit(detail::load_module(files.found.front()));
+  return impl_->admit(detail::load_module(canonical));
 }
 
 module_info registry::add(const lull_backend_ops& ops) {

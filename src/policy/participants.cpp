@@ -2,7 +2,6 @@
 
 #include <lull/error.hpp>
 
-#include <algorithm>
 #include <new>
 #include <ranges>
 
@@ -60,10 +59,6 @@ class memory_participant final : public participant {
 };
 
 }  // namespace
-
-bool participants::any_asleep() const noexcept {
-  return std::any_of(list_.begin(), list_.end(), [](const member& each) { return each.asleep; });
-}
 
 outcome participants::sleep(const sleep_plan& plan, transition& current) {
   outcome result;

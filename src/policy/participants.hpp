@@ -26,9 +26,6 @@ class participants {
   /// Wakes those that are asleep, the first one added first.
   outcome wake(const sleep_plan& plan, transition& current);
 
-  /// Whether a failed transition has left some asleep and some awake.
-  [[nodiscard]] bool any_asleep() const noexcept;
-
  private:
   struct member {
     std::shared_ptr<participant> who;
