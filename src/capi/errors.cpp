@@ -4,6 +4,7 @@
 
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
+#include "vocabulary/raw_enum.hpp"
 
 namespace lull::capi {
 namespace {
@@ -29,7 +30,7 @@ void reject_struct_size(const char* name, std::size_t size, std::size_t known) {
 }
 
 void expect_callback_ok(lull_status code, const char* callback) {
-  if (code == LULL_OK) return;
+  if (detail::raw(code) == LULL_OK) return;
   throw error(status::callback,
               fmt::format("the {} callback returned {}", callback, lull_status_name(code)));
 }
@@ -40,7 +41,7 @@ log_sink make_log_sink(lull_log_fn callback, void* user, lull_log_level threshol
       [callback, user](log_level level, std::string_view line) {
         callback(user, static_cast<lull_log_level>(level), std::string(line).c_str());
       },
-      static_cast<log_level>(threshold));
+      static_cast<log_level>(detail::raw(threshold)));
 }
 
 }  // namespace lull::capi
@@ -91,7 +92,10 @@ lull_status lull_parse_bytes(const char* text, uint64_t* bytes) {
 }
 
 lull_status lull_cancel_create(lull_cancel** cancel) {
-  return guard([&] { required(cancel, "cancel") = new lull_cancel; });
+  return guard([&] {
+    auto& result = required(cancel, "cancel");
+    result = new lull_cancel;
+  });
 }
 
 lull_status lull_cancel_request(lull_cancel* cancel) {

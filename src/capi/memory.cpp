@@ -4,6 +4,7 @@
 
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
+#include "vocabulary/raw_enum.hpp"
 
 using lull::capi::guard;
 using lull::capi::read_versioned;
@@ -18,22 +19,23 @@ static_assert(LULL_DISCARD == static_cast<int>(lull::contents_action::discard));
 namespace lull::capi {
 
 backing_store make_backing(lull_backing_kind kind, const char* path) {
-  switch (kind) {
+  switch (detail::raw(kind)) {
     case LULL_BACKING_HOST_MEMORY: return backing_store::host_memory();
     case LULL_BACKING_MEMFD: return backing_store::memfd();
     case LULL_BACKING_FILE: return backing_store::file(&required(path, "backing_path"));
   }
-  throw error(status::invalid_argument, fmt::format("there is no backing kind {}", int{kind}));
+  throw error(status::invalid_argument,
+              fmt::format("there is no backing kind {}", detail::raw(kind)));
 }
 
 namespace {
 
 contents_action make_action(lull_contents_action action) {
-  if (action < LULL_KEEP || action > LULL_DISCARD) {
-    throw error(status::invalid_argument,
-                fmt::format("there is no contents action {}", int{action}));
+  const std::int32_t number = detail::raw(action);
+  if (number < LULL_KEEP || number > LULL_DISCARD) {
+    throw error(status::invalid_argument, fmt::format("there is no contents action {}", number));
   }
-  return static_cast<contents_action>(action);
+  return static_cast<contents_action>(number);
 }
 
 refill_callback make_refill(lull_refill_fn callback, void* user) {

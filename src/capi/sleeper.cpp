@@ -6,6 +6,7 @@
 
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
+#include "vocabulary/raw_enum.hpp"
 
 static_assert(LULL_LEVEL_REBIRTH == static_cast<int>(lull::sleep_level::rebirth));
 static_assert(LULL_CONTEXT_REBIRTH == static_cast<int>(lull::context_action::rebirth));
@@ -58,14 +59,15 @@ std::stop_token token_of(const lull_cancel* cancel) {
 
 lull::sleep_plan make_plan(const lull_sleep_plan& from) {
   const auto given = read_versioned(&from, lull_sleep_plan{}, "plan");
-  if (given.context < LULL_CONTEXT_KEEP || given.context > LULL_CONTEXT_REBIRTH) {
+  const std::int32_t context = lull::detail::raw(given.context);
+  if (context < LULL_CONTEXT_KEEP || context > LULL_CONTEXT_REBIRTH) {
     throw lull::error(lull::status::invalid_argument,
-                      fmt::format("there is no context action {}", int{given.context}));
+                      fmt::format("there is no context action {}", context));
   }
   lull::sleep_plan plan;
   plan.name = lull::capi::text_or_empty(given.name);
   plan.contents = lull::capi::make_eviction_plan(given.contents);
-  plan.context = static_cast<lull::context_action>(given.context);
+  plan.context = static_cast<lull::context_action>(context);
   plan.backing = lull::capi::make_backing(given.backing, given.backing_path);
   return plan;
 }
@@ -113,11 +115,12 @@ lull::sleeper_options convert(const lull_sleeper_options& given) {
 lull_status lull_sleep_plan_init(lull_sleep_plan* plan, lull_sleep_level level) {
   return guard([&] {
     auto& result = required(plan, "plan");
-    if (level < LULL_LEVEL_TRIM || level > LULL_LEVEL_REBIRTH) {
+    const std::int32_t number = lull::detail::raw(level);
+    if (number < LULL_LEVEL_TRIM || number > LULL_LEVEL_REBIRTH) {
       throw lull::error(lull::status::invalid_argument,
-                        fmt::format("there is no sleep level {}", int{level}));
+                        fmt::format("there is no sleep level {}", number));
     }
-    const auto which = static_cast<lull::sleep_level>(level);
+    const auto which = static_cast<lull::sleep_level>(number);
     const lull::sleep_plan from = lull::plan_for(which);
     result = {};
     result.struct_size = sizeof result;
@@ -132,7 +135,7 @@ int32_t lull_sleep_level_supported(lull_sleep_level level) {
   int32_t supported = 0;
   guard([&] {
     for (const lull::sleep_level each : lull::supported_levels()) {
-      if (static_cast<int>(each) == int{level}) supported = 1;
+      if (static_cast<std::int32_t>(each) == lull::detail::raw(level)) supported = 1;
     }
   });
   return supported;

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/device_state.hpp"
+#include "vocabulary/raw_enum.hpp"
 
 namespace lull {
 namespace {
@@ -72,7 +73,7 @@ backend_instance::backend_instance(ops_table table, shared_object library,
     : library_(std::move(library)), table_(table) {
   lull_backend_error failure{};
   const lull_status code = table_.ops.open(settings.data(), settings.size(), &handle_, &failure);
-  if (code != LULL_OK) throw make_error(code, "", "open", failure);
+  if (raw(code) != LULL_OK) throw make_error(code, "", "open", failure);
 }
 
 backend_instance::~backend_instance() {
@@ -82,8 +83,9 @@ backend_instance::~backend_instance() {
 error make_error(lull_status code, std::string_view device_name, std::string_view operation,
                  const lull_backend_error& failure) {
   // A module may be newer than this library, or wrong: a code we do not know is still a failure.
-  const bool known_code = code > LULL_OK && code <= LULL_ERROR_INTERNAL;
-  const status what = known_code ? static_cast<status>(code) : status::backend;
+  const std::int32_t number = raw(code);
+  const bool known_code = number > LULL_OK && number <= LULL_ERROR_INTERNAL;
+  const status what = known_code ? static_cast<status>(number) : status::backend;
 
   const std::string_view words = text_of(failure.message);
   const std::string_view call = text_of(failure.call);
@@ -103,7 +105,7 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
   lull_backend_error failure{};
   const auto& table = backend->table();
   const lull_status code = table.ops.device_describe(backend->handle(), index, &facts, &failure);
-  if (code != LULL_OK)
+  if (raw(code) != LULL_OK)
     throw make_error(code, "", fmt::format("describe device {}", index), failure);
   if (facts.name[0] == '\0') {
     throw error(status::bad_module, fmt::format("its device {} has no name", index));

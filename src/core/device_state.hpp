@@ -11,6 +11,7 @@
 
 #include "core/ops_table.hpp"
 #include "core/shared_object.hpp"
+#include "vocabulary/raw_enum.hpp"
 
 namespace lull::detail {
 
@@ -56,7 +57,7 @@ void call(const device_state& device, std::string_view operation,
           Arguments... arguments) {
   lull_backend_error failure{};
   const lull_status code = slot(device.backend->handle(), device.index, arguments..., &failure);
-  if (code != LULL_OK) throw make_error(code, device.name, operation, failure);
+  if (raw(code) != LULL_OK) throw make_error(code, device.name, operation, failure);
 }
 
 /// Reads what `backend` says about its device `index`.

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "vocabulary/raw_enum.hpp"
+
 namespace lull {
 namespace {
 
@@ -67,9 +69,9 @@ error error::with_context(std::string_view context) const {
 }  // namespace lull
 
 const char* lull_status_name(lull_status status) {
-  return lull::words_for(status).name;
+  return lull::words_for(lull::detail::raw(status)).name;
 }
 
 const char* lull_status_text(lull_status status) {
-  return lull::words_for(status).text;
+  return lull::words_for(lull::detail::raw(status)).text;
 }

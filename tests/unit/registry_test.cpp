@@ -116,6 +116,10 @@ struct bad_module {
   const char* reason;
 };
 
+void PrintTo(const bad_module& value, std::ostream* out) {
+  *out << value.name;
+}
+
 class BadModule : public testing::TestWithParam<bad_module> {};
 
 TEST_P(BadModule, IsListedWithItsReasonAndTheRestLoadsOn) {
@@ -328,6 +332,31 @@ TEST(Registry, TakesABackendThatIsLinkedIn) {
   lull::registry registry(only({}));
   EXPECT_EQ(registry.add(broken).state, module_state::refused);
   EXPECT_EQ(registry.modules().size(), 2u);
+}
+
+TEST(Registry, AStatusThatNobodyKnowsIsStillAFailure) {
+  static lull_backend_ops odd = [] {
+    lull_backend_ops ops{};
+    ops.abi_version = LULL_BACKEND_ABI_VERSION;
+    ops.struct_size = sizeof ops;
+    ops.name = "odd";
+    ops.score = [](char*, std::uint64_t) -> std::int32_t { return 1; };
+    ops.open = [](const lull_backend_setting*, std::uint64_t, lull_backend**, lull_backend_error*) {
+      return static_cast<lull_status>(4711);
+    };
+    ops.close = [](lull_backend*) {};
+    ops.device_count = [](lull_backend*) -> std::uint32_t { return 0; };
+    ops.device_describe = [](lull_backend*, std::uint32_t, lull_backend_device*,
+                             lull_backend_error*) { return LULL_OK; };
+    ops.memory_info = [](lull_backend*, std::uint32_t, lull_backend_memory*, lull_backend_error*) {
+      return LULL_OK;
+    };
+    return ops;
+  }();
+  lull::registry registry(only({}));
+  const auto info = registry.add(odd);
+  EXPECT_EQ(info.state, module_state::refused);
+  EXPECT_EQ(info.reason, "open: unknown status");
 }
 
 TEST(Registry, LogsWhatBecameOfAModule) {

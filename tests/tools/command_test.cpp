@@ -1,0 +1,96 @@
+// The command line as a process: what it prints and how it ends.
+
+#include <lull/version.h>
+
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace {
+
+using testing::HasSubstr;
+
+struct outcome {
+  int exit_code;
+  std::string output;  ///< standard output and standard error together
+};
+
+outcome run(const std::string& arguments) {
+  const std::string command = std::string(LULL_CLI) + " " + arguments + " 2>&1";
+  FILE* const pipe = ::popen(command.c_str(), "r");
+  std::string output;
+  std::array<char, 4096> buffer{};
+  for (std::size_t got = 0; (got = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
+    output.append(buffer.data(), got);
+  }
+  const int status = ::pclose(pipe);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, output};
+}
+
+TEST(Command, SaysItsVersion) {
+  const auto [code, output] = run("--version");
+  EXPECT_EQ(code, 0);
+  EXPECT_THAT(output, HasSubstr(lull_version_string()));
+}
+
+TEST(Command, WrongUsageIsExitCodeTwo) {
+  for (const char* arguments : {"", "nonsense", "devices --what", "demo --size lots",
+                                "demo --levels deep", "demo --clients 0"}) {
+    const auto [code, output] = run(arguments);
+    EXPECT_EQ(code, 2) << arguments << ": " << output;
+    EXPECT_THAT(output, testing::Not(testing::IsEmpty())) << arguments;
+  }
+}
+
+TEST(Command, EveryCommandHasHelp) {
+  for (const char* arguments : {"--help", "devices --help", "demo --help"}) {
+    const auto [code, output] = run(arguments);
+    EXPECT_EQ(code, 0) << arguments;
+    EXPECT_THAT(output, HasSubstr("Usage")) << arguments;
+  }
+}
+
+TEST(Command, DevicesAsATable) {
+  const auto [code, output] = run("devices");
+  EXPECT_EQ(code, 0);
+  EXPECT_THAT(output, HasSubstr("HOST"));
+  EXPECT_THAT(output, HasSubstr("stable_addresses"));
+}
+
+TEST(Command, DevicesAsJson) {
+  const auto [code, output] = run("devices --json");
+  EXPECT_EQ(code, 0);
+  const auto all = nlohmann::json::parse(output);
+  const auto& host = all.at("devices").at(0);
+  EXPECT_EQ(host.at("name"), "HOST");
+  EXPECT_GT(host.at("memory").at("total_bytes").get<std::uint64_t>(), 0u);
+  EXPECT_EQ(host.at("memory").at("used_by_process_bytes"), 0);
+  EXPECT_TRUE(host.at("pci_address").is_null());
+  EXPECT_EQ(all.at("modules").at(0).at("state"), "active");
+}
+
+TEST(Command, AModuleThatCannotBeUsedIsShownWithItsReason) {
+  ::setenv("LULL_BACKEND_PATH", "/nonexistent/liblull-backend-none.so", 1);
+  const auto [code, output] = run("devices");
+  ::unsetenv("LULL_BACKEND_PATH");
+  EXPECT_EQ(code, 0);
+  EXPECT_THAT(output, HasSubstr("liblull-backend-none.so (refused): No such file"));
+}
+
+TEST(Command, ADemoThatCannotRunSaysWhy) {
+  const auto [code, output] = run("demo --device CUDA7 --size 1MiB");
+  EXPECT_EQ(code, 1);
+  EXPECT_THAT(output, HasSubstr("there is no device 'CUDA7'"));
+  const auto missing = run("demo --server /nonexistent --size 1MiB");
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_THAT(missing.output, HasSubstr("/nonexistent"));
+}
+
+}  // namespace

@@ -1,0 +1,58 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "demo/level_run.hpp"
+#include "demo/server_client.hpp"
+
+namespace {
+
+using lull::demo::judge;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+lull::demo::level_result good_run() {
+  lull::demo::sleep_cycle cycle;
+  cycle.awake_bytes = 1100;
+  cycle.asleep_bytes = 100;
+  cycle.awake_again_bytes = 1100;
+  cycle.answers_equal = true;
+  cycle.wakes = 1;
+  lull::demo::level_result result;
+  result.cycles = {cycle};
+  return result;
+}
+
+TEST(Judge, ApprovesOfAGoodRun) {
+  EXPECT_THAT(judge(good_run(), 1000), IsEmpty());
+}
+
+TEST(Judge, FindsEveryFault) {
+  const auto faults = [](auto spoil) {
+    auto run = good_run();
+    spoil(run);
+    return judge(run, 1000);
+  };
+  EXPECT_THAT(faults([](auto& run) { run.cycles[0].asleep_bytes = 151; }),
+              ElementsAre(HasSubstr("94.9 %")));
+  EXPECT_THAT(faults([](auto& run) { run.cycles[0].answers_equal = false; }),
+              ElementsAre(HasSubstr("differ")));
+  EXPECT_THAT(faults([](auto& run) { run.cycles[0].wakes = 2; }),
+              ElementsAre(HasSubstr("2 wakes")));
+  EXPECT_THAT(faults([](auto& run) { run.cycles[0].wakes_by_observing = 1; }),
+              ElementsAre(HasSubstr("being observed")));
+  EXPECT_THAT(faults([](auto& run) { run.cycles.clear(); }), ElementsAre(HasSubstr("never slept")));
+  EXPECT_THAT(faults([](auto& run) { run.observed.failures = 1; }),
+              ElementsAre(HasSubstr("observer requests failed")));
+}
+
+TEST(Metric, IsFoundByItsWholeName) {
+  const std::string text =
+      "# HELP lull_wakes_total Wakes.\nlull_wakes 1\nlull_wakes_total 7\n"
+      "lull_device_used_bytes{device=\"CUDA0\"} 12\n";
+  EXPECT_EQ(lull::demo::metric(text, "lull_wakes_total"), 7);
+  EXPECT_EQ(lull::demo::metric(text, "lull_device_used_bytes"), 12);
+  EXPECT_ANY_THROW(static_cast<void>(lull::demo::metric(text, "lull_wake")));
+}
+
+}  // namespace
