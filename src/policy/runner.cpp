@@ -30,10 +30,13 @@ bool sleeper::impl::drain(std::unique_lock<std::mutex>& lock, sleep_attempt& att
   }
   set_state(sleep_state::draining);
   const time_point deadline = clock.deadline_in(options.drain_timeout);
-  while (gate.leases() != 0 && clock.now() < deadline && !stopping) {
+  // Looked at once a round: an attempt that is about to be turned away counts for a moment.
+  std::uint32_t left = gate.leases();
+  while (left != 0 && clock.now() < deadline && !stopping) {
     clock.wait_until(changed, lock, deadline);
+    left = gate.leases();
   }
-  if (const std::uint32_t left = gate.leases(); left != 0) {
+  if (left != 0) {
     set_state(sleep_state::awake);
     attempt.failure = error(
         stopping ? status::cancelled : status::timed_out,
