@@ -15,8 +15,7 @@ namespace bench {
 /// Runs all registered benchmarks, named "group/contestant...". Prints the table; writes Google
 /// Benchmark's JSON where --benchmark_out says.
 /// @param unit "ns": medians are times, less is better; "GB/s": medians are bytes_per_second, more
-/// is
-///        better
+///        is better
 /// @return the exit code for main
 int run(int argc, char** argv, const std::string& unit);
 

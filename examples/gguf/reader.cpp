@@ -104,7 +104,7 @@ class cursor {
   }
 
   void refill_window() {
-    constexpr std::uint64_t window_bytes = 64 * 1024;
+    constexpr std::uint64_t window_bytes = std::uint64_t{64} << 10;
     window_.resize(std::min(window_bytes, left()));
     window_at_ = offset_;
     file_.read(window_at_, window_.data(), window_.size());

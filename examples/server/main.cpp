@@ -107,7 +107,8 @@ void serve(const arguments& given) {
   std::fflush(stdout);
   server.run();
   // The listener may have ended by itself; the waiter then still waits.
-  pthread_kill(waiter.native_handle(), SIGTERM);
+  pthread_kill(waiter.native_handle(),
+               SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread): it waits for it
   waiter.join();
 }
 

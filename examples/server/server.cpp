@@ -80,7 +80,7 @@ lull::sleeper_options sleeper_options_from(const server_options& options, lull::
 class slow_waker final : public lull::participant {
  public:
   explicit slow_waker(std::chrono::milliseconds delay) : delay_(delay) {}
-  std::string_view name() const noexcept override { return "delay"; }
+  [[nodiscard]] std::string_view name() const noexcept override { return "delay"; }
   void sleep(const lull::sleep_plan&, lull::transition&) override {}
   void wake(lull::transition& current) override {
     current.step("delay", [&] {
@@ -150,8 +150,8 @@ void server::bind(std::size_t connections) {
     listener = socket;
   });
   port_ = options_.port == 0
-              ? http_.bind_to_any_port(options_.host.c_str())
-              : (http_.bind_to_port(options_.host.c_str(), options_.port) ? options_.port : -1);
+              ? http_.bind_to_any_port(options_.host)
+              : (http_.bind_to_port(options_.host, options_.port) ? options_.port : -1);
   if (port_ <= 0) {
     throw lull::error(status::io,
                       fmt::format("cannot listen on {} port {}", options_.host, options_.port));

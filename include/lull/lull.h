@@ -7,29 +7,23 @@
 ///
 /// Conventions
 ///  - Every function that can fail returns a lull_status. On failure nothing has changed, outputs
-///  are
-///    untouched, and the calling thread's last error tells more (lull_last_error_message).
+///    are untouched, and the calling thread's last error tells more (lull_last_error_message).
 ///  - A null pointer where none is allowed is LULL_ERROR_INVALID_ARGUMENT, and the message names
-///  the
-///    parameter. Destroy and release functions accept null.
+///    the parameter. Destroy and release functions accept null.
 ///  - Handles are owned by the caller that got them and are given back by the function that is
-///  named
-///    where they are made. Handles refer to what they need: the order of destruction is free,
+///    named where they are made. Handles refer to what they need: the order of destruction is free,
 ///    except that leases come back before their sleeper is destroyed and that memory managed by a
 ///    sleeper outlives it.
 ///  - Structs begin with `struct_size`. Options are prepared by their `_init` function, which sets
-///  it
-///    and the documented defaults; for results the caller sets it to sizeof. A smaller one, of an
-///    older header, is accepted: what it lacks has its default. A larger one, of a newer header, is
-///    accepted as long as what this library does not know is zero.
+///    it and the documented defaults; for results the caller sets it to sizeof. A smaller one, of
+///    an older header, is accepted: what it lacks has its default. A larger one, of a newer header,
+///    is accepted as long as what this library does not know is zero.
 ///  - Strings that are passed in are copied. Texts in results are cut where too long for their
-///  field.
+///    field.
 ///  - All functions are thread-safe, except that a handle must not be destroyed while another
-///  thread
-///    uses it. No function creates a GPU context or blocks unless its comment says so.
+///    thread uses it. No function creates a GPU context or blocks unless its comment says so.
 ///  - Callbacks return LULL_OK or a failure, which fails the operation with LULL_ERROR_CALLBACK.
-///  They
-///    run on the thread that is named; they must not throw or longjmp.
+///    They run on the thread that is named; they must not throw or longjmp.
 
 #include <lull/backend.h>
 #include <lull/export.h>
@@ -170,8 +164,7 @@ LULL_API lull_status lull_registry_find(const lull_registry* registry, const cha
 /// The devices of a comma-separated list; null or empty: LULL_DEVICES, else all.
 /// @param devices room for `capacity` handles; may be null when that is 0
 /// @param count gets how many there are; when that is above `capacity` nothing is handed out and
-/// the
-///        result is LULL_ERROR_INVALID_ARGUMENT, unless `capacity` is 0, which only asks
+///        the result is LULL_ERROR_INVALID_ARGUMENT, unless `capacity` is 0, which only asks
 LULL_API lull_status lull_registry_select(const lull_registry* registry, const char* list,
                                           lull_device** devices, size_t capacity, size_t* count);
 

@@ -232,9 +232,8 @@ class LULL_API memory {
   /// Takes regions off their devices as the plan says. Regions that are off already stay as they
   /// are: an offloaded one is not discarded. Blocks for the copies.
   /// @throws error busy: leases are out, with the region and the count; out_of_host_memory: with
-  /// what
-  ///         is missing; io; cancelled; callback; backend. All is as it was before; in the one case
-  ///         where that fails too, the regions concerned stay off with their backups, and the
+  ///         what is missing; io; cancelled; callback; backend. All is as it was before; in the one
+  ///         case where that fails too, the regions concerned stay off with their backups, and the
   ///         message says so.
   transfer_report evict(const eviction_plan& plan, const transfer_options& options = {});
 

@@ -59,7 +59,7 @@ namespace lull::capi {
 
 log_sink make_log_sink(lull_log_fn callback, void* user, lull_log_level threshold);
 
-backing_store make_backing(lull_backing_kind kind, const char* path);
+backing_store make_backing(const lull_backing_kind& kind, const char* path);
 
 /// @throws error (invalid_argument) for an action that there is not
 eviction_plan make_eviction_plan(const lull_eviction_plan& given);

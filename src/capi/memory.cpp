@@ -18,7 +18,7 @@ static_assert(LULL_DISCARD == static_cast<int>(lull::contents_action::discard));
 
 namespace lull::capi {
 
-backing_store make_backing(lull_backing_kind kind, const char* path) {
+backing_store make_backing(const lull_backing_kind& kind, const char* path) {
   switch (detail::raw(kind)) {
     case LULL_BACKING_HOST_MEMORY: return backing_store::host_memory();
     case LULL_BACKING_MEMFD: return backing_store::memfd();
@@ -30,7 +30,7 @@ backing_store make_backing(lull_backing_kind kind, const char* path) {
 
 namespace {
 
-contents_action make_action(lull_contents_action action) {
+contents_action make_action(const lull_contents_action& action) {
   const std::int32_t number = detail::raw(action);
   if (number < LULL_KEEP || number > LULL_DISCARD) {
     throw error(status::invalid_argument, fmt::format("there is no contents action {}", number));

@@ -106,6 +106,7 @@ lull_status lull_registry_select(const lull_registry* registry, const char* list
           fmt::format("capacity is {}, there are {} devices", capacity, chosen.size()));
     }
     std::vector<std::unique_ptr<lull_device>> handles;
+    handles.reserve(chosen.size());
     for (const lull::device& each : chosen) {
       handles.push_back(std::make_unique<lull_device>(lull_device{each}));
     }

@@ -33,6 +33,11 @@ std::string_view text_of(const char (&field)[Size]) noexcept {
   return {field, ::strnlen(field, Size)};
 }
 
+std::string_view text_for(std::int32_t code) noexcept {
+  const bool known_code = code >= LULL_OK && code <= LULL_ERROR_INTERNAL;
+  return known_code ? lull_status_text(static_cast<lull_status>(code)) : "unknown status";
+}
+
 std::optional<std::uint64_t> known(std::uint64_t figure) noexcept {
   return figure == LULL_UNKNOWN ? std::nullopt : std::optional{figure};
 }
@@ -73,25 +78,24 @@ backend_instance::backend_instance(ops_table table, shared_object library,
     : library_(std::move(library)), table_(table) {
   lull_backend_error failure{};
   const lull_status code = table_.ops.open(settings.data(), settings.size(), &handle_, &failure);
-  if (raw(code) != LULL_OK) throw make_error(code, "", "open", failure);
+  if (raw(code) != LULL_OK) throw make_error(raw(code), "", "open", failure);
 }
 
 backend_instance::~backend_instance() {
   table_.ops.close(handle_);
 }
 
-error make_error(lull_status code, std::string_view device_name, std::string_view operation,
+error make_error(std::int32_t code, std::string_view device_name, std::string_view operation,
                  const lull_backend_error& failure) {
   // A module may be newer than this library, or wrong: a code we do not know is still a failure.
-  const std::int32_t number = raw(code);
-  const bool known_code = number > LULL_OK && number <= LULL_ERROR_INTERNAL;
-  const status what = known_code ? static_cast<status>(number) : status::backend;
+  const bool known_code = code > LULL_OK && code <= LULL_ERROR_INTERNAL;
+  const status what = known_code ? static_cast<status>(code) : status::backend;
 
   const std::string_view words = text_of(failure.message);
   const std::string_view call = text_of(failure.call);
   std::string message{device_name};
   if (!message.empty()) message += ": ";
-  message += fmt::format("{}: {}", operation, words.empty() ? lull_status_text(code) : words);
+  message += fmt::format("{}: {}", operation, words.empty() ? text_for(code) : words);
   if (!call.empty()) message += fmt::format(" ({}, code {})", call, failure.vendor_code);
   return {what, message,
           vendor_failure{std::string{device_name}, std::string{call}, failure.vendor_code,
@@ -106,7 +110,7 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
   const auto& table = backend->table();
   const lull_status code = table.ops.device_describe(backend->handle(), index, &facts, &failure);
   if (raw(code) != LULL_OK)
-    throw make_error(code, "", fmt::format("describe device {}", index), failure);
+    throw make_error(raw(code), "", fmt::format("describe device {}", index), failure);
   if (facts.name[0] == '\0') {
     throw error(status::bad_module, fmt::format("its device {} has no name", index));
   }

@@ -47,7 +47,7 @@ struct device_state {
 };
 
 /// The exception for a failed operation of `device_name` (may be empty).
-error make_error(lull_status code, std::string_view device_name, std::string_view operation,
+error make_error(std::int32_t code, std::string_view device_name, std::string_view operation,
                  const lull_backend_error& failure);
 
 /// Calls an operation on a device and throws what it reports.
@@ -57,7 +57,7 @@ void call(const device_state& device, std::string_view operation,
           Arguments... arguments) {
   lull_backend_error failure{};
   const lull_status code = slot(device.backend->handle(), device.index, arguments..., &failure);
-  if (raw(code) != LULL_OK) throw make_error(code, device.name, operation, failure);
+  if (raw(code) != LULL_OK) throw make_error(raw(code), device.name, operation, failure);
 }
 
 /// Reads what `backend` says about its device `index`.

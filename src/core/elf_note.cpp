@@ -28,7 +28,7 @@ using program_header = ElfW(Phdr);
 using note_header = ElfW(Nhdr);
 
 // Far more than any shared object has; keeps a hostile file from making us read all of it.
-constexpr std::uint64_t most_note_bytes = 64 * 1024;
+constexpr std::uint64_t most_note_bytes = std::uint64_t{64} << 10;
 
 #if defined(__x86_64__)
 constexpr unsigned this_machine = EM_X86_64;

@@ -83,7 +83,7 @@ module_info registry::impl::admit(module_entry entry) {
       activate(entry);
     }
   }
-  const module_info info = entry.info;
+  module_info info = entry.info;
   log(info);
   remember(std::move(entry));
   return info;
@@ -172,6 +172,7 @@ device registry::find(std::string_view name) const {
   });
   if (found != all.end()) return *found;
   std::vector<std::string> names;
+  names.reserve(all.size());
   for (const device& candidate : all) names.push_back(candidate.name());
   throw error(status::not_found,
               fmt::format("there is no device '{}'; there are: {}", name, fmt::join(names, ", ")));
@@ -202,6 +203,7 @@ std::vector<device> registry::select(std::string_view list) const {
 std::vector<module_info> registry::modules() const {
   const std::lock_guard lock(impl_->mutex);
   std::vector<module_info> all;
+  all.reserve(impl_->entries.size());
   for (const module_entry& entry : impl_->entries) all.push_back(entry.info);
   return all;
 }

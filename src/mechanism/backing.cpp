@@ -59,7 +59,9 @@ class memory_backing final : public backing {
 
   ~memory_backing() override { ::munmap(pages_, bytes_); }
 
-  std::byte* address(std::uint64_t offset) const noexcept override { return pages_ + offset; }
+  [[nodiscard]] std::byte* address(std::uint64_t offset) const noexcept override {
+    return pages_ + offset;
+  }
 
   void write(std::uint64_t offset, const void* from, std::uint64_t bytes) override {
     std::memcpy(pages_ + offset, from, bytes);
@@ -106,7 +108,7 @@ class file_backing final : public backing {
  public:
   explicit file_backing(unnamed_file file) : file_(std::move(file)) {}
 
-  std::byte* address(std::uint64_t) const noexcept override { return nullptr; }
+  [[nodiscard]] std::byte* address(std::uint64_t) const noexcept override { return nullptr; }
 
   void write(std::uint64_t offset, const void* from, std::uint64_t bytes) override {
     move_all(offset, bytes, "pwrite", [&](std::uint64_t done, off_t at) {

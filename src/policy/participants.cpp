@@ -3,7 +3,6 @@
 #include <lull/error.hpp>
 
 #include <new>
-#include <ranges>
 
 #include <fmt/format.h>
 
@@ -43,7 +42,7 @@ class memory_participant final : public participant {
  public:
   explicit memory_participant(memory& what) : memory_(what) {}
 
-  std::string_view name() const noexcept override { return "memory"; }
+  [[nodiscard]] std::string_view name() const noexcept override { return "memory"; }
 
   void sleep(const sleep_plan& plan, transition& current) override {
     current.add(memory_.evict(plan.contents, {plan.backing, current.progress(), current.stop()}));
@@ -63,16 +62,17 @@ class memory_participant final : public participant {
 outcome participants::sleep(const sleep_plan& plan, transition& current) {
   outcome result;
   std::vector<member*> done;
-  for (member& each : std::views::reverse(list_)) {
-    if (each.asleep) continue;
-    result.failure = attempt(*each.who, [&] { each.who->sleep(plan, current); });
+  for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
+    if (each->asleep) continue;
+    result.failure = attempt(*each->who, [&] { each->who->sleep(plan, current); });
     if (result.failure) break;
-    each.asleep = true;
-    done.push_back(&each);
+    each->asleep = true;
+    done.push_back(&*each);
   }
   if (!result.failure) return result;
 
-  for (member* const each : std::views::reverse(done)) {
+  for (auto at = done.rbegin(); at != done.rend(); ++at) {
+    member* const each = *at;
     transition undo = quiet_transition();
     if (const auto failure = attempt(*each->who, [&] { each->who->wake(undo); })) {
       add_failed_undo(result, *failure);
@@ -95,7 +95,8 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
   }
   if (!result.failure) return result;
 
-  for (member* const each : std::views::reverse(done)) {
+  for (auto at = done.rbegin(); at != done.rend(); ++at) {
+    member* const each = *at;
     transition undo = quiet_transition();
     if (const auto failure = attempt(*each->who, [&] { each->who->sleep(plan, undo); })) {
       add_failed_undo(result, *failure);

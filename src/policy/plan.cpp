@@ -15,6 +15,7 @@ constexpr std::array all_levels{sleep_level::trim,    sleep_level::offload, slee
 
 std::vector<std::string_view> names(const auto& levels) {
   std::vector<std::string_view> result;
+  result.reserve(levels.size());
   for (const sleep_level level : levels) result.push_back(to_string(level));
   return result;
 }

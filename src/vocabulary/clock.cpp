@@ -13,11 +13,13 @@ constexpr duration longest_wait = std::chrono::hours{24};
 
 class system_clock final : public clock {
  public:
-  time_point now() const noexcept override { return std::chrono::steady_clock::now(); }
+  [[nodiscard]] time_point now() const noexcept override {
+    return std::chrono::steady_clock::now();
+  }
 
   // CLOCK_MONOTONIC_COARSE is CLOCK_MONOTONIC at the last timer tick, 1 to 10 ms apart
   // (clock_gettime(2)); reading it costs a quarter of the exact one.
-  time_point coarse_now() const noexcept override {
+  [[nodiscard]] time_point coarse_now() const noexcept override {
     timespec at{};
     if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &at) != 0) return now();
     return time_point{std::chrono::seconds{at.tv_sec} + std::chrono::nanoseconds{at.tv_nsec}};

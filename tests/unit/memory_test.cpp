@@ -89,6 +89,17 @@ TEST_F(Memory, AllocationBeyondTheCapacityLeavesNothing) {
   EXPECT_EQ(used(), 0u);
 }
 
+}  // namespace
+
+// Where argument-dependent look-up finds it: in the class's own namespace.
+namespace lull {
+void PrintTo(const backing_store& store, std::ostream* out) {
+  *out << to_string(store.type());
+}
+}  // namespace lull
+
+namespace {
+
 class MemoryBacking : public Memory, public testing::WithParamInterface<lull::backing_store> {};
 
 TEST_P(MemoryBacking, OffloadedContentsComeBackAtTheSameAddress) {
