@@ -3,24 +3,20 @@
 #include <stdio.h>
 
 int main(void) {
-  lull_registry* registry = NULL;
-  lull_device* device = NULL;
-  lull_memory* memory = NULL;
-  lull_region* weights = NULL;
-  lull_sleeper* sleeper = NULL;
-  lull_lease work = {0};
+  lull_registry* registry;
+  lull_device* device;
+  lull_memory* memory;
+  lull_region* weights;
+  lull_sleeper* sleeper;
+  lull_lease work = {NULL};
   if (lull_registry_shared(&registry) || lull_registry_find(registry, "HOST", &device) ||
       lull_memory_create(NULL, &memory) ||
       lull_memory_allocate(memory, device, 256u << 20, NULL, &weights) ||
-      lull_sleeper_create(NULL, &sleeper) || lull_sleeper_manage(sleeper, memory)) {
-    return fprintf(stderr, "%s\n", lull_last_error_message()), 1;
-  }
-  lull_sleep_plan plan;
-  lull_sleep_plan_init(&plan, LULL_LEVEL_OFFLOAD);
-  plan.backing = LULL_BACKING_MEMFD;
-  if (lull_sleeper_sleep(sleeper, &plan, NULL) ||          /* gives the memory back */
-      lull_sleeper_acquire(sleeper, 10000, NULL, &work)) { /* wakes, within 10 s */
-    return fprintf(stderr, "%s\n", lull_last_error_message()), 1;
+      lull_sleeper_create(NULL, &sleeper) || lull_sleeper_manage(sleeper, memory) ||
+      lull_sleeper_sleep(sleeper, NULL, NULL) ||            // gives the memory back
+      lull_sleeper_acquire(sleeper, 10000, NULL, &work)) {  // wakes, within 10 s
+    fprintf(stderr, "%s\n", lull_last_error_message());
+    return 1;
   }
   printf("awake again at %p\n", lull_region_address(weights));
   lull_lease_release(&work);

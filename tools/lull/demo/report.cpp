@@ -106,7 +106,7 @@ std::string to_table(const demo_result& result) {
                           {"AWAKE", right},
                           {"ASLEEP", right},
                           {"AGAIN", right},
-                          {"FELL BY", right},
+                          {"FELL, OF WEIGHTS", right},
                           {"TO SLEEP", right},
                           {"TO WAKE", right},
                           {"WAKE GB/s", right},
