@@ -98,6 +98,8 @@ class LULL_API transition {
 
  private:
   friend class sleeper;
+  void write_to(transition_report& report, const std::optional<error>& failure, bool rolled_back);
+
   const clock* clock_;
   std::stop_token stop_;
   progress_callback progress_;

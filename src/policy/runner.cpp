@@ -83,11 +83,7 @@ void sleeper::impl::perform_sleep(std::unique_lock<std::mutex>& lock) {
   const detail::outcome result = sleepers.sleep(attempt->plan, current);
   lock.lock();
 
-  report.succeeded = !result.failure;
-  report.rolled_back = result.rolled_back;
-  report.failure = result.failure ? result.failure->what() : "";
-  report.steps = std::move(current.steps_);
-  report.devices = std::move(current.devices_);
+  current.write_to(report, result.failure, result.rolled_back);
   report.elapsed = clock.now() - begun;
   attempt->failure = result.failure;
   attempt->finished = true;
@@ -111,11 +107,7 @@ void sleeper::impl::perform_wake(std::unique_lock<std::mutex>& lock) {
   const detail::outcome result = sleepers.wake(current_plan, current);
   lock.lock();
 
-  report.succeeded = !result.failure;
-  report.rolled_back = result.rolled_back;
-  report.failure = result.failure ? result.failure->what() : "";
-  report.steps = std::move(current.steps_);
-  report.devices = std::move(current.devices_);
+  current.write_to(report, result.failure, result.rolled_back);
   report.elapsed = clock.now() - begun;
   if (result.failure) {
     ++counters.failed_wakes;

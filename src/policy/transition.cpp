@@ -44,4 +44,14 @@ void transition::add(transfer_report report) {
   }
 }
 
+/// Moves what was recorded into a report.
+void transition::write_to(transition_report& report, const std::optional<error>& failure,
+                          bool rolled_back) {
+  report.succeeded = !failure;
+  report.rolled_back = rolled_back;
+  report.failure = failure ? failure->what() : "";
+  report.steps = std::move(steps_);
+  report.devices = std::move(devices_);
+}
+
 }  // namespace lull

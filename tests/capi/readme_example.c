@@ -8,12 +8,14 @@ int main(void) {
   lull_memory* memory;
   lull_region* weights;
   lull_sleeper* sleeper;
+  lull_sleep_plan plan;
   lull_lease work = {NULL};
   if (lull_registry_shared(&registry) || lull_registry_find(registry, "HOST", &device) ||
       lull_memory_create(NULL, &memory) ||
       lull_memory_allocate(memory, device, 256u << 20, NULL, &weights) ||
       lull_sleeper_create(NULL, &sleeper) || lull_sleeper_manage(sleeper, memory) ||
-      lull_sleeper_sleep(sleeper, NULL, NULL) ||            // gives the memory back
+      lull_sleep_plan_init(&plan, LULL_LEVEL_OFFLOAD) ||
+      lull_sleeper_sleep(sleeper, &plan, NULL) ||           // contents to host memory
       lull_sleeper_acquire(sleeper, 10000, NULL, &work)) {  // wakes, within 10 s
     fprintf(stderr, "%s\n", lull_last_error_message());
     return 1;
