@@ -170,7 +170,6 @@ void skip_array(cursor& in, int depth) {
 }
 
 std::optional<value> read_value(cursor& in) {
-  const std::uint64_t at = in.offset();
   const auto type = in.read<std::uint32_t>("the type of a value");
   const char* const what = "a value";
   switch (static_cast<value_type>(type)) {
@@ -189,7 +188,8 @@ std::optional<value> read_value(cursor& in) {
       return in.read_string(std::numeric_limits<std::uint64_t>::max(), "a string");
     case value_type::array: skip_array(in, 0); return std::nullopt;
   }
-  throw format_error(defect::bad_value, at, fmt::format("value of unknown type {}", type));
+  throw format_error(defect::bad_value, in.offset() - sizeof type,
+                     fmt::format("value of unknown type {}", type));
 }
 
 void check_start(cursor& in) {
