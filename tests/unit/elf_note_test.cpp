@@ -58,8 +58,9 @@ TEST_F(ElfNote, IsReadFromAModule) {
 TEST_F(ElfNote, AFileThatCannotBeReadIsNoBadModule) {
   EXPECT_EQ(error_of([] { static_cast<void>(read_module_abi("/nonexistent.so")); }).code(),
             status::not_found);
-  EXPECT_THAT(error_of([] { static_cast<void>(read_module_abi(fs::temp_directory_path())); }).what(),
-              HasSubstr("regular file"));
+  EXPECT_THAT(
+      error_of([] { static_cast<void>(read_module_abi(fs::temp_directory_path())); }).what(),
+      HasSubstr("regular file"));
   EXPECT_THAT(error_of([] { static_cast<void>(read_module_abi("/dev/null")); }).what(),
               HasSubstr("regular file"));
 }
