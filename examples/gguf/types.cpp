@@ -5,9 +5,10 @@
 namespace gguf {
 namespace {
 
-// Numbers and sizes as in GGMLQuantizationType and GGML_QUANT_SIZES of llama.cpp's
-// gguf-py/gguf/constants.py (2026).
-constexpr std::array<tensor_type, 33> types{{
+// Numbers as in enum ggml_type (ggml.h), sizes as the block structs of ggml-common.h assert them;
+// both of llama.cpp, 2026. GGML_QUANT_SIZES of its gguf-py differs for Q8_1 (40 bytes), a type that
+// no file holds.
+constexpr std::array<tensor_type, 35> types{{
     {0, "F32", 1, 4},         {1, "F16", 1, 2},         {2, "Q4_0", 32, 18},
     {3, "Q4_1", 32, 20},      {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},
     {8, "Q8_0", 32, 34},      {9, "Q8_1", 32, 36},      {10, "Q2_K", 256, 84},
@@ -19,6 +20,7 @@ constexpr std::array<tensor_type, 33> types{{
     {26, "I32", 1, 4},        {27, "I64", 1, 8},        {28, "F64", 1, 8},
     {29, "IQ1_M", 256, 56},   {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},
     {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17},    {40, "NVFP4", 64, 36},
+    {41, "Q1_0", 128, 18},    {42, "Q2_0", 64, 18},
 }};
 
 }  // namespace

@@ -1,12 +1,19 @@
 #include "server/connection_queue.hpp"
 
+#include <system_error>
+
 namespace example {
 
 void connection_queue::enqueue(std::function<void()> job) {
   const std::lock_guard lock(mutex_);
   jobs_.push_back(std::move(job));
   if (idle_ < jobs_.size() && threads_.size() < most_threads_) {
-    threads_.emplace_back([this] { work(); });
+    try {
+      threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error&) {
+      // The system has no thread to give: the job waits for one of those that are there.
+      if (threads_.empty()) throw;
+    }
   } else {
     changed_.notify_one();
   }

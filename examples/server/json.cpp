@@ -47,10 +47,12 @@ json to_json(const lull::transition_report& report) {
   return result;
 }
 
+std::string to_text(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 std::string error_body(int code, std::string_view type, std::string_view message) {
-  const json body{{"error", {{"code", code}, {"type", type}, {"message", message}}}};
-  // A message may quote what a client sent, which need not be UTF-8.
-  return body.dump(-1, ' ', false, json::error_handler_t::replace);
+  return to_text({{"error", {{"code", code}, {"type", type}, {"message", message}}}});
 }
 
 }  // namespace example

@@ -16,6 +16,9 @@ double milliseconds(lull::duration span) noexcept;
 
 nlohmann::json to_json(const lull::transition_report& report);
 
+/// JSON as text. What is not UTF-8 (names of files, quotes of a client's words) is replaced.
+std::string to_text(const nlohmann::json& value);
+
 /// The body of an error, as llama.cpp's server writes it.
 std::string error_body(int code, std::string_view type, std::string_view message);
 

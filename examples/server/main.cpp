@@ -25,6 +25,8 @@ struct arguments {
   int wake_delay_ms = 0;
 };
 
+constexpr double most_idle_seconds = 1e9;
+
 void add_options(CLI::App& app, arguments& given) {
   app.add_option("-m,--model", given.server.model, "GGUF file")->required();
   app.add_option("--device", given.device, "Device by name, PCI address or UUID")
@@ -37,14 +39,16 @@ void add_options(CLI::App& app, arguments& given) {
                  "Sleep after this long without work; -1: only when told to")
       ->check([](const std::string& text) {
         const double value = std::strtod(text.c_str(), nullptr);
-        return value == -1 || value > 0 ? std::string() : "must be above 0, or -1 for never";
+        const bool valid = value == -1 || (value > 0 && value <= most_idle_seconds);
+        return valid ? std::string() : "must be above 0 and at most 1e9, or -1 for never";
       })
       ->capture_default_str();
   app.add_option("--sleep-level", given.level, "What a sleep does: offload or discard")
       ->capture_default_str();
   app.add_option("--offload-dir", given.offload_directory,
                  "Offload to a file in this directory (default: host memory for a GPU, the "
-                 "temporary directory for the host device)");
+                 "temporary directory for the host device)")
+      ->check(CLI::ExistingDirectory);
   app.add_option("--parallel", given.server.parallel, "Completions computed at once")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -72,6 +76,7 @@ example::server_options options_from(const arguments& given) {
     options.sleep_idle = std::max(milliseconds{1}, to_ms(given.idle_seconds));
   }
   options.sleep_level = lull::parse_sleep_level(given.level);
+  static_cast<void>(lull::plan_for(options.sleep_level));  // throws if there is no such level yet
   options.request_timeout = to_ms(given.request_timeout);
   options.kv_bytes = lull::parse_bytes(given.kv_size);
   options.wake_delay = milliseconds{given.wake_delay_ms};
@@ -98,17 +103,17 @@ void serve(const arguments& given) {
   const sigset_t ending = block_signals();
   lull::registry& registry = lull::registry::shared();
   example::server server(registry.find(given.device), options_from(given));
+  fmt::print("listening on http://{}:{}\n", given.server.host, server.port());
+  std::fflush(stdout);
   std::thread waiter([&] {
     int signal = 0;
     sigwait(&ending, &signal);
     server.stop();
   });
-  fmt::print("listening on http://{}:{}\n", given.server.host, server.port());
-  std::fflush(stdout);
   server.run();
   // The listener may have ended by itself; the waiter then still waits.
-  pthread_kill(waiter.native_handle(),
-               SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread): it waits for it
+  // NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread): it does not kill, the thread waits for it
+  pthread_kill(waiter.native_handle(), SIGTERM);
   waiter.join();
 }
 

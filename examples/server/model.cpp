@@ -77,8 +77,8 @@ model::model(lull::memory& memory, const lull::device& device, const std::filesy
   kv_.back().refill(clear);
 }
 
-/// Opens the file anew each time: while asleep a server should hold nothing, and a file that was
-/// exchanged meanwhile must not become half of a model.
+/// Opens the file anew each time, so that a server that is asleep holds nothing. A file of another
+/// size is refused; one of the same size is taken for the same model.
 void model::load_tensor(const gguf::tensor& from, const lull::refill_target& to) const {
   const gguf::file file(path_);
   if (file.size_bytes() != header_.file_bytes) {

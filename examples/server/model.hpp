@@ -22,6 +22,9 @@ class model {
   /// @throws gguf::format_error, std::system_error, lull::error
   model(lull::memory& memory, const lull::device& device, const std::filesystem::path& file,
         std::uint64_t kv_bytes);
+  // The refill callbacks point into it.
+  model(const model&) = delete;
+  model& operator=(const model&) = delete;
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
   [[nodiscard]] const gguf::model_header& header() const noexcept { return header_; }

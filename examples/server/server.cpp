@@ -3,69 +3,22 @@
 #include <sys/socket.h>
 
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "server/connection_queue.hpp"
 #include "server/json.hpp"
 #include "server/metrics.hpp"
+#include "server/responses.hpp"
 
 namespace example {
 namespace {
 
-using lull::status;
 using nlohmann::json;
 
-constexpr const char* json_type = "application/json";
-constexpr int most_tokens = 4096;
-// Beside the completions, whose number is bounded: connections of observers, idle or not.
+// Beside the completions, whose number is bounded: connections of observers.
 constexpr std::size_t observer_connections = 256;
-
-void set_error(httplib::Response& response, int code, std::string_view type,
-               std::string_view message) {
-  response.status = code;
-  if (code == 503) response.set_header("Retry-After", "1");
-  response.set_content(error_body(code, type, message), json_type);
-}
-
-/// Thrown for what the client got wrong.
-struct bad_request : std::runtime_error {
-  using runtime_error::runtime_error;
-};
-
-void set_error(httplib::Response& response, const std::exception& failure) {
-  if (const auto* const ours = dynamic_cast<const lull::error*>(&failure)) {
-    switch (ours->code()) {
-      case status::timed_out: return set_error(response, 504, "timeout", ours->what());
-      case status::busy: return set_error(response, 409, "busy", ours->what());
-      case status::unsupported:
-      case status::invalid_argument:
-        return set_error(response, 400, "invalid_request_error", ours->what());
-      default: return set_error(response, 503, "unavailable_error", ours->what());
-    }
-  }
-  if (dynamic_cast<const bad_request*>(&failure) != nullptr) {
-    return set_error(response, 400, "invalid_request_error", failure.what());
-  }
-  set_error(response, 500, "server_error", failure.what());
-}
-
-json parse_object(const std::string& body) {
-  if (body.empty()) return json::object();
-  json parsed = json::parse(body, nullptr, false);
-  if (!parsed.is_object()) throw bad_request("the body must be a JSON object");
-  return parsed;
-}
-
-/// A member of the request, checked, or its default.
-template <class T>
-T member(const json& object, const char* name, T otherwise, bool (json::*is)() const noexcept,
-         const char* type) {
-  const auto found = object.find(name);
-  if (found == object.end()) return otherwise;
-  if (!((*found).*is)()) throw bad_request(fmt::format("'{}' must be {}", name, type));
-  return found->template get<T>();
-}
 
 lull::sleeper_options sleeper_options_from(const server_options& options, lull::sleep_plan plan) {
   lull::sleeper_options result;
@@ -100,19 +53,18 @@ class slow_waker final : public lull::participant {
 /// What a completion holds while it runs: a slot, and a lease that keeps the model awake.
 struct server::running {
   running(server& owner, lull::time_point deadline) : owner_(owner) {
-    if (!owner_.slots_.try_acquire_until(deadline)) {
-      throw lull::error(status::timed_out, "the deadline passed while waiting for a free slot");
-    }
+    const std::stop_token stop = owner_.stopping_.get_token();
+    owner_.slots_.take(deadline, stop);
     try {
-      lease_.emplace(owner_.sleeper_.acquire(deadline));
+      lease_.emplace(owner_.sleeper_.acquire(deadline, stop));
     } catch (...) {
-      owner_.slots_.release();
+      owner_.slots_.give_back();
       throw;
     }
   }
   ~running() {
     lease_.reset();
-    owner_.slots_.release();
+    owner_.slots_.give_back();
   }
   running(const running&) = delete;
   running& operator=(const running&) = delete;
@@ -122,9 +74,9 @@ struct server::running {
   std::optional<lull::sleeper::lease> lease_;
 };
 
-server::server(const lull::device& device, server_options options)
+server::server(lull::device device, server_options options)
     : options_(std::move(options)),
-      device_(device),
+      device_(std::move(device)),
       memory_({.log = options_.log}),
       model_(memory_, device_, options_.model, options_.kv_bytes),
       sleeper_(sleeper_options_from(options_, plan_for(options_.sleep_level))),
@@ -134,38 +86,51 @@ server::server(const lull::device& device, server_options options)
     sleeper_.add(std::make_shared<slow_waker>(options_.wake_delay));
   }
   add_routes();
-  add_observers();
+  add_error_handlers();
   bind(static_cast<std::size_t>(options_.most_waiting) + observer_connections);
 }
 
 void server::bind(std::size_t connections) {
   http_.new_task_queue = [connections] { return new connection_queue(connections); };
   http_.set_tcp_nodelay(true);
-  http_.set_keep_alive_max_count(1000);
-  int listener = -1;
+  // One request per connection: cpp-httplib keeps a thread busy while a client keeps its connection
+  // open, so enough clients that were turned away would keep /health from being answered.
+  http_.set_keep_alive_max_count(1);
+  // For how long a connection may keep its thread before it says anything.
+  http_.set_keep_alive_timeout(1);
+  int socket = -1;
   // Without SO_REUSEPORT, which cpp-httplib sets by default: two servers on one port are a mistake.
-  http_.set_socket_options([&listener](int socket) {
+  http_.set_socket_options([&socket](int made) {
     const int yes = 1;
-    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    listener = socket;
+    ::setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    socket = made;
   });
   port_ = options_.port == 0
               ? http_.bind_to_any_port(options_.host)
               : (http_.bind_to_port(options_.host, options_.port) ? options_.port : -1);
+  http_.set_socket_options(nullptr);
   if (port_ <= 0) {
-    throw lull::error(status::io,
+    throw lull::error(lull::status::io,
                       fmt::format("cannot listen on {} port {}", options_.host, options_.port));
   }
-  // cpp-httplib lets five connections wait to be accepted; a burst of clients would be reset.
-  ::listen(listener, static_cast<int>(connections));
+  listener_.emplace(socket);
+  listener_->set_backlog(static_cast<int>(connections));
 }
 
 server::~server() {
-  http_.stop();
+  stop();
+  // cpp-httplib gives the socket back at the end of listening, and not otherwise.
+  if (!ran_) http_.listen_after_bind();
 }
 
 void server::run() {
+  ran_ = true;
   http_.listen_after_bind();
+}
+
+void server::stop() noexcept {
+  stopping_.request_stop();
+  listener_->close_for_good();
 }
 
 lull::sleep_plan server::plan_for(lull::sleep_level level) const {
@@ -180,43 +145,73 @@ lull::sleep_plan server::plan_for(lull::sleep_level level) const {
   return plan;
 }
 
-void server::add_observers() {
-  http_.Get("/health", [](const httplib::Request&, httplib::Response& response) {
-    response.set_content(R"({"status":"ok"})", json_type);
-  });
-  http_.Get("/props", [this](const httplib::Request&, httplib::Response& response) {
-    response.set_content(props().dump(), json_type);
-  });
-  http_.Get("/models", [this](const httplib::Request&, httplib::Response& response) {
-    response.set_content(models().dump(), json_type);
-  });
-  http_.Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
-    const request_counts counts{completions_, rejected_, failed_, tokens_};
-    response.set_content(metrics_text(sleeper_, memory_, device_, counts),
-                         "text/plain; version=0.0.4");
+void server::get(const std::string& path, std::function<void(httplib::Response&)> handler) {
+  methods_.emplace(path, "GET");
+  http_.Get(path, [handler = std::move(handler)](
+                      const httplib::Request&, httplib::Response& response) { handler(response); });
+}
+
+void server::post(const std::string& path,
+                  std::function<void(const std::string& body, httplib::Response&)> handler) {
+  methods_.emplace(path, "POST");
+  http_.Post(path, [handler = std::move(handler)](const httplib::Request& request,
+                                                  httplib::Response& response,
+                                                  const httplib::ContentReader& reader) {
+    if (const auto body = read_body(request, response, reader)) handler(*body, response);
   });
 }
 
 void server::add_routes() {
-  http_.Post("/completion",
-             [this](const auto& request, auto& response) { complete(request, response); });
-  http_.Post("/sleep", [this](const auto& request, auto& response) { sleep(request, response); });
-  http_.Post("/wake", [this](const auto&, auto& response) { wake(response); });
-  http_.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
+  get("/health", [](auto& response) { set_json(response, {{"status", "ok"}}); });
+  get("/props", [this](auto& response) { set_json(response, props()); });
+  get("/models", [this](auto& response) { set_json(response, models()); });
+  get("/metrics", [this](auto& response) {
+    const request_counts counts{completions_, rejected_, failed_, tokens_};
+    response.set_content(metrics_text(sleeper_, memory_, device_, counts),
+                         "text/plain; version=0.0.4");
+  });
+  post("/completion", [this](const auto& body, auto& response) { complete(body, response); });
+  post("/sleep", [this](const auto& body, auto& response) { sleep(body, response); });
+  post("/wake", [this](const auto&, auto& response) { wake(response); });
+}
+
+void server::add_error_handlers() {
+  // What is no route is refused before cpp-httplib waits for a body that does not come.
+  http_.set_pre_routing_handler(
+      [this](const httplib::Request& request, httplib::Response& response) {
+        using result = httplib::Server::HandlerResponse;
+        if (has_body(request)) return result::Unhandled;
+        const auto found = methods_.find(request.path);
+        const std::string& method = request.method == "HEAD" ? "GET" : request.method;
+        if (found != methods_.end() && found->second == method) return result::Unhandled;
+        refuse(request, response);
+        return result::Handled;
+      });
+  http_.set_error_handler([this](const httplib::Request& request, httplib::Response& response) {
     if (!response.body.empty()) return;
-    set_error(response, response.status, "not_found_error",
-              fmt::format("there is no {} {}", request.method, request.path));
+    if (response.status == 404) return refuse(request, response);
+    explain(response);
   });
   http_.set_exception_handler(
       [](const httplib::Request&, httplib::Response& response, std::exception_ptr thrown) {
         try {
-          std::rethrow_exception(thrown);
+          std::rethrow_exception(std::move(thrown));
         } catch (const std::exception& failure) {
           set_error(response, failure);
         } catch (...) {
           set_error(response, 500, "server_error", "an exception of unknown type");
         }
       });
+}
+
+void server::refuse(const httplib::Request& request, httplib::Response& response) const {
+  const auto found = methods_.find(request.path);
+  if (found == methods_.end()) {
+    return set_error(response, 404, "not_found_error", fmt::format("there is no {}", request.path));
+  }
+  response.set_header("Allow", found->second);
+  set_error(response, 405, "invalid_request_error",
+            fmt::format("{} takes {}, not {}", request.path, found->second, request.method));
 }
 
 json server::props() const {
@@ -265,17 +260,9 @@ std::shared_ptr<server::running> server::admit(lull::time_point deadline) {
   }
 }
 
-void server::complete(const httplib::Request& request, httplib::Response& response) {
+void server::complete(const std::string& body, httplib::Response& response) {
   const lull::time_point deadline = lull::steady_clock().deadline_in(options_.request_timeout);
-  completion_request what;
-  const json body = parse_object(request.body);
-  what.prompt = member<std::string>(body, "prompt", "", &json::is_string, "a string");
-  what.tokens = member<int>(body, "n_predict", 16, &json::is_number_integer, "a whole number");
-  what.stream = member<bool>(body, "stream", false, &json::is_boolean, "true or false");
-  if (!body.contains("prompt")) throw bad_request("'prompt' is missing");
-  if (what.tokens < 1 || what.tokens > most_tokens) {
-    throw bad_request(fmt::format("'n_predict' must be 1 to {}", most_tokens));
-  }
+  const completion_request what = parse_completion(body);
   try {
     auto holding = admit(deadline);
     if (holding == nullptr) {
@@ -306,19 +293,19 @@ void server::answer_whole(const completion_request& what, std::uint64_t digest,
     if (i != 0) content += ' ';
     content += words.next();
   }
-  const json body{{"content", content}, {"tokens_predicted", what.tokens}, {"stop", true}};
-  response.set_content(body.dump(), json_type);
+  set_json(response, {{"content", content}, {"tokens_predicted", what.tokens}, {"stop", true}});
 }
 
 /// Holds what the completion holds until the last event is sent or the client is gone.
 void server::answer_stream(const completion_request& what, std::uint64_t digest,
                            std::shared_ptr<running> holding, httplib::Response& response) {
   const auto words = std::make_shared<word_source>(digest);
-  const auto event = [](const json& data) { return fmt::format("data: {}\n\n", data.dump()); };
+  const auto event = [](const json& data) { return fmt::format("data: {}\n\n", to_text(data)); };
   response.set_chunked_content_provider(
       "text/event-stream",
-      [words, event, tokens = what.tokens, sent = 0, holding = std::move(holding)](
-          std::size_t, httplib::DataSink& sink) mutable {
+      [words, event, tokens = what.tokens, sent = 0, holding = std::move(holding),
+       stop = stopping_.get_token()](std::size_t, httplib::DataSink& sink) mutable {
+        if (stop.stop_requested()) return false;
         std::string text;
         if (sent < tokens) {
           const std::string word = fmt::format("{}{}", sent == 0 ? "" : " ", words->next());
@@ -334,17 +321,16 @@ void server::answer_stream(const completion_request& what, std::uint64_t digest,
       });
 }
 
-void server::sleep(const httplib::Request& request, httplib::Response& response) {
-  const json body = parse_object(request.body);
-  const auto level = member<std::string>(
-      body, "level", std::string(to_string(options_.sleep_level)), &json::is_string, "a string");
-  const auto report = sleeper_.sleep(plan_for(lull::parse_sleep_level(level)));
-  response.set_content(to_json(report).dump(), json_type);
+void server::sleep(const std::string& body, httplib::Response& response) {
+  const std::optional<std::string> level = parse_sleep(body);
+  const auto report =
+      sleeper_.sleep(plan_for(level ? lull::parse_sleep_level(*level) : options_.sleep_level));
+  set_json(response, to_json(report));
 }
 
 void server::wake(httplib::Response& response) {
-  sleeper_.wake(lull::steady_clock().deadline_in(options_.request_timeout));
-  response.set_content(props().dump(), json_type);
+  sleeper_.wake(lull::steady_clock().deadline_in(options_.request_timeout), stopping_.get_token());
+  set_json(response, props());
 }
 
 }  // namespace example

@@ -7,15 +7,20 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <semaphore>
+#include <stop_token>
 #include <string>
 
 #include <httplib.h>
 #include <nlohmann/json.hpp>
 
+#include "server/listener.hpp"
 #include "server/model.hpp"
+#include "server/requests.hpp"
+#include "server/slots.hpp"
 
 namespace example {
 
@@ -46,7 +51,7 @@ class server {
  public:
   /// Loads the model and binds the port.
   /// @throws gguf::format_error, std::system_error, lull::error
-  server(const lull::device& device, server_options options);
+  server(lull::device device, server_options options);
   ~server();
   server(const server&) = delete;
   server& operator=(const server&) = delete;
@@ -55,27 +60,28 @@ class server {
 
   /// Answers until stop() is called from another thread.
   void run();
-  void stop() { http_.stop(); }
+  /// Ends run(), now or as soon as it is called. Who waits for a wake or a slot gets an error,
+  /// streams end. Harmless when repeated; thread-safe.
+  void stop() noexcept;
 
   [[nodiscard]] lull::sleeper& sleeper() noexcept { return sleeper_; }
 
  private:
-  struct completion_request {
-    std::string prompt;
-    int tokens = 0;
-    bool stream = false;
-  };
   struct running;
 
   void bind(std::size_t connections);
+  void get(const std::string& path, std::function<void(httplib::Response&)> handler);
+  void post(const std::string& path,
+            std::function<void(const std::string& body, httplib::Response&)> handler);
   void add_routes();
-  void add_observers();
+  void add_error_handlers();
+  void refuse(const httplib::Request& request, httplib::Response& response) const;
   [[nodiscard]] lull::sleep_plan plan_for(lull::sleep_level level) const;
   [[nodiscard]] nlohmann::json props() const;
   [[nodiscard]] nlohmann::json models() const;
 
-  void complete(const httplib::Request& request, httplib::Response& response);
-  void sleep(const httplib::Request& request, httplib::Response& response);
+  void complete(const std::string& body, httplib::Response& response);
+  void sleep(const std::string& body, httplib::Response& response);
   void wake(httplib::Response& response);
   [[nodiscard]] std::shared_ptr<running> admit(lull::time_point deadline);
   void answer_whole(const completion_request& what, std::uint64_t digest,
@@ -88,13 +94,17 @@ class server {
   lull::memory memory_;
   model model_;
   lull::sleeper sleeper_;
-  std::counting_semaphore<> slots_;
+  slots slots_;
   std::atomic<int> waiting_{0};
   std::atomic<std::uint64_t> completions_{0};
   std::atomic<std::uint64_t> rejected_{0};
   std::atomic<std::uint64_t> failed_{0};
   std::atomic<std::uint64_t> tokens_{0};
+  std::stop_source stopping_;
+  std::map<std::string, std::string, std::less<>> methods_;  ///< of each route
   httplib::Server http_;
+  std::optional<listener> listener_;
+  bool ran_ = false;
   int port_ = 0;
 };
 

@@ -1,11 +1,13 @@
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <random>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -194,10 +196,11 @@ TEST_F(Gguf, BadAlignment) {
 }
 
 TEST_F(Gguf, DuplicateNames) {
-  expect(defect::duplicate_key, file_text{}.start(0, 2).number("k", 1).number("k", 2), {}, "'k'");
+  expect(defect::duplicate_key, file_text{}.start(0, 2).number("k", 1).number("k", 2),
+         24 + (8 + 1) + 4 + 4, "'k'");
   expect(defect::duplicate_tensor,
-         file_text{}.start(2, 0).tensor("a", {8}, 0, 0).tensor("a", {8}, 0, 32).data(64), {},
-         "'a'");
+         file_text{}.start(2, 0).tensor("a", {8}, 0, 0).tensor("a", {8}, 0, 32).data(64),
+         24 + (8 + 1) + 4 + 8 + 4 + 8, "'a'");
 }
 
 TEST_F(Gguf, BadShapes) {
@@ -216,14 +219,38 @@ TEST_F(Gguf, BadTypes) {
          "whole blocks");
 }
 
+TEST_F(Gguf, KnowsTheSizesOfTheTypes) {
+  // Number, elements and bytes of a block.
+  const std::vector<std::array<std::uint32_t, 3>> expected{
+      {0, 1, 4},      {1, 1, 2},      {2, 32, 18},    {8, 32, 34},    {9, 32, 36},    {10, 256, 84},
+      {11, 256, 110}, {12, 256, 144}, {13, 256, 176}, {14, 256, 210}, {15, 256, 292}, {24, 1, 1},
+      {27, 1, 8},     {30, 1, 2},     {39, 32, 17},   {40, 64, 36},   {41, 128, 18},  {42, 64, 18}};
+  for (const auto& [id, elements, bytes] : expected) {
+    const auto type = gguf::find_type(id);
+    ASSERT_TRUE(type) << id;
+    EXPECT_EQ(type->block_elements, elements) << id;
+    EXPECT_EQ(type->block_bytes, bytes) << id;
+  }
+}
+
 TEST_F(Gguf, TensorsOutsideTheFile) {
-  expect(defect::tensor_outside_file, file_text{}.start(1, 0).tensor("a", {8}, 0, 64).data(64));
+  expect(defect::tensor_outside_file, file_text{}.start(1, 0).tensor("a", {8}, 0, 64).data(64), 24);
   expect(defect::tensor_outside_file, file_text{}.start(1, 0).tensor("a", {8, 100}, 0, 0).data(64));
   expect(defect::tensor_outside_file,
          file_text{}.start(1, 0).tensor("a", {8}, 0, UINT64_MAX - 31).data(64));
-  expect(defect::misaligned_tensor, file_text{}.start(1, 0).tensor("a", {8}, 0, 8).data(64));
+}
+
+TEST_F(Gguf, MisalignedTensors) {
+  // The offset lies after start, name, number of dimensions, dimension and type.
+  const std::uint64_t at = 24 + (8 + 1) + 4 + 8 + 4;
+  expect(defect::misaligned_tensor, file_text{}.start(1, 0).tensor("a", {8}, 0, 8).data(64), at,
+         "alignment 32");
+}
+
+TEST_F(Gguf, OverlappingTensors) {
+  const std::uint64_t second = 24 + (8 + 1) + 4 + 8 + 4 + 8;
   expect(defect::overlapping_tensors,
-         file_text{}.start(2, 0).tensor("a", {16}, 0, 0).tensor("b", {8}, 0, 32).data(64), {},
+         file_text{}.start(2, 0).tensor("a", {16}, 0, 0).tensor("b", {8}, 0, 32).data(64), second,
          "'a' and 'b'");
 }
 

@@ -1,9 +1,4 @@
-#include "server/server.hpp"
-
-#include <lull/bytes.hpp>
 #include <lull/error.hpp>
-
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,85 +11,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "gguf/writer.hpp"
+#include "server_fixture.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
-using namespace lull::literals;
 using namespace std::chrono_literals;
 using nlohmann::json;
 using testing::HasSubstr;
 
-/// A server of this process on a free port, and a small model that goes with it.
-class Server : public testing::Test {
- protected:
-  Server() { gguf::write_model(model_, {.total_bytes = 8_MiB, .blocks = 2}); }
-  ~Server() override {
-    stop();
-    fs::remove(model_);
-  }
-
-  void start(example::server_options options = {}) {
-    options.model = model_;
-    options.port = 0;
-    options.kv_bytes = 1_MiB;
-    server_.emplace(registry_.find("HOST"), std::move(options));
-    thread_ = std::thread([this] { server_->run(); });
-  }
-  void stop() {
-    if (!server_) return;
-    client_.reset();
-    server_->stop();
-    thread_.join();
-    server_.reset();
-  }
-
-  httplib::Client connect() const {
-    httplib::Client client("127.0.0.1", server_->port());
-    client.set_read_timeout(60s);
-    client.set_connection_timeout(10s);
-    return client;
-  }
-  httplib::Client& client() {
-    if (!client_) client_ = std::make_unique<httplib::Client>(connect());
-    return *client_;
-  }
-
-  static httplib::Result post(httplib::Client& client, const std::string& path, const json& body) {
-    return client.Post(path, body.dump(), "application/json");
-  }
-  std::string answer(const std::string& prompt) {
-    const auto result = post(client(), "/completion", {{"prompt", prompt}, {"n_predict", 12}});
-    if (!result || result->status != 200) {
-      ADD_FAILURE() << (result ? result->body : "no answer");
-      return {};
-    }
-    return json::parse(result->body).at("content");
-  }
-  json get(const std::string& path) {
-    const auto result = client().Get(path);
-    EXPECT_TRUE(result && result->status == 200) << path;
-    return json::parse(result->body);
-  }
-  int status_of(const std::string& path, const std::string& body) {
-    const auto result = client().Post(path, body, "application/json");
-    EXPECT_TRUE(result);
-    EXPECT_TRUE(json::parse(result->body).contains("error") || result->status == 200);
-    return result->status;
-  }
-  lull::sleeper_snapshot seen() { return server_->sleeper().observe(); }
-
-  lull::registry registry_{[] {
-    lull::registry_options options;
-    options.search = false;
-    return options;
-  }()};
-  fs::path model_ = fs::path(testing::TempDir()) / fmt::format("lull-server-{}.gguf", ::getpid());
-  std::optional<example::server> server_;
-  std::thread thread_;
-  std::unique_ptr<httplib::Client> client_;
-};
+using Server = server_test;
 
 TEST_F(Server, AnswersAreTheSameAfterEverySleep) {
   start();
@@ -195,6 +121,21 @@ TEST_F(Server, ObserversNeitherWakeNorPostponeTheSleep) {
   EXPECT_EQ(get("/models").at("data").at(0).at("status"), "sleeping");
 }
 
+TEST_F(Server, FallsAsleepWhileItIsObservedAllTheTime) {
+  example::server_options options;
+  options.sleep_idle = 200ms;
+  start(options);
+  answer("one");
+  const auto give_up = std::chrono::steady_clock::now() + 30s;
+  while (seen().state != lull::sleep_state::asleep) {
+    ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "observers keep it awake";
+    for (const char* path : {"/health", "/props", "/models", "/metrics"}) {
+      EXPECT_EQ(client().Get(path)->status, 200) << path;
+    }
+  }
+  EXPECT_EQ(seen().counters.wakes, 0u);
+}
+
 TEST_F(Server, FallsAsleepByItself) {
   example::server_options options;
   options.sleep_idle = 20ms;
@@ -259,24 +200,6 @@ TEST_F(Server, ManyCompletionsCauseOneWakeAndDoNotBlockObservers) {
   EXPECT_EQ(seen().counters.wakes, 1u);
 }
 
-TEST_F(Server, TooManyWaitingCompletionsAreTurnedAwayAtOnce) {
-  example::server_options options;
-  options.wake_delay = 300ms;
-  options.parallel = 64;
-  options.most_waiting = 1;
-  start(options);
-  post(client(), "/sleep", json::object());
-  auto first = std::async(std::launch::async, [this] {
-    auto own = connect();
-    return post(own, "/completion", {{"prompt", "x"}})->status;
-  });
-  while (seen().waiting == 0) std::this_thread::yield();
-  const auto second = post(client(), "/completion", {{"prompt", "y"}});
-  EXPECT_EQ(second->status, 503);
-  EXPECT_EQ(second->get_header_value("Retry-After"), "1");
-  EXPECT_EQ(first.get(), 200);
-}
-
 TEST_F(Server, AWakeThatFailsIsAnErrorAndTheServerLivesOn) {
   start();
   const std::string expected = answer("one");
@@ -304,41 +227,6 @@ TEST_F(Server, ARequestThatCannotWaitLongEnoughTimesOut) {
   EXPECT_EQ(seen().leases, 0u);
 }
 
-TEST_F(Server, BadRequestsAreExplained) {
-  start();
-  for (const char* body :
-       {"", "{", "[]", "7", R"({"prompt": 1})", R"({"prompt": "x", "n_predict": 0})",
-        R"({"prompt": "x", "n_predict": 4097})", R"({"prompt": "x", "n_predict": 1.5})",
-        R"({"prompt": "x", "stream": "yes"})", R"({"n_predict": 1})"}) {
-    EXPECT_EQ(status_of("/completion", body), 400) << body;
-  }
-  EXPECT_EQ(status_of("/sleep", R"({"level": "deep"})"), 400);
-  EXPECT_EQ(status_of("/sleep", R"({"level": "rebirth"})"), 400);
-  EXPECT_EQ(status_of("/nowhere", "{}"), 404);
-  EXPECT_EQ(status_of("/completion", "{\"prompt\": \"\xff\"}"), 400);
-  EXPECT_EQ(seen().leases, 0u);
-}
-
-TEST_F(Server, MetricsAreWellFormed) {
-  start();
-  answer("one");
-  const std::string text = client().Get("/metrics")->body;
-  EXPECT_THAT(text, HasSubstr("lull_state{state=\"awake\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("server_completions_total 1\n"));
-  EXPECT_THAT(text, HasSubstr("lull_region_bytes{tag=\"weights\",where=\"resident\"} "));
-  std::map<std::string, int> families;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("# TYPE ")) ++families[line.substr(7, line.find(' ', 7) - 7)];
-    if (line.starts_with('#')) continue;
-    const auto value = line.rfind(' ');
-    ASSERT_NE(value, std::string::npos) << line;
-    EXPECT_EQ(families.count(line.substr(0, line.find_first_of("{ "))), 1u) << line;
-    EXPECT_NO_THROW(static_cast<void>(std::stod(line.substr(value + 1)))) << line;
-  }
-  for (const auto& [name, times] : families) EXPECT_EQ(times, 1) << name;
-}
-
 TEST_F(Server, ABadModelOrPortIsAClearError) {
   start();
   example::server_options taken;
@@ -348,6 +236,53 @@ TEST_F(Server, ABadModelOrPortIsAClearError) {
   stop();
   std::ofstream(model_, std::ios::trunc) << "no model";
   EXPECT_THROW(start(), gguf::format_error);
+}
+
+TEST_F(Server, AStopDoesNotWaitForAWake) {
+  example::server_options options;
+  options.wake_delay = 60s;
+  options.parallel = 1;
+  start(options);
+  post(client(), "/sleep", json::object());
+  std::vector<std::future<int>> statuses;
+  // One waits for the wake, the other for the slot.
+  for (int i = 0; i < 2; ++i) {
+    statuses.push_back(std::async(std::launch::async, [this] {
+      auto own = connect();
+      const auto result = post(own, "/completion", {{"prompt", "x"}});
+      return result ? result->status : 0;  // 0: it came when nobody was accepted any more
+    }));
+  }
+  while (seen().state != lull::sleep_state::waking) std::this_thread::yield();
+  server_->stop();
+  std::vector<int> received;
+  for (auto& status : statuses) {
+    ASSERT_EQ(status.wait_for(30s), std::future_status::ready) << "a client waits for the wake";
+    received.push_back(status.get());
+  }
+  EXPECT_THAT(received, testing::Contains(503));
+  EXPECT_THAT(received, testing::Each(testing::AnyOf(0, 503)));
+}
+
+TEST_F(Server, AStopBeforeTheRunIsNotLost) {
+  example::server_options options;
+  options.model = model_;
+  options.port = 0;
+  example::server server(registry_.find("HOST"), options);
+  server.stop();
+  server.stop();
+  server.run();  // must return
+}
+
+TEST_F(Server, AServerThatNeverRanGivesItsPortBack) {
+  example::server_options options;
+  options.model = model_;
+  options.port = 0;
+  {
+    const example::server first(registry_.find("HOST"), options);
+    options.port = first.port();
+  }
+  EXPECT_NO_THROW(example::server(registry_.find("HOST"), options));
 }
 
 }  // namespace

@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <future>
+#include <map>
+#include <sstream>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "server_fixture.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::StartsWith;
+using Http = server_test;
+
+TEST_F(Http, TooManyWaitingCompletionsAreTurnedAwayAtOnce) {
+  example::server_options options;
+  options.wake_delay = 300ms;
+  options.parallel = 64;
+  options.most_waiting = 1;
+  start(options);
+  post(client(), "/sleep", json::object());
+  auto first = std::async(std::launch::async, [this] {
+    auto own = connect();
+    return post(own, "/completion", {{"prompt", "x"}})->status;
+  });
+  while (seen().waiting == 0) std::this_thread::yield();
+  const auto second = post(client(), "/completion", {{"prompt", "y"}});
+  EXPECT_EQ(second->status, 503);
+  EXPECT_EQ(second->get_header_value("Retry-After"), "1");
+  EXPECT_EQ(first.get(), 200);
+}
+
+TEST_F(Http, BadRequestsAreExplained) {
+  start();
+  for (const char* body :
+       {"", "{", "[]", "7", R"({"prompt": 1})", R"({"prompt": "x", "n_predict": 0})",
+        R"({"prompt": "x", "n_predict": 4097})", R"({"prompt": "x", "n_predict": 1.5})",
+        R"({"prompt": "x", "n_predict": 4294967297})",
+        R"({"prompt": "x", "n_predict": 18446744073709551615})",
+        R"({"prompt": "x", "stream": "yes"})", R"({"n_predict": 1})"}) {
+    EXPECT_EQ(status_of("/completion", body), 400) << body;
+  }
+  EXPECT_EQ(status_of("/sleep", R"({"level": "deep"})"), 400);
+  EXPECT_EQ(status_of("/sleep", R"({"level": "rebirth"})"), 400);
+  EXPECT_EQ(status_of("/nowhere", "{}"), 404);
+  EXPECT_EQ(status_of("/completion", "{\"prompt\": \"\xff\"}"), 400);
+  EXPECT_EQ(seen().leases, 0u);
+}
+
+TEST_F(Http, MetricsAreWellFormed) {
+  start();
+  answer("one");
+  const std::string text = client().Get("/metrics")->body;
+  EXPECT_THAT(text, HasSubstr("lull_state{state=\"awake\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("server_completions_total 1\n"));
+  EXPECT_THAT(text, HasSubstr("lull_region_bytes{tag=\"weights\",where=\"resident\"} "));
+  std::map<std::string, int> families;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("# TYPE ")) ++families[line.substr(7, line.find(' ', 7) - 7)];
+    if (line.starts_with('#')) continue;
+    const auto value = line.rfind(' ');
+    ASSERT_NE(value, std::string::npos) << line;
+    EXPECT_EQ(families.count(line.substr(0, line.find_first_of("{ "))), 1u) << line;
+    EXPECT_NO_THROW(static_cast<void>(std::stod(line.substr(value + 1)))) << line;
+  }
+  for (const auto& [name, times] : families) EXPECT_EQ(times, 1) << name;
+}
+
+TEST_F(Http, APostWithoutABodyIsAnswered) {
+  start();
+  // As `curl -X POST` sends it: no Content-Length.
+  for (const char* path : {"/sleep", "/wake"}) {
+    auto connection = connect_raw();
+    connection.send(fmt::format("POST {} HTTP/1.1\r\nHost: localhost\r\n\r\n", path));
+    EXPECT_THAT(connection.receive_all(), StartsWith("HTTP/1.1 200 ")) << path;
+  }
+  EXPECT_EQ(seen().counters.sleeps, 1u);
+  EXPECT_EQ(seen().counters.wakes, 1u);
+  auto connection = connect_raw();
+  connection.send("POST /completion HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_THAT(connection.receive_all(), HasSubstr("'prompt' is missing"));
+}
+
+TEST_F(Http, AWrongMethodSaysWhichIsRight) {
+  start();
+  const auto posted = client().Post("/health", "{}", "application/json");
+  EXPECT_EQ(posted->status, 405);
+  EXPECT_EQ(posted->get_header_value("Allow"), "GET");
+  const auto got = client().Get("/completion");
+  EXPECT_EQ(got->status, 405);
+  EXPECT_EQ(got->get_header_value("Allow"), "POST");
+  EXPECT_THAT(got->body, HasSubstr("/completion takes POST, not GET"));
+  EXPECT_EQ(client().Head("/health")->status, 200);
+  EXPECT_EQ(client().Get("/nowhere")->status, 404);
+}
+
+TEST_F(Http, BodiesHaveALimitWhateverTheirEncoding) {
+  start();
+  const std::string long_prompt = json{{"prompt", std::string(100'000, 'a')}}.dump();
+  // What `curl -d` says of any body.
+  EXPECT_EQ(client().Post("/completion", long_prompt, "application/x-www-form-urlencoded")->status,
+            200);
+  const std::string too_long = json{{"prompt", std::string(5 << 20, 'a')}}.dump();
+  EXPECT_EQ(client().Post("/completion", too_long, "application/json")->status, 413);
+  const auto chunked = client().Post(
+      "/completion",
+      [&](std::size_t offset, httplib::DataSink& sink) {
+        const std::size_t part = std::min<std::size_t>(64 << 10, too_long.size() - offset);
+        if (part == 0) {
+          sink.done();
+          return true;
+        }
+        return sink.write(too_long.data() + offset, part);
+      },
+      "application/json");
+  EXPECT_EQ(chunked->status, 413);
+  EXPECT_THAT(chunked->body, HasSubstr("too large"));
+}
+
+TEST_F(Http, AFormIsNoRequest) {
+  start();
+  const httplib::MultipartFormDataItems items{{"prompt", "x", "", ""}};
+  EXPECT_EQ(client().Post("/completion", items)->status, 400);
+}
+
+TEST_F(Http, ClientsThatKeepTheirConnectionsOpenDoNotStarveObservers) {
+  example::server_options options;
+  options.wake_delay = 3s;
+  options.most_waiting = 2;
+  start(options);
+  post(client(), "/sleep", json::object());
+  const std::string body = R"({"prompt":"x"})";
+  // More than there are threads; all but two are turned away, and none hangs up.
+  std::vector<raw_connection> crowd;
+  for (int i = 0; i < 300; ++i) {
+    crowd.push_back(connect_raw());
+    crowd.back().send(
+        fmt::format("POST /completion HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}",
+                    body.size(), body));
+  }
+  while (seen().waiting == 0) std::this_thread::yield();
+  EXPECT_EQ(client().Get("/health")->status, 200);
+  EXPECT_EQ(seen().state, lull::sleep_state::waking) << "the answer took as long as the wake";
+  int turned_away = 0;
+  for (auto& connection : crowd) {
+    if (connection.receive_all().starts_with("HTTP/1.1 503 ")) ++turned_away;
+  }
+  EXPECT_EQ(turned_away, 298);
+}
+
+TEST_F(Http, AModelWhoseNameIsNotUtf8IsShownAllTheSame) {
+  const fs::path plain = model_;
+  model_ = plain.string() + "\xff\".gguf";
+  fs::rename(plain, model_);
+  start();
+  EXPECT_THAT(get("/props").at("model_path").get<std::string>(), HasSubstr("lull-server-"));
+  EXPECT_EQ(get("/models").at("data").size(), 1u);
+}
+
+}  // namespace
