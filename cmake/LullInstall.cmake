@@ -10,6 +10,9 @@ install(TARGETS lull EXPORT lull-targets
 install(DIRECTORY include/lull DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/lull)
+foreach(vendor IN LISTS lull_vendors)
+  install(TARGETS lull_backend_${vendor} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endforeach()
 if(TARGET lull-cli)
   file(RELATIVE_PATH lull_libdir_from_bin
     ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})

@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 #define LULL_BACKEND_ABI_MAJOR 1
-#define LULL_BACKEND_ABI_MINOR 0
+#define LULL_BACKEND_ABI_MINOR 1
 #define LULL_BACKEND_ABI_VERSION \
   (((uint32_t)LULL_BACKEND_ABI_MAJOR << 16) | (uint32_t)LULL_BACKEND_ABI_MINOR)
 
@@ -72,8 +72,10 @@ typedef enum lull_capability {
   LULL_CAP_CONTEXT = 1 << 5,           ///< context_create, context_alive, synchronize
   LULL_CAP_RESET = 1 << 6,             ///< reset
   LULL_CAP_POOLS = 1 << 7,             ///< pool_trim
-  LULL_CAP_GRAPHS = 1 << 8,            ///< graph_*
+  LULL_CAP_GRAPHS = 1 << 8,            ///< graph_destroy, graph_node_count
   LULL_CAP_SUSPEND = 1 << 9,           ///< suspend, resume
+  LULL_CAP_GRAPH_UPLOAD = 1 << 10,     ///< graph_upload
+  LULL_CAP_GRAPH_TRIM = 1 << 11,       ///< graph_trim
   LULL_CAP_HOST_ACCESSIBLE = 1 << 16   ///< not a group: the CPU can use device addresses directly
 } lull_capability;
 
@@ -134,7 +136,7 @@ typedef struct lull_backend_ops {
 
   /// How well this module can run here: 0 = not at all, and then `reason` (of `reason_size` bytes,
   /// zero-terminated) says what is missing. Called once after loading, before open. Creates no
-  /// context; bounded by a second.
+  /// context. Loading a vendor's libraries is part of it, so it may take seconds on a large machine.
   int32_t (*score)(char* reason, uint64_t reason_size);
 
   /// Opens the backend. Unknown settings are an error that names the known ones. Creates no
@@ -151,7 +153,8 @@ typedef struct lull_backend_ops {
   lull_status (*device_describe)(lull_backend* backend, uint32_t device,
                                  lull_backend_device* description, lull_backend_error* error);
 
-  /// Never creates a context and never waits for work on the device.
+  /// Never creates a context and never waits for work on the device. Where the platform's library
+  /// hangs this hangs too: the library calls it on a thread that it can give up on.
   lull_status (*memory_info)(lull_backend* backend, uint32_t device, lull_backend_memory* memory,
                              lull_backend_error* error);
 
@@ -235,20 +238,34 @@ typedef struct lull_backend_ops {
 
   /// Destroys the device's context and everything that lives in it. The caller has released what a
   /// reset does not (stable-address memory, pools, graph memory) and keeps other threads off.
+  /// Without a context it does nothing, and above all creates none.
   lull_status (*reset)(lull_backend* backend, uint32_t device, lull_backend_error* error);
 
   // --- LULL_CAP_POOLS --------------------------------------------------------------------------
 
-  /// Returns unused memory of the vendor's stream-ordered pools to the device.
+  /// Returns unused memory of the vendor's stream-ordered pools to the device. Without a context it
+  /// does nothing.
   lull_status (*pool_trim)(lull_backend* backend, uint32_t device, lull_backend_error* error);
 
   // --- LULL_CAP_GRAPHS: executable graphs that the caller captured ------------------------------
 
+  /// No launch of it may be in flight where the vendor destroys at once.
   lull_status (*graph_destroy)(lull_backend* backend, uint32_t device, void* graph_exec,
                                lull_backend_error* error);
+  /// The nodes of a graph (the template, not the executable).
+  lull_status (*graph_node_count)(lull_backend* backend, uint32_t device, void* graph,
+                                  uint64_t* nodes, lull_backend_error* error);
+
+  // --- LULL_CAP_GRAPH_UPLOAD -------------------------------------------------------------------
+
+  /// Puts an executable graph on the device ahead of its first launch.
   lull_status (*graph_upload)(lull_backend* backend, uint32_t device, void* graph_exec,
                               void* stream, lull_backend_error* error);
-  /// Returns memory that the vendor keeps for graphs which are gone.
+
+  // --- LULL_CAP_GRAPH_TRIM ---------------------------------------------------------------------
+
+  /// Returns memory that the vendor keeps for graphs which are gone. Without a context it does
+  /// nothing.
   lull_status (*graph_trim)(lull_backend* backend, uint32_t device, lull_backend_error* error);
 
   // --- LULL_CAP_SUSPEND: the driver moves all GPU state of the process to the host --------------

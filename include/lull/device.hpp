@@ -7,6 +7,7 @@
 #include <lull/backend.h>
 #include <lull/export.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -37,6 +38,8 @@ enum class capability : std::uint64_t {
   pools = LULL_CAP_POOLS,
   graphs = LULL_CAP_GRAPHS,
   suspend = LULL_CAP_SUSPEND,
+  graph_upload = LULL_CAP_GRAPH_UPLOAD,
+  graph_trim = LULL_CAP_GRAPH_TRIM,
   host_accessible = LULL_CAP_HOST_ACCESSIBLE,
 };
 LULL_API std::string_view to_string(capability what) noexcept;
@@ -59,9 +62,22 @@ struct memory_info {
   memory_source source = memory_source::unknown;
 };
 
+/// Whether something holds; "cannot tell" is an answer. See lull_tristate.
+enum class tristate : std::uint32_t {
+  no = LULL_NO,
+  yes = LULL_YES,
+  cannot_tell = LULL_CANNOT_TELL,
+};
+LULL_API std::string_view to_string(tristate answer) noexcept;
+
+/// How long a question to the platform may take unless the caller says otherwise. Healthy libraries
+/// answer within milliseconds; the first call of a process may take a second on a large machine.
+inline constexpr std::chrono::milliseconds default_probe_limit{2000};
+
 namespace detail {
 struct device_state;
-}
+struct device_access;
+}  // namespace detail
 
 /// A reference to a device of a registry: cheap to copy, never null (but when moved from), valid as
 /// long as it exists, also after the registry is gone. While one exists its module stays loaded.
@@ -88,8 +104,25 @@ class LULL_API device {
   /// @throws error (unsupported) that names the device, the capability and what needed it.
   void require(capability what, std::string_view needed_by) const;
 
-  /// Total, free, used by this process. Creates no context and does not wait for work.
-  [[nodiscard]] memory_info memory() const;
+  /// Total, free, used by this process. Creates no context, does not wait for work, nor for a reset
+  /// that is under way.
+  /// @param limit the most time this takes, also when the platform's library hangs. A call that
+  ///        hangs is not started a second time: until it returns, later callers get `timed_out` at
+  ///        once.
+  /// @throws error timed_out; backend
+  [[nodiscard]] memory_info memory(std::chrono::milliseconds limit = default_probe_limit) const;
+
+  /// @name The context (capability::context)
+  /// @{
+  /// Whether this process has a context on the device. Creates none. Never waits. On a device
+  /// without contexts, the host, `no`.
+  [[nodiscard]] tristate context_alive() const;
+  /// Creates the context if there is none. May take seconds.
+  void context_create() const;
+  /// How often the context was reset through lull in this process. What was made under another
+  /// generation is gone. One atomic load.
+  [[nodiscard]] std::uint64_t generation() const noexcept;
+  /// @}
 
   /// Waits for all work on the device, however long it takes. Free where there is no context.
   void synchronize() const;
@@ -99,6 +132,7 @@ class LULL_API device {
   /// @param bytes above 0
   /// @throws error out_of_device_memory, backend
   [[nodiscard]] void* allocate(std::uint64_t bytes) const;
+  /// @throws error stale: freed already, or by a reset
   void deallocate(void* address, std::uint64_t bytes) const;
   /// @}
 
@@ -122,11 +156,49 @@ class LULL_API device {
   void fill(void* address, std::byte value, std::uint64_t bytes) const;
   /// @}
 
+  /// @name Streams (capability::streams)
+  /// A stream dies with the context: then using it is `stale`.
+  /// @{
+  [[nodiscard]] void* stream_create() const;
+  void stream_destroy(void* stream) const;
+  void stream_synchronize(void* stream) const;
+  /// Starts a copy in the stream; it overlaps with others if `host` is pinned.
+  void copy_to_host_async(void* stream, void* host, const void* address, std::uint64_t bytes) const;
+  void copy_from_host_async(void* stream, void* address, const void* host,
+                            std::uint64_t bytes) const;
+  /// @}
+
+  /// @name Pinned host memory (capability::pinned). Dies with the context, contents included.
+  /// @{
+  [[nodiscard]] void* pinned_allocate(std::uint64_t bytes) const;
+  void pinned_free(void* address) const;
+  /// @}
+
+  /// Returns unused memory of the vendor's stream-ordered pools to the device (capability::pools).
+  void pool_trim() const;
+
+  /// @name Executable graphs (capability::graphs; upload and trim have their own)
+  /// @{
+  /// Puts a graph that the caller instantiated into lull's care: a reset knows of it, and after one
+  /// the handle is `stale`.
+  void graph_adopt(void* graph_exec) const;
+  /// Destroys an adopted graph.
+  /// @throws error stale: it is gone already, by a reset or another call
+  void graph_destroy(void* graph_exec) const;
+  /// Puts an adopted graph on the device ahead of its first launch.
+  /// @throws error stale: as graph_destroy
+  void graph_upload(void* graph_exec, void* stream) const;
+  [[nodiscard]] std::uint64_t graph_node_count(void* graph) const;
+  /// Returns memory that the vendor keeps for graphs which are gone.
+  void graph_trim() const;
+  /// @}
+
   /// Whether both refer to the same device of the same registry.
   friend bool operator==(const device& a, const device& b) noexcept { return a.state_ == b.state_; }
 
  private:
   friend class registry;
+  friend struct detail::device_access;
   explicit device(std::shared_ptr<detail::device_state> state) noexcept;
 
   std::shared_ptr<detail::device_state> state_;

@@ -6,6 +6,7 @@
 
 #include <lull/bytes.hpp>
 #include <lull/clock.hpp>
+#include <lull/context.hpp>
 #include <lull/device.hpp>
 #include <lull/error.hpp>
 #include <lull/log.hpp>

@@ -1,3 +1,4 @@
+#include <lull/clock.hpp>
 #include <lull/device.hpp>
 
 #include <string.h>
@@ -13,7 +14,7 @@
 namespace lull {
 namespace {
 
-constexpr std::array<std::pair<capability, std::string_view>, 11> capability_names{{
+constexpr std::array<std::pair<capability, std::string_view>, 13> capability_names{{
     {capability::allocate, "allocate"},
     {capability::stable_addresses, "stable_addresses"},
     {capability::copy, "copy"},
@@ -24,6 +25,8 @@ constexpr std::array<std::pair<capability, std::string_view>, 11> capability_nam
     {capability::pools, "pools"},
     {capability::graphs, "graphs"},
     {capability::suspend, "suspend"},
+    {capability::graph_upload, "graph_upload"},
+    {capability::graph_trim, "graph_trim"},
     {capability::host_accessible, "host_accessible"},
 }};
 
@@ -56,6 +59,15 @@ std::string_view to_string(device_type type) noexcept {
 std::string_view to_string(capability what) noexcept {
   for (const auto& [value, name] : capability_names) {
     if (value == what) return name;
+  }
+  return "?";
+}
+
+std::string_view to_string(tristate answer) noexcept {
+  switch (answer) {
+    case tristate::no: return "no";
+    case tristate::yes: return "yes";
+    case tristate::cannot_tell: return "cannot tell";
   }
   return "?";
 }
@@ -125,6 +137,14 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
   state->uuid = text_of(facts.uuid);
   state->type = static_cast<device_type>(facts.type);
   state->backend = std::move(backend);
+  if ((state->capabilities & LULL_CAP_CONTEXT) != 0) {
+    // The same GPU may be known to several registries of the process, but it has one context.
+    const std::string& identity = !state->uuid.empty()          ? state->uuid
+                                  : !state->pci_address.empty() ? state->pci_address
+                                                                : state->name;
+    state->context =
+        device_context::of(fmt::format("{}/{}", state->backend->table().ops.name, identity));
+  }
   return state;
 }
 
@@ -169,79 +189,71 @@ void device::require(capability what, std::string_view needed_by) const {
                                                name(), needed_by, to_string(what)));
 }
 
-memory_info device::memory() const {
+namespace {
+
+/// What memory_info of a device came to; shared with a call that may come back late.
+struct probe_answer {
   lull_backend_memory figures{};
-  figures.struct_size = sizeof figures;
+  lull_backend_error failure{};
+  lull_status code = LULL_OK;
+};
+
+void ask(const detail::backend_instance& backend, std::uint32_t index, probe_answer& answer) {
+  answer.figures.struct_size = sizeof answer.figures;
   // What an older module does not fill in is not known, rather than 0.
-  figures.total_bytes = figures.free_bytes = figures.used_by_process_bytes = LULL_UNKNOWN;
-  detail::call(*state_, "memory_info", state_->backend->table().ops.memory_info, &figures);
+  answer.figures.total_bytes = answer.figures.free_bytes = answer.figures.used_by_process_bytes =
+      LULL_UNKNOWN;
+  answer.code =
+      backend.table().ops.memory_info(backend.handle(), index, &answer.figures, &answer.failure);
+}
+
+}  // namespace
+
+memory_info device::memory(std::chrono::milliseconds limit) const {
+  const auto answer = std::make_shared<probe_answer>();
+  if (type() == device_type::host) {
+    ask(*state_->backend, state_->index, *answer);
+  } else {
+    using outcome = detail::bounded_caller::outcome;
+    const clock& time = steady_clock();
+    const auto result =
+        state_->prober.call([answer, backend = state_->backend,
+                             index = state_->index] { ask(*backend, index, *answer); },
+                            time, time.deadline_in(limit));
+    if (result == outcome::timed_out) {
+      throw error(status::timed_out, fmt::format("{}: memory_info did not return within {} ms",
+                                                 name(), limit.count()));
+    }
+    if (result == outcome::hanging) {
+      throw error(status::timed_out,
+                  fmt::format("{}: an earlier memory_info has not returned yet; it is not asked "
+                              "again until then",
+                              name()));
+    }
+  }
+  if (detail::raw(answer->code) != LULL_OK) {
+    throw detail::make_error(detail::raw(answer->code), name(), "memory_info", answer->failure);
+  }
+  const lull_backend_memory& figures = answer->figures;
   return {known(figures.total_bytes), known(figures.free_bytes),
           known(figures.used_by_process_bytes), static_cast<memory_source>(figures.source)};
 }
 
-void device::synchronize() const {
-  // Memory without a context group is used by the CPU alone, and its caller's own work is done.
-  if (!supports(capability::context)) return;
-  detail::call(*state_, "synchronize", state_->backend->table().ops.synchronize);
+tristate device::context_alive() const {
+  if (!supports(capability::context)) return tristate::no;
+  lull_tristate alive = LULL_CANNOT_TELL;
+  lull_backend_error failure{};
+  // Past the gate: the answer must not have to wait for a reset.
+  const lull_status code = state_->backend->table().ops.context_alive(
+      state_->backend->handle(), state_->index, &alive, &failure);
+  if (detail::raw(code) != LULL_OK) {
+    throw detail::make_error(detail::raw(code), name(), "context_alive", failure);
+  }
+  return static_cast<tristate>(alive);
 }
 
-void* device::allocate(std::uint64_t bytes) const {
-  void* address = nullptr;
-  detail::call(*state_, "allocate", state_->backend->table().ops.allocate, bytes, &address);
-  return address;
-}
-
-void device::deallocate(void* address, std::uint64_t bytes) const {
-  detail::call(*state_, "deallocate", state_->backend->table().ops.deallocate, address, bytes);
-}
-
-std::uint64_t device::vm_granularity() const {
-  std::uint64_t bytes = 0;
-  detail::call(*state_, "vm_granularity", state_->backend->table().ops.vm_granularity, &bytes);
-  return bytes;
-}
-
-void* device::vm_reserve(std::uint64_t bytes) const {
-  void* address = nullptr;
-  detail::call(*state_, "vm_reserve", state_->backend->table().ops.vm_reserve, bytes, &address);
-  return address;
-}
-
-void device::vm_release(void* address, std::uint64_t bytes) const {
-  detail::call(*state_, "vm_release", state_->backend->table().ops.vm_release, address, bytes);
-}
-
-std::uint64_t device::vm_create(std::uint64_t bytes) const {
-  std::uint64_t handle = 0;
-  detail::call(*state_, "vm_create", state_->backend->table().ops.vm_create, bytes, &handle);
-  return handle;
-}
-
-void device::vm_destroy(std::uint64_t handle) const {
-  detail::call(*state_, "vm_destroy", state_->backend->table().ops.vm_destroy, handle);
-}
-
-void device::vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) const {
-  detail::call(*state_, "vm_map", state_->backend->table().ops.vm_map, address, bytes, handle);
-}
-
-void device::vm_unmap(void* address, std::uint64_t bytes) const {
-  detail::call(*state_, "vm_unmap", state_->backend->table().ops.vm_unmap, address, bytes);
-}
-
-void device::copy_to_host(void* host, const void* address, std::uint64_t bytes) const {
-  detail::call(*state_, "copy_to_host", state_->backend->table().ops.copy_to_host, host, address,
-               bytes);
-}
-
-void device::copy_from_host(void* address, const void* host, std::uint64_t bytes) const {
-  detail::call(*state_, "copy_from_host", state_->backend->table().ops.copy_from_host, address,
-               host, bytes);
-}
-
-void device::fill(void* address, std::byte value, std::uint64_t bytes) const {
-  detail::call(*state_, "fill", state_->backend->table().ops.fill, address,
-               static_cast<std::uint8_t>(value), bytes);
+std::uint64_t device::generation() const noexcept {
+  return state_->context ? state_->context->generation.load(std::memory_order_acquire) : 0;
 }
 
 }  // namespace lull

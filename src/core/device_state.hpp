@@ -9,6 +9,8 @@
 #include <string>
 #include <type_traits>
 
+#include "core/bounded_caller.hpp"
+#include "core/device_context.hpp"
 #include "core/ops_table.hpp"
 #include "core/shared_object.hpp"
 #include "vocabulary/raw_enum.hpp"
@@ -34,7 +36,7 @@ class backend_instance {
   lull_backend* handle_ = nullptr;
 };
 
-/// What a lull::device refers to. Immutable.
+/// What a lull::device refers to. The facts are immutable.
 struct device_state {
   std::shared_ptr<const backend_instance> backend;
   std::uint32_t index = 0;
@@ -44,13 +46,18 @@ struct device_state {
   std::string uuid;
   device_type type = device_type::host;
   std::uint64_t capabilities = 0;
+
+  /// Absent where there is no context that a reset could destroy: on the host.
+  std::shared_ptr<device_context> context;
+  /// For the questions to the platform that may hang.
+  mutable bounded_caller prober;
 };
 
 /// The exception for a failed operation of `device_name` (may be empty).
 error make_error(std::int32_t code, std::string_view device_name, std::string_view operation,
                  const lull_backend_error& failure);
 
-/// Calls an operation on a device and throws what it reports.
+/// Calls an operation on a device and throws what it reports. The caller is inside the gate.
 template <class... Parameters, class... Arguments>
 void call(const device_state& device, std::string_view operation,
           lull_status (*slot)(lull_backend*, std::uint32_t, Parameters...),
@@ -58,6 +65,11 @@ void call(const device_state& device, std::string_view operation,
   lull_backend_error failure{};
   const lull_status code = slot(device.backend->handle(), device.index, arguments..., &failure);
   if (raw(code) != LULL_OK) throw make_error(raw(code), device.name, operation, failure);
+}
+
+/// Waits while the device is being reset; an operation under way while the result exists.
+[[nodiscard]] inline device_gate::pass enter(const device_state& device) {
+  return device.context ? device.context->gate.enter() : device_gate::pass(nullptr);
 }
 
 /// Reads what `backend` says about its device `index`.

@@ -56,8 +56,9 @@ void for_each_optional_slot(lull_backend_ops& ops, Visit&& visit) {
   visit(LULL_CAP_RESET, "reset", ops.reset);
   visit(LULL_CAP_POOLS, "pool_trim", ops.pool_trim);
   visit(LULL_CAP_GRAPHS, "graph_destroy", ops.graph_destroy);
-  visit(LULL_CAP_GRAPHS, "graph_upload", ops.graph_upload);
-  visit(LULL_CAP_GRAPHS, "graph_trim", ops.graph_trim);
+  visit(LULL_CAP_GRAPHS, "graph_node_count", ops.graph_node_count);
+  visit(LULL_CAP_GRAPH_UPLOAD, "graph_upload", ops.graph_upload);
+  visit(LULL_CAP_GRAPH_TRIM, "graph_trim", ops.graph_trim);
   visit(LULL_CAP_SUSPEND, "suspend", ops.suspend);
   visit(LULL_CAP_SUSPEND, "resume", ops.resume);
 }

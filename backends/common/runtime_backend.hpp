@@ -1,0 +1,337 @@
+#ifndef LULL_BACKENDS_COMMON_RUNTIME_BACKEND_HPP
+#define LULL_BACKENDS_COMMON_RUNTIME_BACKEND_HPP
+
+/// @file
+/// One backend for the vendors whose runtimes are alike. `Api` is a vendor's traits:
+///
+/// - types and constants: `stream`, `device_address`, `memory_handle`, `device_to_host`, ...;
+/// - the functions below, each a vendor_fn that is looked up when the module is loaded;
+/// - `has_pools()`, `has_graphs()`, ...: which groups the libraries of this machine have;
+/// - `check(result, call)`: throws backend_failure for a result that is not success;
+/// - `own`: what is truly the vendor's, for as long as the backend is open: devices and their facts,
+///   observing without a context, whether there is one, and the reset;
+/// - `device_scope`: makes a device current for this thread while it exists, and leaves the thread as
+///   it was.
+
+#include <lull/backend.h>
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "common/thunk.hpp"
+
+namespace lull::backends {
+
+/// Between the vendors' handle types, which are pointers here and integers there, and those of the
+/// ABI.
+template <class To, class From>
+To handle_cast(From from) noexcept {
+  static_assert(sizeof(To) == sizeof(From) && std::is_trivially_copyable_v<To>);
+  To to;
+  std::memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+template <class Api>
+class runtime_backend {
+ public:
+  /// @param own_arguments what the vendor's own part is made from
+  template <class... Own>
+  explicit runtime_backend(const Api& api, Own&&... own_arguments)
+      : api_(api), own_(std::forward<Own>(own_arguments)...) {}
+
+  [[nodiscard]] std::uint32_t device_count() const noexcept { return own_.device_count(); }
+
+  void describe(std::uint32_t device, lull_backend_device* out) {
+    lull_backend_device facts{};
+    facts.type = LULL_DEVICE_GPU;
+    facts.capabilities = LULL_CAP_ALLOCATE | LULL_CAP_COPY | LULL_CAP_STREAMS | LULL_CAP_PINNED |
+                         LULL_CAP_CONTEXT | LULL_CAP_RESET;
+    if (api_.has_graphs()) facts.capabilities |= LULL_CAP_GRAPHS;
+    if (api_.has_graph_upload()) facts.capabilities |= LULL_CAP_GRAPH_UPLOAD;
+    if (api_.has_graph_trim()) facts.capabilities |= LULL_CAP_GRAPH_TRIM;
+    copy_text(facts.name, std::string{Api::device_prefix} + std::to_string(device));
+    own_.describe(device, facts);
+    copy_versioned(out, facts);
+  }
+
+  void memory_info(std::uint32_t device, lull_backend_memory* out) {
+    lull_backend_memory figures{};
+    figures.source = LULL_SOURCE_UNKNOWN;
+    figures.total_bytes = figures.free_bytes = figures.used_by_process_bytes = LULL_UNKNOWN;
+    own_.observe(device, figures);
+    copy_versioned(out, figures);
+  }
+
+  void allocate(std::uint32_t device, std::uint64_t bytes, void** address) {
+    expect_bytes(bytes);
+    const scope current(own_, device);
+    void* result = nullptr;
+    call(api_.malloc, &result, bytes);
+    *address = result;
+  }
+
+  void deallocate(std::uint32_t device, void* address, std::uint64_t) {
+    const scope current(own_, device);
+    call(api_.free, address);
+  }
+
+  void vm_granularity(std::uint32_t device, std::uint64_t* bytes) {
+    std::size_t granularity = 0;
+    const auto properties = memory_properties(device);
+    call(api_.vm_granularity, &granularity, &properties, Api::granularity_minimum);
+    *bytes = granularity;
+  }
+
+  void vm_reserve(std::uint32_t device, std::uint64_t bytes, void** address) {
+    expect_bytes(bytes);
+    const scope current(own_, device);
+    typename Api::device_address range{};
+    call(api_.vm_reserve, &range, bytes, std::size_t{0}, typename Api::device_address{}, 0ull);
+    *address = handle_cast<void*>(range);
+  }
+
+  void vm_release(std::uint32_t device, void* address, std::uint64_t bytes) {
+    const scope current(own_, device);
+    call(api_.vm_release, at(address), bytes);
+  }
+
+  void vm_create(std::uint32_t device, std::uint64_t bytes, std::uint64_t* handle) {
+    expect_bytes(bytes);
+    const scope current(own_, device);
+    const auto properties = memory_properties(device);
+    typename Api::memory_handle memory{};
+    call(api_.vm_create, &memory, bytes, &properties, 0ull);
+    *handle = handle_cast<std::uint64_t>(memory);
+  }
+
+  void vm_destroy(std::uint32_t device, std::uint64_t handle) {
+    const scope current(own_, device);
+    call(api_.vm_destroy, handle_cast<typename Api::memory_handle>(handle));
+    own_.destroyed(device, handle);
+  }
+
+  void vm_map(std::uint32_t device, void* address, std::uint64_t bytes, std::uint64_t handle) {
+    const scope current(own_, device);
+    call(api_.vm_map, at(address), bytes, std::size_t{0},
+         handle_cast<typename Api::memory_handle>(handle), 0ull);
+    typename Api::access access{};
+    access.location.type = Api::location_device;
+    access.location.id = own_.driver_device(device);
+    access.flags = Api::access_read_write;
+    try {
+      call(api_.vm_set_access, at(address), bytes, &access, std::size_t{1});
+    } catch (...) {
+      // What is mapped but cannot be accessed is of no use. Should this fail too, the first failure
+      // is the one to report.
+      static_cast<void>(api_.vm_unmap(at(address), bytes));
+      throw;
+    }
+    own_.mapped(device, handle, address, bytes);
+  }
+
+  void vm_unmap(std::uint32_t device, void* address, std::uint64_t bytes) {
+    const scope current(own_, device);
+    own_.unmapping(device, address);
+    call(api_.vm_unmap, at(address), bytes);
+  }
+
+  void copy_to_host(std::uint32_t device, void* host, const void* address, std::uint64_t bytes) {
+    const scope current(own_, device);
+    call(api_.memcpy, host, address, bytes, Api::device_to_host);
+  }
+
+  void copy_from_host(std::uint32_t device, void* address, const void* host, std::uint64_t bytes) {
+    const scope current(own_, device);
+    call(api_.memcpy, address, host, bytes, Api::host_to_device);
+  }
+
+  void fill(std::uint32_t device, void* address, std::uint8_t value, std::uint64_t bytes) {
+    const scope current(own_, device);
+    call(api_.memset, address, int{value}, bytes);
+    // Filling device memory is asynchronous to the host (CUDA Runtime API, "API synchronization
+    // behavior"); the null stream orders it before what this waits for.
+    call(api_.stream_synchronize, typename Api::stream{});
+  }
+
+  void stream_create(std::uint32_t device, void** stream) {
+    const scope current(own_, device);
+    typename Api::stream created{};
+    call(api_.stream_create, &created, Api::stream_non_blocking);
+    *stream = handle_cast<void*>(created);
+  }
+
+  void stream_destroy(std::uint32_t device, void* stream) {
+    const scope current(own_, device);
+    call(api_.stream_destroy, stream_from(stream));
+  }
+
+  void stream_synchronize(std::uint32_t device, void* stream) {
+    const scope current(own_, device);
+    call(api_.stream_synchronize, stream_from(stream));
+  }
+
+  void copy_async(std::uint32_t device, void* stream, void* destination, const void* source,
+                  std::uint64_t bytes, std::int32_t to_host) {
+    const scope current(own_, device);
+    call(api_.memcpy_async, destination, source, bytes,
+         to_host != 0 ? Api::device_to_host : Api::host_to_device, stream_from(stream));
+  }
+
+  void pinned_allocate(std::uint32_t device, std::uint64_t bytes, void** address) {
+    expect_bytes(bytes);
+    const scope current(own_, device);
+    void* result = nullptr;
+    try {
+      call(api_.pinned_allocate, &result, bytes, Api::pinned_portable);
+    } catch (const backend_failure& failure) {
+      // The vendors have one code for both memories.
+      if (failure.code() != LULL_ERROR_OUT_OF_DEVICE_MEMORY) throw;
+      throw backend_failure(LULL_ERROR_OUT_OF_HOST_MEMORY, failure.call(), failure.vendor_code(),
+                            failure.what());
+    }
+    *address = result;
+  }
+
+  void pinned_free(std::uint32_t device, void* address) {
+    const scope current(own_, device);
+    call(api_.pinned_free, address);
+  }
+
+  void context_create(std::uint32_t device) {
+    const scope current(own_, device);
+    // Freeing null is the documented way to make the runtime set itself up in the context.
+    call(api_.free, static_cast<void*>(nullptr));
+  }
+
+  void context_alive(std::uint32_t device, lull_tristate* alive) {
+    *alive = own_.context_alive(device);
+  }
+
+  void synchronize(std::uint32_t device) {
+    if (own_.context_alive(device) == LULL_NO) return;
+    const scope current(own_, device);
+    call(api_.device_synchronize);
+  }
+
+  void reset(std::uint32_t device) {
+    if (own_.context_alive(device) == LULL_NO) return;
+    own_.reset(device);
+  }
+
+  void pool_trim(std::uint32_t device) {
+    if (own_.context_alive(device) == LULL_NO) return;
+    const scope current(own_, device);
+    typename Api::pool pool{};
+    call(api_.pool_default, &pool, static_cast<int>(device));
+    call(api_.pool_trim, pool, std::size_t{0});
+  }
+
+  void graph_destroy(std::uint32_t device, void* graph_exec) {
+    const scope current(own_, device);
+    own_.before_graph_destroy();
+    call(api_.graph_exec_destroy, handle_cast<typename Api::graph_exec>(graph_exec));
+  }
+
+  void graph_node_count(std::uint32_t, void* graph, std::uint64_t* nodes) {
+    std::size_t count = 0;
+    call(api_.graph_nodes, handle_cast<typename Api::graph>(graph), nullptr, &count);
+    *nodes = count;
+  }
+
+  void graph_upload(std::uint32_t device, void* graph_exec, void* stream) {
+    const scope current(own_, device);
+    call(api_.graph_upload, handle_cast<typename Api::graph_exec>(graph_exec), stream_from(stream));
+  }
+
+  void graph_trim(std::uint32_t device) {
+    if (own_.context_alive(device) == LULL_NO) return;
+    call(api_.graph_trim, static_cast<int>(device));
+  }
+
+ private:
+  using scope = typename Api::device_scope;
+
+  template <class Function, class... Arguments>
+  void call(const Function& function, Arguments... arguments) const {
+    api_.check(function(arguments...), Function::name);
+  }
+
+  static void expect_bytes(std::uint64_t bytes) {
+    if (bytes != 0) return;
+    throw backend_failure(LULL_ERROR_INVALID_ARGUMENT, "", 0, "0 bytes asked for");
+  }
+
+  static typename Api::device_address at(void* address) noexcept {
+    return handle_cast<typename Api::device_address>(address);
+  }
+  static typename Api::stream stream_from(void* stream) noexcept {
+    return handle_cast<typename Api::stream>(stream);
+  }
+
+  [[nodiscard]] typename Api::memory_properties memory_properties(std::uint32_t device) const {
+    typename Api::memory_properties properties{};
+    properties.type = Api::memory_pinned;
+    properties.location.type = Api::location_device;
+    properties.location.id = own_.driver_device(device);
+    return properties;
+  }
+
+  const Api& api_;
+  typename Api::own own_;
+};
+
+/// The operations table over runtime_backend<Api>, with the groups that `api` has here.
+template <class Api>
+lull_backend_ops make_ops(const Api& api) {
+  using backend = runtime_backend<Api>;
+  lull_backend_ops table{};
+  table.abi_version = LULL_BACKEND_ABI_VERSION;
+  table.struct_size = sizeof table;
+  table.name = Api::name;
+  table.close = [](lull_backend* self) { delete reinterpret_cast<backend*>(self); };
+  table.device_count = [](lull_backend* self) {
+    return reinterpret_cast<backend*>(self)->device_count();
+  };
+  table.device_describe = thunk<&backend::describe>;
+  table.memory_info = thunk<&backend::memory_info>;
+  table.allocate = thunk<&backend::allocate>;
+  table.deallocate = thunk<&backend::deallocate>;
+  table.copy_to_host = thunk<&backend::copy_to_host>;
+  table.copy_from_host = thunk<&backend::copy_from_host>;
+  table.fill = thunk<&backend::fill>;
+  table.stream_create = thunk<&backend::stream_create>;
+  table.stream_destroy = thunk<&backend::stream_destroy>;
+  table.stream_synchronize = thunk<&backend::stream_synchronize>;
+  table.copy_async = thunk<&backend::copy_async>;
+  table.pinned_allocate = thunk<&backend::pinned_allocate>;
+  table.pinned_free = thunk<&backend::pinned_free>;
+  table.context_create = thunk<&backend::context_create>;
+  table.context_alive = thunk<&backend::context_alive>;
+  table.synchronize = thunk<&backend::synchronize>;
+  table.reset = thunk<&backend::reset>;
+  if (api.has_stable_addresses()) {
+    table.vm_granularity = thunk<&backend::vm_granularity>;
+    table.vm_reserve = thunk<&backend::vm_reserve>;
+    table.vm_release = thunk<&backend::vm_release>;
+    table.vm_create = thunk<&backend::vm_create>;
+    table.vm_destroy = thunk<&backend::vm_destroy>;
+    table.vm_map = thunk<&backend::vm_map>;
+    table.vm_unmap = thunk<&backend::vm_unmap>;
+  }
+  if (api.has_pools()) table.pool_trim = thunk<&backend::pool_trim>;
+  if (api.has_graphs()) {
+    table.graph_destroy = thunk<&backend::graph_destroy>;
+    table.graph_node_count = thunk<&backend::graph_node_count>;
+  }
+  if (api.has_graph_upload()) table.graph_upload = thunk<&backend::graph_upload>;
+  if (api.has_graph_trim()) table.graph_trim = thunk<&backend::graph_trim>;
+  return table;
+}
+
+}  // namespace lull::backends
+
+#endif  // LULL_BACKENDS_COMMON_RUNTIME_BACKEND_HPP

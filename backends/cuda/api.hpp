@@ -1,0 +1,130 @@
+#ifndef LULL_BACKENDS_CUDA_API_HPP
+#define LULL_BACKENDS_CUDA_API_HPP
+
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+
+#include <string>
+#include <string_view>
+
+#include "common/vendor_fn.hpp"
+
+namespace lull::backends {
+
+class cuda_own;
+class cuda_scope;
+
+/// CUDA's functions, types and constants for runtime_backend. The runtime serves where it can, the
+/// driver where only it can: stable addresses, and contexts that must be looked at without making
+/// one. The driver's functions are named with the suffix that today's header hides in macros.
+struct cuda_api {
+  static constexpr const char* name = "cuda";
+  static constexpr std::string_view device_prefix = "CUDA";
+
+  using own = cuda_own;
+  using device_scope = cuda_scope;
+  using stream = cudaStream_t;
+  using graph = cudaGraph_t;
+  using graph_exec = cudaGraphExec_t;
+  using pool = cudaMemPool_t;
+  using device_address = CUdeviceptr;
+  using memory_handle = CUmemGenericAllocationHandle;
+  using memory_properties = CUmemAllocationProp;
+  using access = CUmemAccessDesc;
+
+  static constexpr auto device_to_host = cudaMemcpyDeviceToHost;
+  static constexpr auto host_to_device = cudaMemcpyHostToDevice;
+  static constexpr unsigned stream_non_blocking = cudaStreamNonBlocking;
+  static constexpr unsigned pinned_portable = cudaHostAllocPortable;
+  static constexpr auto memory_pinned = CU_MEM_ALLOCATION_TYPE_PINNED;
+  static constexpr auto location_device = CU_MEM_LOCATION_TYPE_DEVICE;
+  static constexpr auto access_read_write = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  static constexpr auto granularity_minimum = CU_MEM_ALLOC_GRANULARITY_MINIMUM;
+
+  // Runtime.
+  vendor_fn<"cudaGetDeviceCount", decltype(::cudaGetDeviceCount)> get_device_count;
+  vendor_fn<"cudaDeviceGetAttribute", decltype(::cudaDeviceGetAttribute)> get_attribute;
+  vendor_fn<"cudaDeviceGetPCIBusId", decltype(::cudaDeviceGetPCIBusId)> get_pci_address;
+  vendor_fn<"cudaRuntimeGetVersion", decltype(::cudaRuntimeGetVersion)> runtime_version;
+  vendor_fn<"cudaGetErrorName", decltype(::cudaGetErrorName)> error_name;
+  vendor_fn<"cudaGetErrorString", decltype(::cudaGetErrorString)> error_string;
+  vendor_fn<"cudaGetLastError", decltype(::cudaGetLastError)> take_last_error;
+  vendor_fn<"cudaDeviceSynchronize", decltype(::cudaDeviceSynchronize)> device_synchronize;
+  vendor_fn<"cudaMalloc", cudaError_t(void**, std::size_t)> malloc;
+  vendor_fn<"cudaFree", decltype(::cudaFree)> free;
+  vendor_fn<"cudaMemcpy", decltype(::cudaMemcpy)> memcpy;
+  vendor_fn<"cudaMemcpyAsync", decltype(::cudaMemcpyAsync)> memcpy_async;
+  vendor_fn<"cudaMemset", decltype(::cudaMemset)> memset;
+  vendor_fn<"cudaHostAlloc", cudaError_t(void**, std::size_t, unsigned)> pinned_allocate;
+  vendor_fn<"cudaFreeHost", decltype(::cudaFreeHost)> pinned_free;
+  vendor_fn<"cudaStreamCreateWithFlags", decltype(::cudaStreamCreateWithFlags)> stream_create;
+  vendor_fn<"cudaStreamDestroy", decltype(::cudaStreamDestroy)> stream_destroy;
+  vendor_fn<"cudaStreamSynchronize", decltype(::cudaStreamSynchronize)> stream_synchronize;
+
+  vendor_fn<"cudaDeviceGetDefaultMemPool", decltype(::cudaDeviceGetDefaultMemPool)> pool_default;
+  vendor_fn<"cudaMemPoolTrimTo", decltype(::cudaMemPoolTrimTo)> pool_trim;
+
+  vendor_fn<"cudaGraphExecDestroy", decltype(::cudaGraphExecDestroy)> graph_exec_destroy;
+  vendor_fn<"cudaGraphGetNodes", decltype(::cudaGraphGetNodes)> graph_nodes;
+  vendor_fn<"cudaGraphUpload", decltype(::cudaGraphUpload)> graph_upload;
+  vendor_fn<"cudaDeviceGraphMemTrim", decltype(::cudaDeviceGraphMemTrim)> graph_trim;
+
+  // Driver.
+  vendor_fn<"cuInit", CUresult(unsigned)> driver_init;
+  vendor_fn<"cuDriverGetVersion", CUresult(int*)> driver_version;
+  vendor_fn<"cuGetErrorName", CUresult(CUresult, const char**)> driver_error_name;
+  vendor_fn<"cuGetErrorString", CUresult(CUresult, const char**)> driver_error_string;
+  vendor_fn<"cuDeviceGet", CUresult(CUdevice*, int)> device_get;
+  vendor_fn<"cuDeviceGetName", CUresult(char*, int, CUdevice)> device_name;
+  vendor_fn<"cuDeviceGetUuid_v2", CUresult(CUuuid*, CUdevice)> device_uuid;
+  vendor_fn<"cuDeviceGetAttribute", CUresult(int*, CUdevice_attribute, CUdevice)> device_attribute;
+  vendor_fn<"cuDevicePrimaryCtxGetState", CUresult(CUdevice, unsigned*, int*)> context_state;
+  vendor_fn<"cuDevicePrimaryCtxRetain", CUresult(CUcontext*, CUdevice)> context_retain;
+  vendor_fn<"cuDevicePrimaryCtxRelease_v2", CUresult(CUdevice)> context_release;
+  vendor_fn<"cuDevicePrimaryCtxReset_v2", CUresult(CUdevice)> context_reset;
+  vendor_fn<"cuCtxPushCurrent_v2", CUresult(CUcontext)> context_push;
+  vendor_fn<"cuCtxPopCurrent_v2", CUresult(CUcontext*)> context_pop;
+  vendor_fn<"cuMemGetInfo_v2", CUresult(std::size_t*, std::size_t*)> memory_info;
+
+  vendor_fn<"cuMemGetAllocationGranularity",
+            CUresult(std::size_t*, const CUmemAllocationProp*, CUmemAllocationGranularity_flags)>
+      vm_granularity;
+  vendor_fn<"cuMemAddressReserve",
+            CUresult(CUdeviceptr*, std::size_t, std::size_t, CUdeviceptr, unsigned long long)>
+      vm_reserve;
+  vendor_fn<"cuMemAddressFree", CUresult(CUdeviceptr, std::size_t)> vm_release;
+  vendor_fn<"cuMemCreate", CUresult(CUmemGenericAllocationHandle*, std::size_t,
+                                    const CUmemAllocationProp*, unsigned long long)>
+      vm_create;
+  vendor_fn<"cuMemRelease", CUresult(CUmemGenericAllocationHandle)> vm_destroy;
+  vendor_fn<"cuMemMap", CUresult(CUdeviceptr, std::size_t, std::size_t,
+                                 CUmemGenericAllocationHandle, unsigned long long)>
+      vm_map;
+  vendor_fn<"cuMemSetAccess",
+            CUresult(CUdeviceptr, std::size_t, const CUmemAccessDesc*, std::size_t)>
+      vm_set_access;
+  vendor_fn<"cuMemUnmap", CUresult(CUdeviceptr, std::size_t)> vm_unmap;
+
+  /// Why the backend cannot be used here: which library or function is missing. Empty when it can.
+  std::string problem;
+
+  /// Looks everything up, once per process.
+  static const cuda_api& instance();
+
+  [[nodiscard]] bool has_stable_addresses() const noexcept { return bool{vm_map}; }
+  [[nodiscard]] bool has_pools() const noexcept { return bool{pool_trim}; }
+  [[nodiscard]] bool has_graphs() const noexcept { return bool{graph_exec_destroy}; }
+  [[nodiscard]] bool has_graph_upload() const noexcept { return bool{graph_upload}; }
+  [[nodiscard]] bool has_graph_trim() const noexcept { return bool{graph_trim}; }
+
+  /// @throws backend_failure for a result that is not success
+  void check(cudaError_t result, const char* call) const;
+  void check(CUresult result, const char* call) const;
+
+ private:
+  cuda_api();
+};
+
+}  // namespace lull::backends
+
+#endif  // LULL_BACKENDS_CUDA_API_HPP

@@ -1,0 +1,163 @@
+#include "cuda/own.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+#include "common/thunk.hpp"
+#include "vocabulary/system_memory.hpp"
+
+namespace lull::backends {
+namespace {
+
+/// "GPU-6b8e...", as NVML and nvidia-smi write it.
+std::string to_text(const CUuuid& uuid) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text = "GPU-";
+  for (std::size_t i = 0; i < sizeof uuid.bytes; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    const auto byte = static_cast<unsigned char>(uuid.bytes[i]);
+    text += digits[byte >> 4];
+    text += digits[byte & 15];
+  }
+  return text;
+}
+
+std::string lower_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+}  // namespace
+
+cuda_own::cuda_own(const cuda_api& api) : api_(api) {
+  api_.check(api_.driver_init(0), api_.driver_init.name);
+  int count = 0;
+  api_.check(api_.get_device_count(&count), api_.get_device_count.name);
+  for (int ordinal = 0; ordinal < count; ++ordinal) devices_.push_back(inspect(ordinal));
+}
+
+cuda_own::~cuda_own() {
+  for (const auto& device : devices_) {
+    if (device->context != nullptr) static_cast<void>(api_.context_release(device->driver_device));
+  }
+}
+
+int cuda_own::attribute(CUdevice device, CUdevice_attribute which) const {
+  int value = 0;
+  // An attribute that an older driver does not know is one the device does not have.
+  const CUresult result = api_.device_attribute(&value, which, device);
+  if (result == CUDA_ERROR_INVALID_VALUE) return 0;
+  api_.check(result, api_.device_attribute.name);
+  return value;
+}
+
+std::unique_ptr<cuda_own::device_state> cuda_own::inspect(int ordinal) const {
+  auto device = std::make_unique<device_state>();
+  api_.check(api_.device_get(&device->driver_device, ordinal), api_.device_get.name);
+  api_.check(api_.device_name(device->name, sizeof device->name - 1, device->driver_device),
+             api_.device_name.name);
+  CUuuid uuid{};
+  api_.check(api_.device_uuid(&uuid, device->driver_device), api_.device_uuid.name);
+  device->identity.uuid = to_text(uuid);
+  char address[32] = {};
+  api_.check(api_.get_pci_address(address, sizeof address, ordinal), api_.get_pci_address.name);
+  device->identity.pci_address = lower_case(address);
+  device->integrated = attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_INTEGRATED) != 0;
+  device->stable_addresses =
+      attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) !=
+      0;
+  device->pools = attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED) != 0;
+  return device;
+}
+
+void cuda_own::describe(std::uint32_t device, lull_backend_device& facts) const {
+  const device_state& state = *devices_[device];
+  if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
+  if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
+  if (state.pools) facts.capabilities |= LULL_CAP_POOLS;
+  copy_text(facts.description, state.name);
+  copy_text(facts.pci_address, state.identity.pci_address);
+  copy_text(facts.uuid, state.identity.uuid);
+}
+
+void cuda_own::observe(std::uint32_t device, lull_backend_memory& out) {
+  const device_state& state = *devices_[device];
+  const bool active = is_active(state);
+  telemetry_.observe(state.identity, active, out);
+  if (out.total_bytes != LULL_UNKNOWN) return;
+  if (state.integrated) {
+    // NVML does not support the question where GPU and CPU share their memory; the kernel knows.
+    if (const auto system = lull::detail::read_system_memory()) {
+      out.source = LULL_SOURCE_KERNEL;
+      out.total_bytes = system->total_bytes;
+      out.free_bytes = system->available_bytes;
+    }
+    return;
+  }
+  if (active) ask_runtime(state, out);
+}
+
+/// The driver's own figures. Only with a live context: without one it would make one.
+void cuda_own::ask_runtime(const device_state& device, lull_backend_memory& out) const {
+  // A reset holds this mutex while it takes the context away; then there is nothing to ask.
+  const std::unique_lock lock(device.mutex, std::try_to_lock);
+  if (!lock || device.context == nullptr || !is_active(device)) return;
+  if (api_.context_push(device.context) != CUDA_SUCCESS) return;
+  std::size_t free_bytes = 0;
+  std::size_t total_bytes = 0;
+  const bool known = api_.memory_info(&free_bytes, &total_bytes) == CUDA_SUCCESS;
+  CUcontext popped = nullptr;
+  static_cast<void>(api_.context_pop(&popped));
+  if (!known) return;
+  out.source = LULL_SOURCE_RUNTIME;
+  out.total_bytes = total_bytes;
+  out.free_bytes = free_bytes;
+}
+
+bool cuda_own::is_active(const device_state& device) const {
+  unsigned flags = 0;
+  int active = 0;
+  api_.check(api_.context_state(device.driver_device, &flags, &active), api_.context_state.name);
+  return active != 0;
+}
+
+lull_tristate cuda_own::context_alive(std::uint32_t device) const {
+  return is_active(*devices_[device]) ? LULL_YES : LULL_NO;
+}
+
+CUcontext cuda_own::retain(std::uint32_t device) {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.mutex);
+  // Somebody else may have reset the device since, with calls of their own. Then the handle that we
+  // hold names a dead context, though a new one may get the same value.
+  if (state.context == nullptr || !is_active(state)) {
+    api_.check(api_.context_retain(&state.context, state.driver_device), api_.context_retain.name);
+  }
+  return state.context;
+}
+
+void cuda_own::reset(std::uint32_t device) {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.mutex);
+  // By the driver, on the device: cudaDeviceReset comes to the same call, but needs the context to be
+  // current, and leaves the dead one current afterwards.
+  api_.check(api_.context_reset(state.driver_device), api_.context_reset.name);
+  // A reset does not end what was retained (cuda.h, cuDevicePrimaryCtxReset). Ours is ended after it,
+  // so that a failed reset leaves all as it was; that it may fail then is of no interest.
+  if (state.context != nullptr) {
+    static_cast<void>(api_.context_release(state.driver_device));
+    state.context = nullptr;
+  }
+}
+
+cuda_scope::cuda_scope(cuda_own& own, std::uint32_t device) : api_(own.api()) {
+  api_.check(api_.context_push(own.retain(device)), api_.context_push.name);
+}
+
+cuda_scope::~cuda_scope() {
+  CUcontext popped = nullptr;
+  static_cast<void>(api_.context_pop(&popped));
+}
+
+}  // namespace lull::backends

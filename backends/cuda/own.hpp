@@ -1,0 +1,84 @@
+#ifndef LULL_BACKENDS_CUDA_OWN_HPP
+#define LULL_BACKENDS_CUDA_OWN_HPP
+
+#include <lull/backend.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "cuda/api.hpp"
+#include "cuda/telemetry.hpp"
+
+namespace lull::backends {
+
+/// CUDA's devices and contexts, while the backend is open.
+class cuda_own {
+ public:
+  explicit cuda_own(const cuda_api& api);
+  ~cuda_own();
+  cuda_own(const cuda_own&) = delete;
+  cuda_own& operator=(const cuda_own&) = delete;
+
+  [[nodiscard]] std::uint32_t device_count() const noexcept {
+    return static_cast<std::uint32_t>(devices_.size());
+  }
+  [[nodiscard]] CUdevice driver_device(std::uint32_t device) const {
+    return devices_[device]->driver_device;
+  }
+  void describe(std::uint32_t device, lull_backend_device& facts) const;
+  void observe(std::uint32_t device, lull_backend_memory& out);
+  [[nodiscard]] lull_tristate context_alive(std::uint32_t device) const;
+  void reset(std::uint32_t device);
+
+  /// The device's primary context, made if there is none. Kept alive from then on, until a reset.
+  [[nodiscard]] CUcontext retain(std::uint32_t device);
+
+  void before_graph_destroy() const noexcept {}
+  void mapped(std::uint32_t, std::uint64_t, void*, std::uint64_t) const noexcept {}
+  void unmapping(std::uint32_t, void*) const noexcept {}
+  void destroyed(std::uint32_t, std::uint64_t) const noexcept {}
+
+  [[nodiscard]] const cuda_api& api() const noexcept { return api_; }
+
+ private:
+  struct device_state {
+    CUdevice driver_device = 0;
+    cuda_telemetry::target identity;
+    bool integrated = false;
+    bool stable_addresses = false;
+    bool pools = false;
+    char name[128] = {};
+    mutable std::mutex mutex;  ///< guards `context`
+    CUcontext context = nullptr;
+  };
+
+  [[nodiscard]] std::unique_ptr<device_state> inspect(int ordinal) const;
+  [[nodiscard]] int attribute(CUdevice device, CUdevice_attribute which) const;
+  [[nodiscard]] bool is_active(const device_state& device) const;
+  void ask_runtime(const device_state& device, lull_backend_memory& out) const;
+
+  const cuda_api& api_;
+  std::vector<std::unique_ptr<device_state>> devices_;
+  cuda_telemetry telemetry_;
+};
+
+/// Makes a device's primary context current for this thread, by the driver's stack: setting the
+/// device back by the runtime would make a context on the device that was current, if it had none
+/// (since CUDA 12.0 cudaSetDevice does that).
+class cuda_scope {
+ public:
+  cuda_scope(cuda_own& own, std::uint32_t device);
+  ~cuda_scope();
+  cuda_scope(const cuda_scope&) = delete;
+  cuda_scope& operator=(const cuda_scope&) = delete;
+
+ private:
+  const cuda_api& api_;
+};
+
+}  // namespace lull::backends
+
+#endif  // LULL_BACKENDS_CUDA_OWN_HPP

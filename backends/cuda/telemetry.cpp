@@ -1,0 +1,72 @@
+#include "cuda/telemetry.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace lull::backends {
+
+/// Initializes NVML once. It is never shut down: another user of it in this process may count on it.
+bool cuda_telemetry::ready() {
+  const std::lock_guard lock(mutex_);
+  if (tried_) return ready_;
+  const auto library = vendor_library::open({"libnvidia-ml.so.1"});
+  const bool complete = library && bind(library, api_.init, api_.error_string, api_.by_pci_address,
+                                        api_.by_uuid, api_.memory_info) == nullptr;
+  // Older drivers lack this one: memory is known then, but not whose it is.
+  if (complete) bind(library, api_.compute_processes);
+  ready_ = complete && api_.init() == nvml::success;
+  tried_ = true;
+  return ready_;
+}
+
+std::optional<nvml::device> cuda_telemetry::find(const target& device) const {
+  nvml::device found = nullptr;
+  // A slice of a GPU shares the PCI address with the other slices, and only the UUID tells it apart.
+  const bool slice = device.uuid.starts_with("MIG-");
+  const int result = slice ? api_.by_uuid(device.uuid.c_str(), &found)
+                           : api_.by_pci_address(device.pci_address.c_str(), &found);
+  if (result != nvml::success) return std::nullopt;
+  return found;
+}
+
+std::optional<std::uint64_t> cuda_telemetry::used_by_process(nvml::device device,
+                                                             bool has_context) {
+  if (!api_.compute_processes) return std::nullopt;
+  std::vector<nvml::process_info> processes(32);
+  int result = nvml::insufficient_size;
+  // The list can grow between the call that asks for its size and the one that fetches it.
+  for (int attempt = 0; attempt < 4 && result == nvml::insufficient_size; ++attempt) {
+    auto count = static_cast<unsigned>(processes.size());
+    result = api_.compute_processes(device, &count, processes.data());
+    processes.resize(result == nvml::insufficient_size ? std::size_t{count} + 32 : count);
+  }
+  if (result != nvml::success) return std::nullopt;
+
+  std::optional<std::uint64_t> listed;
+  for (const nvml::process_info& each : processes) {
+    if (each.pid != static_cast<unsigned>(self_.id())) continue;
+    if (each.used_gpu_memory == nvml::value_not_available) return std::nullopt;
+    listed = listed.value_or(0) + each.used_gpu_memory;
+  }
+  return self_.judge(listed, has_context);
+}
+
+void cuda_telemetry::observe(const target& device, bool has_context, lull_backend_memory& out) {
+  if (!ready()) return;
+  const auto handle = find(device);
+  if (!handle) return;
+  nvml::memory memory{};
+  if (api_.memory_info(*handle, &memory) == nvml::success) {
+    out.source = LULL_SOURCE_MANAGEMENT;
+    out.total_bytes = memory.total;
+    out.free_bytes = memory.free;
+  }
+  // On a slice the list of its parent would be needed, which takes privileges.
+  if (device.uuid.starts_with("MIG-")) return;
+  if (const auto used = used_by_process(*handle, has_context)) {
+    out.source = LULL_SOURCE_MANAGEMENT;
+    out.used_by_process_bytes = *used;
+  }
+}
+
+}  // namespace lull::backends

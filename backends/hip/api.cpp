@@ -1,0 +1,56 @@
+#include "hip/api.hpp"
+
+#include "common/thunk.hpp"
+
+namespace lull::backends {
+namespace {
+
+lull_status status_of(hipError_t result) noexcept {
+  switch (result) {
+    case hipErrorOutOfMemory: return LULL_ERROR_OUT_OF_DEVICE_MEMORY;
+    case hipErrorContextIsDestroyed: return LULL_ERROR_STALE;
+    case hipErrorNotSupported: return LULL_ERROR_UNSUPPORTED;
+    default: return LULL_ERROR_BACKEND;
+  }
+}
+
+}  // namespace
+
+const hip_api& hip_api::instance() {
+  static const hip_api api;
+  return api;
+}
+
+hip_api::hip_api() {
+  // Every function below has the same signature in these majors.
+  const auto library =
+      vendor_library::open({"libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5"});
+  if (!library) {
+    problem = "no HIP runtime: " + library.problem();
+    return;
+  }
+  if (const char* missing =
+          bind(library, init, get_device_count, get_device, set_device, get_attribute, device_name,
+               get_pci_address, error_name, error_string, take_last_error, device_synchronize,
+               device_reset, malloc, free, memcpy, memcpy_async, memset, pinned_allocate,
+               pinned_free, stream_create, stream_destroy, stream_synchronize)) {
+    problem = library.name() + " is too old: it lacks " + missing;
+    return;
+  }
+  bind(library, pool_default, pool_trim);
+  bind(library, graph_exec_destroy, graph_nodes);
+  bind(library, graph_upload);
+  bind(library, graph_trim);
+  bind(library, vm_granularity, vm_reserve, vm_release, vm_create, vm_destroy, vm_map,
+       vm_set_access, vm_unmap);
+}
+
+void hip_api::check(hipError_t result, const char* call) const {
+  if (result == hipSuccess) return;
+  // The runtime remembers the failure for its next hipGetLastError, which is the program's to call.
+  static_cast<void>(take_last_error());
+  throw backend_failure(status_of(result), call, result,
+                        std::string{error_name(result)} + ": " + error_string(result));
+}
+
+}  // namespace lull::backends

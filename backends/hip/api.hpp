@@ -1,0 +1,105 @@
+#ifndef LULL_BACKENDS_HIP_API_HPP
+#define LULL_BACKENDS_HIP_API_HPP
+
+#include <hip/hip_runtime_api.h>
+
+#include <string>
+#include <string_view>
+
+#include "common/device_restorer.hpp"
+#include "common/vendor_fn.hpp"
+
+namespace lull::backends {
+
+class hip_own;
+
+/// HIP's functions, types and constants for runtime_backend. All of them come from one library.
+/// Where the header overloads a function for C++ the signature is spelled out.
+struct hip_api {
+  static constexpr const char* name = "hip";
+  static constexpr std::string_view device_prefix = "HIP";
+
+  using own = hip_own;
+  class device_scope;
+  using stream = hipStream_t;
+  using graph = hipGraph_t;
+  using graph_exec = hipGraphExec_t;
+  using pool = hipMemPool_t;
+  using device_address = void*;
+  using memory_handle = hipMemGenericAllocationHandle_t;
+  using memory_properties = hipMemAllocationProp;
+  using access = hipMemAccessDesc;
+
+  static constexpr auto device_to_host = hipMemcpyDeviceToHost;
+  static constexpr auto host_to_device = hipMemcpyHostToDevice;
+  static constexpr unsigned stream_non_blocking = hipStreamNonBlocking;
+  static constexpr unsigned pinned_portable = hipHostMallocPortable;
+  static constexpr auto memory_pinned = hipMemAllocationTypePinned;
+  static constexpr auto location_device = hipMemLocationTypeDevice;
+  static constexpr auto access_read_write = hipMemAccessFlagsProtReadWrite;
+  static constexpr auto granularity_minimum = hipMemAllocationGranularityMinimum;
+
+  vendor_fn<"hipInit", decltype(::hipInit)> init;
+  vendor_fn<"hipGetDeviceCount", decltype(::hipGetDeviceCount)> get_device_count;
+  vendor_fn<"hipGetDevice", decltype(::hipGetDevice)> get_device;
+  vendor_fn<"hipSetDevice", decltype(::hipSetDevice)> set_device;
+  vendor_fn<"hipDeviceGetAttribute", decltype(::hipDeviceGetAttribute)> get_attribute;
+  vendor_fn<"hipDeviceGetName", decltype(::hipDeviceGetName)> device_name;
+  vendor_fn<"hipDeviceGetPCIBusId", decltype(::hipDeviceGetPCIBusId)> get_pci_address;
+  vendor_fn<"hipGetErrorName", decltype(::hipGetErrorName)> error_name;
+  vendor_fn<"hipGetErrorString", decltype(::hipGetErrorString)> error_string;
+  vendor_fn<"hipGetLastError", decltype(::hipGetLastError)> take_last_error;
+  vendor_fn<"hipDeviceSynchronize", decltype(::hipDeviceSynchronize)> device_synchronize;
+  vendor_fn<"hipDeviceReset", decltype(::hipDeviceReset)> device_reset;
+  vendor_fn<"hipMalloc", hipError_t(void**, std::size_t)> malloc;
+  vendor_fn<"hipFree", decltype(::hipFree)> free;
+  vendor_fn<"hipMemcpy", decltype(::hipMemcpy)> memcpy;
+  vendor_fn<"hipMemcpyAsync", decltype(::hipMemcpyAsync)> memcpy_async;
+  vendor_fn<"hipMemset", decltype(::hipMemset)> memset;
+  vendor_fn<"hipHostMalloc", hipError_t(void**, std::size_t, unsigned)> pinned_allocate;
+  vendor_fn<"hipHostFree", decltype(::hipHostFree)> pinned_free;
+  vendor_fn<"hipStreamCreateWithFlags", decltype(::hipStreamCreateWithFlags)> stream_create;
+  vendor_fn<"hipStreamDestroy", decltype(::hipStreamDestroy)> stream_destroy;
+  vendor_fn<"hipStreamSynchronize", decltype(::hipStreamSynchronize)> stream_synchronize;
+
+  vendor_fn<"hipDeviceGetDefaultMemPool", decltype(::hipDeviceGetDefaultMemPool)> pool_default;
+  vendor_fn<"hipMemPoolTrimTo", decltype(::hipMemPoolTrimTo)> pool_trim;
+
+  vendor_fn<"hipGraphExecDestroy", decltype(::hipGraphExecDestroy)> graph_exec_destroy;
+  vendor_fn<"hipGraphGetNodes", decltype(::hipGraphGetNodes)> graph_nodes;
+  // Not in the headers of HIP 5; the signatures are those of ROCm 6's hip_runtime_api.h.
+  vendor_fn<"hipGraphUpload", hipError_t(hipGraphExec_t, hipStream_t)> graph_upload;
+  vendor_fn<"hipDeviceGraphMemTrim", hipError_t(int)> graph_trim;
+
+  vendor_fn<"hipMemGetAllocationGranularity", decltype(::hipMemGetAllocationGranularity)>
+      vm_granularity;
+  vendor_fn<"hipMemAddressReserve", decltype(::hipMemAddressReserve)> vm_reserve;
+  vendor_fn<"hipMemAddressFree", decltype(::hipMemAddressFree)> vm_release;
+  vendor_fn<"hipMemCreate", decltype(::hipMemCreate)> vm_create;
+  vendor_fn<"hipMemRelease", decltype(::hipMemRelease)> vm_destroy;
+  vendor_fn<"hipMemMap", decltype(::hipMemMap)> vm_map;
+  vendor_fn<"hipMemSetAccess", decltype(::hipMemSetAccess)> vm_set_access;
+  vendor_fn<"hipMemUnmap", decltype(::hipMemUnmap)> vm_unmap;
+
+  /// Why the backend cannot be used here. Empty when it can.
+  std::string problem;
+
+  /// Looks everything up, once per process.
+  static const hip_api& instance();
+
+  [[nodiscard]] bool has_stable_addresses() const noexcept { return bool{vm_map}; }
+  [[nodiscard]] bool has_pools() const noexcept { return bool{pool_trim}; }
+  [[nodiscard]] bool has_graphs() const noexcept { return bool{graph_exec_destroy}; }
+  [[nodiscard]] bool has_graph_upload() const noexcept { return bool{graph_upload}; }
+  [[nodiscard]] bool has_graph_trim() const noexcept { return bool{graph_trim}; }
+
+  /// @throws backend_failure for a result that is not success
+  void check(hipError_t result, const char* call) const;
+
+ private:
+  hip_api();
+};
+
+}  // namespace lull::backends
+
+#endif  // LULL_BACKENDS_HIP_API_HPP

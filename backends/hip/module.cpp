@@ -1,0 +1,61 @@
+#include <lull/backend_module.h>
+
+#include <filesystem>
+#include <string>
+
+#include "common/runtime_backend.hpp"
+#include "common/settings.hpp"
+#include "hip/own.hpp"
+
+namespace lull::backends {
+namespace {
+
+std::string find_problem(const hip_api& api) {
+  if (!api.problem.empty()) return api.problem;
+  int count = 0;
+  const hipError_t result = api.get_device_count(&count);
+  if (result == hipSuccess && count > 0) return {};
+  static_cast<void>(api.take_last_error());
+  if (result == hipErrorInsufficientDriver) {
+    return std::string{"the AMD driver is too old: "} + api.error_string(result);
+  }
+  if (result == hipSuccess || result == hipErrorNoDevice) {
+    std::error_code failed;
+    return std::filesystem::exists("/dev/kfd", failed)
+               ? "no device: the AMD driver is there, but no GPU that HIP can use"
+               : "no AMD driver: there is no /dev/kfd";
+  }
+  return std::string{"no device: hipGetDeviceCount answers "} + api.error_name(result) + ": " +
+         api.error_string(result);
+}
+
+std::int32_t score(char* reason, std::uint64_t reason_size) {
+  return score_from([] { return find_problem(hip_api::instance()); }, reason, reason_size);
+}
+
+lull_status open(const lull_backend_setting* settings, std::uint64_t count, lull_backend** backend,
+                 lull_backend_error* error) {
+  return guard(error, [&] {
+    std::filesystem::path sysfs = "/sys";
+    read_settings(settings, count, "hip", "sysfs_root", [&](auto key, auto value) {
+      if (key != "sysfs_root") return false;
+      sysfs = value;
+      return true;
+    });
+    const hip_api& api = hip_api::instance();
+    *backend = reinterpret_cast<lull_backend*>(new runtime_backend<hip_api>(api, api, sysfs));
+  });
+}
+
+}  // namespace
+}  // namespace lull::backends
+
+const lull_backend_ops* lull_backend_entry() {
+  static const lull_backend_ops ops = [] {
+    lull_backend_ops table = lull::backends::make_ops(lull::backends::hip_api::instance());
+    table.score = lull::backends::score;
+    table.open = lull::backends::open;
+    return table;
+  }();
+  return &ops;
+}

@@ -1,0 +1,133 @@
+#include "hip/own.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+#include "common/thunk.hpp"
+
+namespace lull::backends {
+namespace {
+
+/// hipDeviceAttributeVirtualMemoryManagementSupported, which follows the pools' attribute in the
+/// headers of ROCm 5.3 and later. An older runtime does not know it and answers with an error.
+constexpr auto attribute_stable_addresses =
+    static_cast<hipDeviceAttribute_t>(hipDeviceAttributeMemoryPoolsSupported + 1);
+
+}  // namespace
+
+hip_own::hip_own(const hip_api& api, std::filesystem::path sysfs)
+    : api_(api), telemetry_(std::move(sysfs)) {
+  int count = 0;
+  api_.check(api_.init(0), api_.init.name);
+  api_.check(api_.get_device_count(&count), api_.get_device_count.name);
+  for (int ordinal = 0; ordinal < count; ++ordinal) devices_.push_back(inspect(ordinal));
+}
+
+int hip_own::attribute(int ordinal, hipDeviceAttribute_t which) const {
+  int value = 0;
+  if (api_.get_attribute(&value, which, ordinal) == hipSuccess) return value;
+  static_cast<void>(api_.take_last_error());
+  return 0;
+}
+
+std::unique_ptr<hip_own::device_state> hip_own::inspect(int ordinal) const {
+  auto device = std::make_unique<device_state>();
+  char name[128] = {};
+  api_.check(api_.device_name(name, sizeof name - 1, ordinal), api_.device_name.name);
+  device->name = name;
+  char address[32] = {};
+  api_.check(api_.get_pci_address(address, sizeof address, ordinal), api_.get_pci_address.name);
+  device->pci_address = address;
+  std::transform(device->pci_address.begin(), device->pci_address.end(),
+                 device->pci_address.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  device->integrated = attribute(ordinal, hipDeviceAttributeIntegrated) != 0;
+  device->pools = attribute(ordinal, hipDeviceAttributeMemoryPoolsSupported) != 0;
+  device->stable_addresses = attribute(ordinal, attribute_stable_addresses) != 0;
+  return device;
+}
+
+void hip_own::describe(std::uint32_t device, lull_backend_device& facts) const {
+  const device_state& state = *devices_[device];
+  if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
+  if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
+  if (state.pools) facts.capabilities |= LULL_CAP_POOLS;
+  copy_text(facts.description, state.name);
+  copy_text(facts.pci_address, state.pci_address);
+}
+
+void hip_own::observe(std::uint32_t device, lull_backend_memory& out) {
+  telemetry_.observe(devices_[device]->pci_address, devices_[device]->used.load(), out);
+}
+
+lull_tristate hip_own::context_alive(std::uint32_t device) const {
+  const device_state& state = *devices_[device];
+  if (state.used.load()) return LULL_YES;
+  const auto held = telemetry_.listed(state.pci_address);
+  if (!held) return LULL_CANNOT_TELL;
+  return *held != 0 ? LULL_YES : LULL_NO;
+}
+
+void hip_own::reset(std::uint32_t device) {
+  {
+    const hip_api::device_scope current(*this, device);
+    api_.check(api_.device_reset(), api_.device_reset.name);
+  }
+  devices_[device]->used.store(false);
+}
+
+void hip_own::before_graph_destroy() const {
+  api_.check(api_.device_synchronize(), api_.device_synchronize.name);
+}
+
+void hip_own::mapped(std::uint32_t device, std::uint64_t handle, void* address,
+                     std::uint64_t bytes) {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.mutex);
+  state.mappings.insert_or_assign(handle, mapping{address, bytes, 0});
+}
+
+void hip_own::unmapping(std::uint32_t device, void* address) {
+  if (release_.load() != release_kind::not_measured) return;
+  device_state& state = *devices_[device];
+  const auto held = telemetry_.listed(state.pci_address);
+  const std::lock_guard lock(state.mutex);
+  for (auto& [handle, each] : state.mappings) {
+    if (each.address == address) each.held_before = held.value_or(0);
+  }
+}
+
+void hip_own::destroyed(std::uint32_t device, std::uint64_t handle) {
+  device_state& state = *devices_[device];
+  mapping was;
+  {
+    const std::lock_guard lock(state.mutex);
+    const auto node = state.mappings.extract(handle);
+    if (node.empty()) return;  // never mapped: nothing that an address could keep
+    was = node.mapped();
+  }
+  if (release_.load() == release_kind::not_measured && was.held_before != 0) {
+    release_.store(memory_stayed(state, was) ? release_kind::keeps : release_kind::frees);
+  }
+  if (release_.load() == release_kind::keeps) cycle_reservation(was);
+}
+
+bool hip_own::memory_stayed(const device_state& device, const mapping& was) const {
+  const auto held = telemetry_.listed(device.pci_address);
+  // Half: other allocations may come and go meanwhile, and the driver rounds.
+  return held && *held + was.bytes / 2 > was.held_before;
+}
+
+void hip_own::cycle_reservation(const mapping& was) const {
+  api_.check(api_.vm_release(was.address, was.bytes), api_.vm_release.name);
+  void* again = nullptr;
+  api_.check(api_.vm_reserve(&again, was.bytes, 0, was.address, 0), api_.vm_reserve.name);
+  if (again == was.address) return;
+  // The runtime takes the address as a hint and reports success for another one (hip_vm.cpp).
+  static_cast<void>(api_.vm_release(again, was.bytes));
+  throw backend_failure(LULL_ERROR_BACKEND, api_.vm_reserve.name, 0,
+                        "the address range had to be freed for its memory to be, and somebody else "
+                        "took it meanwhile; the region cannot come back to its address");
+}
+
+}  // namespace lull::backends

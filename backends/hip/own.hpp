@@ -1,0 +1,94 @@
+#ifndef LULL_BACKENDS_HIP_OWN_HPP
+#define LULL_BACKENDS_HIP_OWN_HPP
+
+#include <lull/backend.h>
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "hip/api.hpp"
+#include "hip/telemetry.hpp"
+
+namespace lull::backends {
+
+/// HIP's devices, while the backend is open.
+class hip_own {
+ public:
+  hip_own(const hip_api& api, std::filesystem::path sysfs);
+
+  [[nodiscard]] std::uint32_t device_count() const noexcept {
+    return static_cast<std::uint32_t>(devices_.size());
+  }
+  [[nodiscard]] int driver_device(std::uint32_t device) const noexcept {
+    return static_cast<int>(device);
+  }
+  void describe(std::uint32_t device, lull_backend_device& facts) const;
+  void observe(std::uint32_t device, lull_backend_memory& out);
+
+  /// HIP's own answer is always "active". So: yes after we have used the device; else what the
+  /// kernel driver says this process holds there.
+  [[nodiscard]] lull_tristate context_alive(std::uint32_t device) const;
+  void reset(std::uint32_t device);
+
+  /// hipGraphExecDestroy returns before the memory is free, and crashes when the graph still runs
+  /// (ROCm/pytorch pull request 1455): wait for the device first.
+  void before_graph_destroy() const;
+
+  void mapped(std::uint32_t device, std::uint64_t handle, void* address, std::uint64_t bytes);
+  void unmapping(std::uint32_t device, void* address);
+  /// Some ROCm releases keep the memory behind an address until the address itself is freed
+  /// (vllm-project/vllm issue 37533; ROCm 7.2). Whether this one does is measured; then the
+  /// reservation is freed and taken again at the same place.
+  void destroyed(std::uint32_t device, std::uint64_t handle);
+
+  [[nodiscard]] const hip_api& api() const noexcept { return api_; }
+  void mark_used(std::uint32_t device) noexcept { devices_[device]->used.store(true); }
+
+ private:
+  struct mapping {
+    void* address = nullptr;
+    std::uint64_t bytes = 0;
+    std::uint64_t held_before = 0;  ///< by this process before unmapping; 0 when not known
+  };
+  struct device_state {
+    std::string name;
+    std::string pci_address;
+    bool integrated = false;
+    bool stable_addresses = false;
+    bool pools = false;
+    std::atomic<bool> used{false};
+    std::mutex mutex;                                     ///< guards `mappings`
+    std::unordered_map<std::uint64_t, mapping> mappings;  ///< the last one of each handle
+  };
+  /// What freeing memory behind an address does here.
+  enum class release_kind { not_measured, frees, keeps };
+
+  [[nodiscard]] std::unique_ptr<device_state> inspect(int ordinal) const;
+  [[nodiscard]] int attribute(int ordinal, hipDeviceAttribute_t which) const;
+  [[nodiscard]] bool memory_stayed(const device_state& device, const mapping& was) const;
+  void cycle_reservation(const mapping& was) const;
+
+  const hip_api& api_;
+  hip_telemetry telemetry_;
+  std::vector<std::unique_ptr<device_state>> devices_;
+  std::atomic<release_kind> release_{release_kind::not_measured};
+};
+
+/// Makes a device current, and notes that it is in use.
+class hip_api::device_scope : public device_restorer<hip_api> {
+ public:
+  device_scope(hip_own& own, std::uint32_t device)
+      : device_restorer(own.api(), static_cast<int>(device)) {
+    own.mark_used(device);
+  }
+};
+
+}  // namespace lull::backends
+
+#endif  // LULL_BACKENDS_HIP_OWN_HPP

@@ -1,0 +1,78 @@
+#include "hip/telemetry.hpp"
+
+#include <cstdio>
+#include <fstream>
+#include <system_error>
+
+namespace lull::backends {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<std::uint64_t> read_number(const fs::path& file) {
+  std::ifstream in(file);
+  std::uint64_t value = 0;
+  if (!(in >> value)) return std::nullopt;
+  return value;
+}
+
+/// "0000:65:00.0" of a node's `domain` and `location_id`, which holds bus, device and function
+/// (kfd_topology.c). Empty for the node of the CPU.
+std::string pci_address_of(const fs::path& node) {
+  std::ifstream in(node / "properties");
+  std::string key;
+  std::uint64_t value = 0;
+  std::uint64_t domain = 0;
+  std::uint64_t location = 0;
+  while (in >> key >> value) {
+    if (key == "domain") domain = value;
+    if (key == "location_id") location = value;
+  }
+  if (location == 0) return {};
+  char text[32];
+  std::snprintf(text, sizeof text, "%04x:%02x:%02x.%x", static_cast<unsigned>(domain & 0xffff),
+                static_cast<unsigned>(location >> 8 & 0xff),
+                static_cast<unsigned>(location >> 3 & 0x1f), static_cast<unsigned>(location & 7));
+  return text;
+}
+
+}  // namespace
+
+std::optional<std::string> hip_telemetry::kfd_id(const std::string& pci_address) const {
+  std::error_code failed;
+  const fs::path nodes = sysfs_ / "class/kfd/kfd/topology/nodes";
+  for (fs::directory_iterator at(nodes, failed), end; !failed && at != end; at.increment(failed)) {
+    if (pci_address_of(at->path()) != pci_address) continue;
+    if (const auto id = read_number(at->path() / "gpu_id")) return std::to_string(*id);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> hip_telemetry::listed(const std::string& pci_address) const {
+  const auto id = kfd_id(pci_address);
+  if (!id) return std::nullopt;
+  return read_number(sysfs_ / "class/kfd/kfd/proc" / std::to_string(self_.id()) / ("vram_" + *id));
+}
+
+void hip_telemetry::observe(const std::string& pci_address, bool has_context,
+                            lull_backend_memory& out) {
+  const fs::path device = sysfs_ / "bus/pci/devices" / pci_address;
+  const auto total = read_number(device / "mem_info_vram_total");
+  const auto used = read_number(device / "mem_info_vram_used");
+  if (total && used) {
+    out.source = LULL_SOURCE_KERNEL;
+    out.total_bytes = *total;
+    out.free_bytes = *used < *total ? *total - *used : 0;
+  }
+  std::error_code failed;
+  if (!fs::exists(sysfs_ / "class/kfd/kfd/proc", failed)) return;
+  // The driver lists a process while it has the GPU open, also with nothing on it: the HIP runtime
+  // opens it with its first call and never closes it. So a process that uses the runtime and is not
+  // in the list is known there by another id.
+  if (const auto ours = self_.judge(listed(pci_address), has_context)) {
+    out.source = LULL_SOURCE_KERNEL;
+    out.used_by_process_bytes = *ours;
+  }
+}
+
+}  // namespace lull::backends

@@ -1,0 +1,43 @@
+#ifndef LULL_BACKENDS_HIP_TELEMETRY_HPP
+#define LULL_BACKENDS_HIP_TELEMETRY_HPP
+
+#include <lull/backend.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "common/own_process.hpp"
+
+namespace lull::backends {
+
+/// Looks at device memory through the files of AMD's kernel driver, which need no context and no
+/// privileges:
+///
+/// - bus/pci/devices/<address>/mem_info_vram_{total,used}: the whole device, in bytes
+///   (amdgpu_vram_mgr.c in the kernel);
+/// - class/kfd/kfd/proc/<pid>/vram_<gpu id>: one process (kfd_process.c), by the id that
+///   class/kfd/kfd/topology/nodes/<n>/gpu_id gives the device. Nodes are matched by PCI address,
+///   never by index.
+class hip_telemetry {
+ public:
+  /// @param sysfs where the tree is mounted, "/sys"
+  explicit hip_telemetry(std::filesystem::path sysfs) : sysfs_(std::move(sysfs)) {}
+
+  /// Fills in what the files say and leaves the rest as it is.
+  void observe(const std::string& pci_address, bool has_context, lull_backend_memory& out);
+
+  /// What the driver lists for this process on the device; nothing when it is not in the list.
+  [[nodiscard]] std::optional<std::uint64_t> listed(const std::string& pci_address) const;
+
+ private:
+  [[nodiscard]] std::optional<std::string> kfd_id(const std::string& pci_address) const;
+
+  std::filesystem::path sysfs_;
+  own_process self_;
+};
+
+}  // namespace lull::backends
+
+#endif  // LULL_BACKENDS_HIP_TELEMETRY_HPP

@@ -1,0 +1,135 @@
+#ifndef LULL_BACKENDS_MUSA_API_HPP
+#define LULL_BACKENDS_MUSA_API_HPP
+
+#ifdef LULL_MUSA_SDK
+#include <musa.h>
+#include <musa_runtime_api.h>
+#else
+#include "musa/decls.hpp"
+#endif
+
+#include <string>
+#include <string_view>
+
+#include "common/device_restorer.hpp"
+#include "common/vendor_fn.hpp"
+
+namespace lull::backends {
+
+class musa_own;
+
+/// MUSA's functions, types and constants for runtime_backend. Where MUSA's header may overload a
+/// function for C++, or the release decides on a suffix, the signature is spelled out.
+struct musa_api {
+  static constexpr const char* name = "musa";
+  static constexpr std::string_view device_prefix = "MUSA";
+
+  using own = musa_own;
+  class device_scope;
+  using stream = musaStream_t;
+  using graph = musaGraph_t;
+  using graph_exec = musaGraphExec_t;
+  using pool = musaMemPool_t;
+  using device_address = MUdeviceptr;
+  using memory_handle = MUmemGenericAllocationHandle;
+  using memory_properties = MUmemAllocationProp;
+  using access = MUmemAccessDesc;
+
+  static constexpr auto device_to_host = musaMemcpyDeviceToHost;
+  static constexpr auto host_to_device = musaMemcpyHostToDevice;
+  static constexpr unsigned stream_non_blocking = musaStreamNonBlocking;
+  static constexpr unsigned pinned_portable = 0;  ///< musaMallocHost takes no flags
+  static constexpr auto memory_pinned = MU_MEM_ALLOCATION_TYPE_PINNED;
+  static constexpr auto location_device = MU_MEM_LOCATION_TYPE_DEVICE;
+  static constexpr auto access_read_write = MU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  static constexpr auto granularity_minimum = MU_MEM_ALLOC_GRANULARITY_MINIMUM;
+
+  /// musaMallocHost in the form of its relatives, which take flags too.
+  struct pinned_allocate_fn : vendor_fn<"musaMallocHost", musaError_t(void**, std::size_t)> {
+    musaError_t operator()(void** address_out, std::size_t bytes, unsigned) const {
+      return address(address_out, bytes);
+    }
+  };
+
+  // Runtime.
+  vendor_fn<"musaGetDeviceCount", musaError_t(int*)> get_device_count;
+  vendor_fn<"musaGetDevice", musaError_t(int*)> get_device;
+  vendor_fn<"musaSetDevice", musaError_t(int)> set_device;
+  vendor_fn<"musaDeviceGetPCIBusId", musaError_t(char*, int, int)> get_pci_address;
+  vendor_fn<"musaGetErrorName", const char*(musaError_t)> error_name;
+  vendor_fn<"musaGetErrorString", const char*(musaError_t)> error_string;
+  vendor_fn<"musaGetLastError", musaError_t()> take_last_error;
+  vendor_fn<"musaDeviceSynchronize", musaError_t()> device_synchronize;
+  vendor_fn<"musaDeviceReset", musaError_t()> device_reset;
+  vendor_fn<"musaMalloc", musaError_t(void**, std::size_t)> malloc;
+  vendor_fn<"musaFree", musaError_t(void*)> free;
+  vendor_fn<"musaMemcpy", musaError_t(void*, const void*, std::size_t, musaMemcpyKind)> memcpy;
+  vendor_fn<"musaMemcpyAsync",
+            musaError_t(void*, const void*, std::size_t, musaMemcpyKind, musaStream_t)>
+      memcpy_async;
+  vendor_fn<"musaMemset", musaError_t(void*, int, std::size_t)> memset;
+  pinned_allocate_fn pinned_allocate;
+  vendor_fn<"musaFreeHost", musaError_t(void*)> pinned_free;
+  vendor_fn<"musaStreamCreateWithFlags", musaError_t(musaStream_t*, unsigned)> stream_create;
+  vendor_fn<"musaStreamDestroy", musaError_t(musaStream_t)> stream_destroy;
+  vendor_fn<"musaStreamSynchronize", musaError_t(musaStream_t)> stream_synchronize;
+
+  vendor_fn<"musaDeviceGetDefaultMemPool", musaError_t(musaMemPool_t*, int)> pool_default;
+  vendor_fn<"musaMemPoolTrimTo", musaError_t(musaMemPool_t, std::size_t)> pool_trim;
+
+  vendor_fn<"musaGraphExecDestroy", musaError_t(musaGraphExec_t)> graph_exec_destroy;
+  vendor_fn<"musaGraphGetNodes", musaError_t(musaGraph_t, musaGraphNode_t*, std::size_t*)>
+      graph_nodes;
+  vendor_fn<"musaGraphUpload", musaError_t(musaGraphExec_t, musaStream_t)> graph_upload;
+  vendor_fn<"musaDeviceGraphMemTrim", musaError_t(int)> graph_trim;
+
+  // Driver.
+  vendor_fn<"muInit", MUresult(unsigned)> driver_init;
+  vendor_fn<"muGetErrorString", MUresult(MUresult, const char**)> driver_error_string;
+  vendor_fn<"muDeviceGet", MUresult(MUdevice*, int)> device_get;
+  vendor_fn<"muDeviceGetName", MUresult(char*, int, MUdevice)> device_name;
+  vendor_fn<"muDeviceGetAttribute", MUresult(int*, MUdevice_attribute, MUdevice)> device_attribute;
+  vendor_fn<"muDevicePrimaryCtxGetState", MUresult(MUdevice, unsigned*, int*)> context_state;
+
+  vendor_fn<"muMemGetAllocationGranularity",
+            MUresult(std::size_t*, const MUmemAllocationProp*, MUmemAllocationGranularity_flags)>
+      vm_granularity;
+  vendor_fn<"muMemAddressReserve",
+            MUresult(MUdeviceptr*, std::size_t, std::size_t, MUdeviceptr, unsigned long long)>
+      vm_reserve;
+  vendor_fn<"muMemAddressFree", MUresult(MUdeviceptr, std::size_t)> vm_release;
+  vendor_fn<"muMemCreate", MUresult(MUmemGenericAllocationHandle*, std::size_t,
+                                    const MUmemAllocationProp*, unsigned long long)>
+      vm_create;
+  vendor_fn<"muMemRelease", MUresult(MUmemGenericAllocationHandle)> vm_destroy;
+  vendor_fn<"muMemMap", MUresult(MUdeviceptr, std::size_t, std::size_t,
+                                 MUmemGenericAllocationHandle, unsigned long long)>
+      vm_map;
+  vendor_fn<"muMemSetAccess",
+            MUresult(MUdeviceptr, std::size_t, const MUmemAccessDesc*, std::size_t)>
+      vm_set_access;
+  vendor_fn<"muMemUnmap", MUresult(MUdeviceptr, std::size_t)> vm_unmap;
+
+  /// Why the backend cannot be used here. Empty when it can.
+  std::string problem;
+
+  /// Looks everything up, once per process.
+  static const musa_api& instance();
+
+  [[nodiscard]] bool has_stable_addresses() const noexcept { return bool{vm_map}; }
+  [[nodiscard]] bool has_pools() const noexcept { return bool{pool_trim}; }
+  [[nodiscard]] bool has_graphs() const noexcept { return bool{graph_exec_destroy}; }
+  [[nodiscard]] bool has_graph_upload() const noexcept { return bool{graph_upload}; }
+  [[nodiscard]] bool has_graph_trim() const noexcept { return bool{graph_trim}; }
+
+  /// @throws backend_failure for a result that is not success
+  void check(musaError_t result, const char* call) const;
+  void check(MUresult result, const char* call) const;
+
+ private:
+  musa_api();
+};
+
+}  // namespace lull::backends
+
+#endif  // LULL_BACKENDS_MUSA_API_HPP

@@ -1,0 +1,68 @@
+#include "musa/own.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+#include "common/thunk.hpp"
+
+namespace lull::backends {
+
+musa_own::musa_own(const musa_api& api) : api_(api) {
+  int count = 0;
+  api_.check(api_.driver_init(0), api_.driver_init.name);
+  api_.check(api_.get_device_count(&count), api_.get_device_count.name);
+  for (int ordinal = 0; ordinal < count; ++ordinal) devices_.push_back(inspect(ordinal));
+}
+
+bool musa_own::attribute(MUdevice device, MUdevice_attribute which) const {
+  int value = 0;
+  // What a driver does not know of, the device does not have.
+  return api_.device_attribute(&value, which, device) == MUSA_SUCCESS && value != 0;
+}
+
+musa_own::device_state musa_own::inspect(int ordinal) const {
+  device_state device;
+  api_.check(api_.device_get(&device.driver_device, ordinal), api_.device_get.name);
+  char name[128] = {};
+  if (api_.device_name &&
+      api_.device_name(name, sizeof name - 1, device.driver_device) == MUSA_SUCCESS) {
+    device.name = name;
+  }
+  char address[32] = {};
+  api_.check(api_.get_pci_address(address, sizeof address, ordinal), api_.get_pci_address.name);
+  device.pci_address = address;
+  std::transform(device.pci_address.begin(), device.pci_address.end(), device.pci_address.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  device.integrated = attribute(device.driver_device, MU_DEVICE_ATTRIBUTE_INTEGRATED);
+  device.stable_addresses =
+      attribute(device.driver_device, MU_DEVICE_ATTRIBUTE_VIRTUAL_ADDRESS_MANAGEMENT_SUPPORTED);
+  return device;
+}
+
+void musa_own::describe(std::uint32_t device, lull_backend_device& facts) const {
+  const device_state& state = devices_[device];
+  if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
+  if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
+  if (api_.has_pools()) facts.capabilities |= LULL_CAP_POOLS;
+  copy_text(facts.description, state.name);
+  copy_text(facts.pci_address, state.pci_address);
+}
+
+void musa_own::observe(std::uint32_t device, lull_backend_memory& out) {
+  telemetry_.observe(devices_[device].pci_address, out);
+}
+
+lull_tristate musa_own::context_alive(std::uint32_t device) const {
+  unsigned flags = 0;
+  int active = 0;
+  api_.check(api_.context_state(devices_[device].driver_device, &flags, &active),
+             api_.context_state.name);
+  return active != 0 ? LULL_YES : LULL_NO;
+}
+
+void musa_own::reset(std::uint32_t device) {
+  const musa_api::device_scope current(*this, device);
+  api_.check(api_.device_reset(), api_.device_reset.name);
+}
+
+}  // namespace lull::backends

@@ -1,0 +1,31 @@
+#ifndef LULL_BACKENDS_MUSA_TELEMETRY_HPP
+#define LULL_BACKENDS_MUSA_TELEMETRY_HPP
+
+#include <lull/backend.h>
+
+#include <mutex>
+#include <string>
+
+#include "musa/mtml.hpp"
+
+namespace lull::backends {
+
+/// Looks at device memory through MTML, which needs no context. What this process holds stays
+/// unknown.
+class musa_telemetry {
+ public:
+  /// Fills in what MTML knows and leaves the rest as it is.
+  void observe(const std::string& pci_address, lull_backend_memory& out);
+
+ private:
+  [[nodiscard]] bool ready();
+
+  std::mutex mutex_;  ///< MTML does not say whether it may be called from several threads
+  bool tried_ = false;
+  mtml::library* library_ = nullptr;
+  mtml::api api_;
+};
+
+}  // namespace lull::backends
+
+#endif  // LULL_BACKENDS_MUSA_TELEMETRY_HPP

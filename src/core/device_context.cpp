@@ -1,0 +1,37 @@
+#include "core/device_context.hpp"
+
+#include <map>
+#include <utility>
+
+namespace lull::detail {
+
+std::shared_ptr<device_context> device_context::of(const std::string& key) {
+  // Never destroyed: devices may be released while the process ends.
+  static auto& mutex = *new std::mutex;
+  static auto& contexts = *new std::map<std::string, std::weak_ptr<device_context>>;
+  const std::lock_guard lock(mutex);
+  std::weak_ptr<device_context>& known = contexts[key];
+  if (auto context = known.lock()) return context;
+  auto context = std::make_shared<device_context>();
+  known = context;
+  return context;
+}
+
+std::shared_ptr<context_hook> device_context::add_hook(context_hook hook) {
+  auto added = std::make_shared<context_hook>(std::move(hook));
+  const std::lock_guard lock(hooks_mutex_);
+  hooks_.push_back(added);
+  return added;
+}
+
+void device_context::remove_hook(const std::shared_ptr<context_hook>& hook) noexcept {
+  const std::lock_guard lock(hooks_mutex_);
+  hooks_.remove(hook);
+}
+
+std::vector<std::shared_ptr<context_hook>> device_context::hooks() const {
+  const std::lock_guard lock(hooks_mutex_);
+  return {hooks_.begin(), hooks_.end()};
+}
+
+}  // namespace lull::detail

@@ -1,0 +1,304 @@
+#include <lull/context.hpp>
+
+#include <algorithm>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "core/device_access.hpp"
+
+namespace lull {
+namespace {
+
+using detail::device_context;
+using detail::object_kind;
+
+/// The hooks that ran before, and the promise that their counterparts run after.
+class hook_run {
+ public:
+  hook_run(device_context& context, bool dropping) : hooks_(context.hooks()), dropping_(dropping) {}
+
+  /// @throws error: what a hook threw, with its name
+  void before() {
+    for (called_from_ = hooks_.size(); called_from_ != 0; --called_from_) {
+      const detail::context_hook& hook = *hooks_[called_from_ - 1];
+      try {
+        hook.before({dropping_, false});
+      } catch (const error& failure) {
+        throw failure.with_context(fmt::format("reset hook '{}'", hook.name));
+      } catch (const std::exception& failure) {
+        throw error(status::callback,
+                    fmt::format("reset hook '{}': {}", hook.name, failure.what()));
+      }
+    }
+  }
+
+  /// Calls the counterparts of those that were called before, and collects what they throw.
+  void after(bool was_reset, std::vector<std::string>& problems) noexcept {
+    for (std::size_t i = called_from_; i < hooks_.size(); ++i) {
+      try {
+        hooks_[i]->after({dropping_, was_reset});
+      } catch (const std::exception& failure) {
+        problems.push_back(
+            fmt::format("reset hook '{}' (after): {}", hooks_[i]->name, failure.what()));
+      } catch (...) {
+        problems.push_back(fmt::format("reset hook '{}' (after) threw an exception of unknown type",
+                                       hooks_[i]->name));
+      }
+    }
+  }
+
+ private:
+  std::vector<std::shared_ptr<detail::context_hook>> hooks_;
+  std::size_t called_from_ = 0;
+  bool dropping_;
+};
+
+/// One reset of one device.
+class reset_run {
+ public:
+  reset_run(const device& which, const reset_options& options)
+      : device_(which),
+        state_(*detail::device_access::state(which)),
+        context_(*state_.context),
+        options_(options),
+        clock_(*options.clock),
+        begun_(clock_.now()),
+        deadline_(clock_.deadline_in(options.drain_timeout)) {
+    report_.device = which.name();
+  }
+
+  reset_report run();
+
+ private:
+  void with_hooks();
+  void with_gate_closed();
+  void drain();
+  void refuse_if_alive();
+  void release_what_outlives();
+  void destroy_context();
+  void measure();
+  [[nodiscard]] memory_info observe();
+
+  template <class Work>
+  void step(std::string_view name, Work&& work) {
+    const time_point started = clock_.now();
+    work();
+    report_.steps.push_back({std::string{name}, clock_.now() - started, 0});
+  }
+
+  /// Does what may fail without harm.
+  template <class Work>
+  void attempt(Work&& work) {
+    try {
+      work();
+    } catch (const std::exception& failure) {
+      report_.problems.emplace_back(failure.what());
+    }
+  }
+
+  const device& device_;
+  const detail::device_state& state_;
+  device_context& context_;
+  const reset_options& options_;
+  const clock& clock_;
+  const time_point begun_;
+  const time_point deadline_;
+  reset_report report_;
+};
+
+memory_info reset_run::observe() {
+  memory_info seen;
+  attempt([&] { seen = device_.memory(); });
+  return seen;
+}
+
+reset_report reset_run::run() {
+  std::unique_lock turn(context_.resetting, std::defer_lock);
+  if (!turn.try_lock_for(options_.drain_timeout)) {
+    throw error(status::timed_out,
+                fmt::format("{}: another reset of it has been under way for longer than "
+                            "drain_timeout",
+                            device_.name()));
+  }
+  report_.generation = device_.generation();
+  const bool has_context = device_.context_alive() != tristate::no;
+  const bool has_objects = !context_.books.describe_live().empty();
+  report_.before = observe();
+  if (!has_context && !has_objects) {
+    report_.after = report_.before;
+  } else {
+    with_hooks();
+    measure();
+  }
+  report_.elapsed = clock_.now() - begun_;
+  for (const std::string& problem : report_.problems) {
+    options_.log.write(log_level::warning, fmt::format("{}: reset: {}", device_.name(), problem));
+  }
+  return std::move(report_);
+}
+
+void reset_run::with_hooks() {
+  hook_run hooks(context_, options_.drop);
+  try {
+    step("hooks before", [&] { hooks.before(); });
+    with_gate_closed();
+  } catch (...) {
+    hooks.after(false, report_.problems);
+    throw;
+  }
+  step("hooks after", [&] { hooks.after(report_.was_reset, report_.problems); });
+}
+
+void reset_run::with_gate_closed() {
+  if (!context_.gate.close(clock_, deadline_)) {
+    throw error(
+        status::timed_out,
+        fmt::format(
+            "{}: operations on it did not finish within {} ms", device_.name(),
+            std::chrono::duration_cast<std::chrono::milliseconds>(options_.drain_timeout).count()));
+  }
+  struct opener {
+    detail::device_gate& gate;
+    ~opener() { gate.open(); }
+  } const open_again{context_.gate};
+
+  refuse_if_alive();
+  step("drain", [this] { drain(); });
+  step("release", [this] { release_what_outlives(); });
+  step("reset", [this] { destroy_context(); });
+}
+
+void reset_run::refuse_if_alive() {
+  std::string alive = context_.books.describe_live();
+  if (alive.empty()) return;
+  if (!options_.drop) {
+    throw error(status::busy,
+                fmt::format("{}: cannot be reset while it has {}; free them first, or ask for them "
+                            "to be dropped",
+                            device_.name(), alive));
+  }
+  report_.dropped = std::move(alive);
+}
+
+void reset_run::drain() {
+  // The vendor's call has no deadline of its own. It runs on the prober's thread, which can be given
+  // up on; the gate is ours and the thread passes by the table, not by the gate.
+  const auto code = std::make_shared<std::pair<lull_status, lull_backend_error>>();
+  const auto result = state_.prober.call(
+      [code, backend = state_.backend, index = state_.index] {
+        code->first = backend->table().ops.synchronize(backend->handle(), index, &code->second);
+      },
+      clock_, deadline_);
+  if (result != detail::bounded_caller::outcome::done) {
+    throw error(status::timed_out,
+                fmt::format("{}: its work did not finish within the drain timeout; nothing was "
+                            "reset",
+                            device_.name()));
+  }
+  if (detail::raw(code->first) != LULL_OK) {
+    // A context that is broken (after a fault of a kernel) cannot be synchronized, and a reset is
+    // the one thing that still helps.
+    report_.problems.push_back(
+        detail::make_error(detail::raw(code->first), device_.name(), "synchronize", code->second)
+            .what());
+  }
+}
+
+/// Gives up what a reset would leave on the device: first what is mapped, then the memory.
+void reset_run::release_what_outlives() {
+  for (const auto& mapping : context_.books.all(object_kind::mapping)) {
+    auto* const address = reinterpret_cast<void*>(static_cast<std::uintptr_t>(mapping.key));
+    attempt([&] { device_.vm_unmap(address, mapping.bytes); });
+  }
+  for (const auto& memory : context_.books.all(object_kind::memory)) {
+    attempt([&] { device_.vm_destroy(memory.key); });
+  }
+  if (device_.supports(capability::pools)) attempt([this] { device_.pool_trim(); });
+  if (device_.supports(capability::graph_trim)) attempt([this] { device_.graph_trim(); });
+}
+
+void reset_run::destroy_context() {
+  if (options_.reset) {
+    options_.reset(device_);
+  } else {
+    detail::call(state_, "reset", state_.backend->table().ops.reset);
+  }
+  for (const object_kind kind :
+       {object_kind::allocation, object_kind::stream, object_kind::pinned, object_kind::graph}) {
+    context_.books.clear(kind);
+  }
+  report_.generation = context_.generation.fetch_add(1, std::memory_order_acq_rel) + 1;
+  report_.was_reset = true;
+}
+
+/// Waits until the driver has returned the memory, or returns no more of it.
+void reset_run::measure() {
+  const time_point started = clock_.now();
+  const time_point deadline = clock_.deadline_in(options_.settle_timeout);
+  // Short enough not to matter in a report, long enough that a probe of a few milliseconds does not
+  // load the machine.
+  constexpr auto interval = std::chrono::milliseconds{20};
+  std::mutex mutex;
+  std::condition_variable never;
+  std::unique_lock lock(mutex);
+  while (true) {
+    report_.after = observe();
+    const auto& used = report_.after.used_by_process_bytes;
+    if (!used || *used == 0 || clock_.now() >= deadline) break;
+    const time_point next = std::min(deadline, clock_.deadline_in(interval));
+    while (clock_.now() < next) clock_.wait_until(never, lock, next);
+  }
+  report_.steps.push_back({"settle", clock_.now() - started, 0});
+}
+
+void check(const device& which, const reset_options& options) {
+  which.require(capability::reset, "dev_reset");
+  which.require(capability::context, "dev_reset");
+  if (options.clock == nullptr) throw error(status::invalid_argument, "dev_reset: clock is null");
+  if (options.drain_timeout <= duration::zero()) {
+    throw error(status::invalid_argument, "dev_reset: drain_timeout must be above 0");
+  }
+}
+
+reset_result reset_one(const device& which, const reset_options& options) {
+  reset_result result;
+  try {
+    result.report = dev_reset(which, options);
+  } catch (const error& failure) {
+    result.failure = failure;
+  } catch (const std::exception& failure) {
+    result.failure = error(status::internal, failure.what());
+  }
+  return result;
+}
+
+}  // namespace
+
+std::optional<std::int64_t> reset_report::freed_bytes() const noexcept {
+  if (!before.used_by_process_bytes || !after.used_by_process_bytes) return std::nullopt;
+  return static_cast<std::int64_t>(*before.used_by_process_bytes - *after.used_by_process_bytes);
+}
+
+reset_report dev_reset(const device& which, const reset_options& options) {
+  check(which, options);
+  return reset_run(which, options).run();
+}
+
+std::vector<reset_result> dev_reset_all(const std::vector<device>& which,
+                                        const reset_options& options) {
+  std::vector<std::future<reset_result>> running;
+  running.reserve(which.size());
+  for (const device& each : which) {
+    running.push_back(
+        std::async(std::launch::async, [&each, &options] { return reset_one(each, options); }));
+  }
+  std::vector<reset_result> results;
+  results.reserve(running.size());
+  for (auto& each : running) results.push_back(each.get());
+  return results;
+}
+
+}  // namespace lull
