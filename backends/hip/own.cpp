@@ -60,10 +60,10 @@ void hip_own::observe(std::uint32_t device, lull_backend_memory& out) {
   telemetry_.observe(devices_[device]->pci_address, devices_[device]->used.load(), out);
 }
 
-lull_tristate hip_own::context_alive(std::uint32_t device) const {
+lull_tristate hip_own::context_alive(std::uint32_t device) {
   const device_state& state = *devices_[device];
   if (state.used.load()) return LULL_YES;
-  const auto held = telemetry_.listed(state.pci_address);
+  const auto held = telemetry_.held(state.pci_address, false);
   if (!held) return LULL_CANNOT_TELL;
   return *held != 0 ? LULL_YES : LULL_NO;
 }
@@ -90,7 +90,7 @@ void hip_own::mapped(std::uint32_t device, std::uint64_t handle, void* address,
 void hip_own::unmapping(std::uint32_t device, void* address) {
   if (release_.load() != release_kind::not_measured) return;
   device_state& state = *devices_[device];
-  const auto held = telemetry_.listed(state.pci_address);
+  const auto held = telemetry_.held(state.pci_address, true);
   const std::lock_guard lock(state.mutex);
   for (auto& [handle, each] : state.mappings) {
     if (each.address == address) each.held_before = held.value_or(0);
@@ -112,8 +112,8 @@ void hip_own::destroyed(std::uint32_t device, std::uint64_t handle) {
   if (release_.load() == release_kind::keeps) cycle_reservation(was);
 }
 
-bool hip_own::memory_stayed(const device_state& device, const mapping& was) const {
-  const auto held = telemetry_.listed(device.pci_address);
+bool hip_own::memory_stayed(const device_state& device, const mapping& was) {
+  const auto held = telemetry_.held(device.pci_address, true);
   // Half: other allocations may come and go meanwhile, and the driver rounds.
   return held && *held + was.bytes / 2 > was.held_before;
 }

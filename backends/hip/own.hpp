@@ -33,7 +33,7 @@ class hip_own {
 
   /// HIP's own answer is always "active". So: yes after we have used the device; else what the
   /// kernel driver says this process holds there.
-  [[nodiscard]] lull_tristate context_alive(std::uint32_t device) const;
+  [[nodiscard]] lull_tristate context_alive(std::uint32_t device);
   void reset(std::uint32_t device);
 
   /// hipGraphExecDestroy returns before the memory is free, and crashes when the graph still runs
@@ -71,7 +71,7 @@ class hip_own {
 
   [[nodiscard]] std::unique_ptr<device_state> inspect(int ordinal) const;
   [[nodiscard]] int attribute(int ordinal, hipDeviceAttribute_t which) const;
-  [[nodiscard]] bool memory_stayed(const device_state& device, const mapping& was) const;
+  [[nodiscard]] bool memory_stayed(const device_state& device, const mapping& was);
   void cycle_reservation(const mapping& was) const;
 
   const hip_api& api_;

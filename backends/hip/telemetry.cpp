@@ -64,15 +64,19 @@ void hip_telemetry::observe(const std::string& pci_address, bool has_context,
     out.total_bytes = *total;
     out.free_bytes = *used < *total ? *total - *used : 0;
   }
-  std::error_code failed;
-  if (!fs::exists(sysfs_ / "class/kfd/kfd/proc", failed)) return;
-  // The driver lists a process while it has the GPU open, also with nothing on it: the HIP runtime
-  // opens it with its first call and never closes it. So a process that uses the runtime and is not
-  // in the list is known there by another id.
-  if (const auto ours = self_.judge(listed(pci_address), has_context)) {
+  if (const auto ours = held(pci_address, has_context)) {
     out.source = LULL_SOURCE_KERNEL;
     out.used_by_process_bytes = *ours;
   }
+}
+
+// The driver lists a process while it has the GPU open, also with nothing on it: the HIP runtime opens
+// it with its first call and never closes it. So a process that uses the runtime and is not in the
+// list is known there by another id.
+std::optional<std::uint64_t> hip_telemetry::held(const std::string& pci_address, bool has_context) {
+  std::error_code failed;
+  if (!fs::exists(sysfs_ / "class/kfd/kfd/proc", failed)) return std::nullopt;
+  return self_.judge(listed(pci_address), has_context);
 }
 
 }  // namespace lull::backends

@@ -28,11 +28,12 @@ class hip_telemetry {
   /// Fills in what the files say and leaves the rest as it is.
   void observe(const std::string& pci_address, bool has_context, lull_backend_memory& out);
 
-  /// What the driver lists for this process on the device; nothing when it is not in the list.
-  [[nodiscard]] std::optional<std::uint64_t> listed(const std::string& pci_address) const;
+  /// What this process holds on the device; nothing when that cannot be known.
+  [[nodiscard]] std::optional<std::uint64_t> held(const std::string& pci_address, bool has_context);
 
  private:
   [[nodiscard]] std::optional<std::string> kfd_id(const std::string& pci_address) const;
+  [[nodiscard]] std::optional<std::uint64_t> listed(const std::string& pci_address) const;
 
   std::filesystem::path sysfs_;
   own_process self_;

@@ -98,7 +98,11 @@ struct reset_report {
   duration elapsed{};
 
   /// What this process held before and no longer holds; absent when the platform cannot tell.
-  [[nodiscard]] std::optional<std::int64_t> freed_bytes() const noexcept;
+  [[nodiscard]] std::optional<std::int64_t> freed_bytes() const noexcept {
+    if (!before.used_by_process_bytes || !after.used_by_process_bytes) return std::nullopt;
+    // Modulo 2^64 and read as signed, so that it cannot wrap.
+    return static_cast<std::int64_t>(*before.used_by_process_bytes - *after.used_by_process_bytes);
+  }
   /// What this process still holds; absent when the platform cannot tell. `after.source` says how it
   /// is known.
   [[nodiscard]] std::optional<std::uint64_t> residue_bytes() const noexcept {

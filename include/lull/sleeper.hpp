@@ -56,6 +56,10 @@ struct sleep_plan {
 /// The levels that this build of lull can carry out. Ask before use.
 [[nodiscard]] LULL_API std::vector<sleep_level> supported_levels();
 
+/// Those of them that these devices can do together: `reset` needs one with a context at least.
+[[nodiscard]] LULL_API std::vector<sleep_level> supported_levels(
+    const std::vector<device>& devices);
+
 /// The plan of a level.
 /// @throws error (unsupported) for a level that is not among supported_levels()
 [[nodiscard]] LULL_API sleep_plan plan_for(sleep_level level);
@@ -118,6 +122,10 @@ class LULL_API participant {
   virtual void sleep(const sleep_plan& plan, transition& current) = 0;
   /// All or nothing, as sleep. Also called to undo a sleep when a later participant failed.
   virtual void wake(transition& current) = 0;
+
+  /// The devices that it uses. A plan that resets contexts resets those of all participants once all
+  /// of them sleep.
+  [[nodiscard]] virtual std::vector<device> devices() const { return {}; }
 };
 
 /// How often what happened since the sleeper was made.
@@ -221,8 +229,9 @@ class LULL_API sleeper {
   /// When asleep already it returns the report of that sleep; when a sleep is under way it joins
   /// it.
   /// @param plan instead of the one in the options
-  /// @throws error timed_out: leases did not come back, with their number (awake again); or why the
-  ///         sleep failed
+  /// @throws error timed_out: leases did not come back, with their number (awake again);
+  ///         unsupported: the plan resets contexts, and no participant uses a device that has one;
+  ///         or why the sleep failed
   transition_report sleep(const std::optional<sleep_plan>& plan = std::nullopt);
 
   /// Wakes now, without taking a lease. When awake already it does nothing.

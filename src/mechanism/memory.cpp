@@ -130,6 +130,52 @@ transfer_report run(detail::memory_state& memory, const transfer_options& option
   return work.take_report();
 }
 
+/// The regions that a plan takes off, of one device or of all.
+std::vector<transfer::job> jobs_to_evict(const detail::memory_state& memory,
+                                         const eviction_plan& plan, const device* only = nullptr) {
+  std::vector<transfer::job> jobs;
+  for (const auto& region : memory.regions) {
+    if (only != nullptr && !(region->where == *only)) continue;
+    contents_action action = plan.action_for(region->options.tag);
+    const bool on_device =
+        region->contents == residency::resident || region->contents == residency::unfilled;
+    if (action == contents_action::keep || !on_device) continue;
+    // Contents that are not valid are not worth a copy.
+    if (region->contents == residency::unfilled) action = contents_action::discard;
+    jobs.push_back({region, action, region->contents});
+  }
+  return jobs;
+}
+
+transfer_report evict_from(detail::memory_state& memory, const eviction_plan& plan,
+                           const transfer_options& options, const device* only = nullptr) {
+  const transfer_turn turn(memory);
+  std::vector<transfer::job> jobs;
+  {
+    const std::lock_guard lock(memory.mutex);
+    jobs = jobs_to_evict(memory, plan, only);
+    claim(jobs);
+  }
+  return run(memory, options, std::move(jobs), &transfer::evict);
+}
+
+/// Watches over resets of a device from its first region on.
+void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const device& where) {
+  if (!where.supports(capability::reset)) return;
+  const std::lock_guard lock(memory->mutex);
+  for (const auto& each : memory->hooks) {
+    if (each.where == where) return;
+  }
+  const auto give_up = [weak = std::weak_ptr(memory)](const reset_event& event) {
+    const auto alive = weak.lock();
+    if (!alive || !event.dropping) return;
+    eviction_plan everything;
+    everything.otherwise = contents_action::discard;
+    static_cast<void>(evict_from(*alive, everything, {}, &event.device));
+  };
+  memory->hooks.push_back({where, reset_hook(where, "regions", give_up, {})});
+}
+
 memory_options checked(memory_options options) {
   constexpr std::uint64_t smallest = 4_KiB;
   constexpr std::uint64_t largest = 4_GiB;
@@ -170,6 +216,7 @@ region memory::allocate(const device& where, std::uint64_t bytes, region_options
                 fmt::format("region '{}' of {} bytes on {}", options.name, bytes, where.name()));
   }
   const std::uint64_t rounded = (bytes + granularity - 1) / granularity * granularity;
+  watch_resets(state_, where);
   auto region = std::make_shared<region_state>(state_, where, bytes, rounded, std::move(options));
   back_with_memory(*region);
   try {
@@ -183,22 +230,7 @@ region memory::allocate(const device& where, std::uint64_t bytes, region_options
 }
 
 transfer_report memory::evict(const eviction_plan& plan, const transfer_options& options) {
-  const transfer_turn turn(*state_);
-  std::vector<transfer::job> jobs;
-  {
-    const std::lock_guard lock(state_->mutex);
-    for (const auto& region : state_->regions) {
-      contents_action action = plan.action_for(region->options.tag);
-      const bool on_device =
-          region->contents == residency::resident || region->contents == residency::unfilled;
-      if (action == contents_action::keep || !on_device) continue;
-      // Contents that are not valid are not worth a copy.
-      if (region->contents == residency::unfilled) action = contents_action::discard;
-      jobs.push_back({region, action, region->contents});
-    }
-    claim(jobs);
-  }
-  return run(*state_, options, std::move(jobs), &transfer::evict);
+  return evict_from(*state_, plan, options);
 }
 
 transfer_report memory::restore(const std::vector<std::string>& tags,

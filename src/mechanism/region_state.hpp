@@ -1,6 +1,7 @@
 #ifndef LULL_MECHANISM_REGION_STATE_HPP
 #define LULL_MECHANISM_REGION_STATE_HPP
 
+#include <lull/context.hpp>
 #include <lull/memory.hpp>
 
 #include <atomic>
@@ -29,6 +30,14 @@ struct memory_state {
   /// Guards the list and every region's book-keeping; held for moments only.
   mutable std::mutex mutex;
   std::vector<std::shared_ptr<region_state>> regions;
+
+  /// One for each device that ever had a region here: gives regions up when a reset is told to drop
+  /// what lives on the device.
+  struct device_hook {
+    device where;
+    reset_hook hook;
+  };
+  std::vector<device_hook> hooks;
 };
 
 /// A region. What moves it (a transfer, a refill) sets `moving` under the mutex, and then has the

@@ -236,18 +236,25 @@ void reset_run::destroy_context() {
 
 /// Waits until the driver has returned the memory, or returns no more of it.
 void reset_run::measure() {
-  const time_point started = clock_.now();
-  const time_point deadline = clock_.deadline_in(options_.settle_timeout);
   // Short enough not to matter in a report, long enough that a probe of a few milliseconds does not
   // load the machine.
   constexpr auto interval = std::chrono::milliseconds{20};
+  // What has not come for so long is residue: returns are reported to begin within 250 ms.
+  constexpr auto standstill = std::chrono::milliseconds{300};
+  const time_point started = clock_.now();
+  const time_point deadline = clock_.deadline_in(options_.settle_timeout);
+  std::optional<std::uint64_t> last;
+  time_point last_change = started;
   std::mutex mutex;
   std::condition_variable never;
   std::unique_lock lock(mutex);
   while (true) {
     report_.after = observe();
     const auto& used = report_.after.used_by_process_bytes;
-    if (!used || *used == 0 || clock_.now() >= deadline) break;
+    const time_point now = clock_.now();
+    if (used != last) last_change = now;
+    last = used;
+    if (!used || *used == 0 || now - last_change >= standstill || now >= deadline) break;
     const time_point next = std::min(deadline, clock_.deadline_in(interval));
     while (clock_.now() < next) clock_.wait_until(never, lock, next);
   }
@@ -276,11 +283,6 @@ reset_result reset_one(const device& which, const reset_options& options) {
 }
 
 }  // namespace
-
-std::optional<std::int64_t> reset_report::freed_bytes() const noexcept {
-  if (!before.used_by_process_bytes || !after.used_by_process_bytes) return std::nullopt;
-  return static_cast<std::int64_t>(*before.used_by_process_bytes - *after.used_by_process_bytes);
-}
 
 reset_report dev_reset(const device& which, const reset_options& options) {
   check(which, options);

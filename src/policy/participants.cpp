@@ -1,7 +1,9 @@
 #include "policy/participants.hpp"
 
+#include <lull/context.hpp>
 #include <lull/error.hpp>
 
+#include <algorithm>
 #include <new>
 
 #include <fmt/format.h>
@@ -11,18 +13,18 @@ namespace {
 
 /// Runs `work` for a participant; what it throws comes back as an error that names it.
 template <class Work>
-std::optional<error> attempt(const participant& who, Work&& work) {
+std::optional<error> attempt(std::string_view who, Work&& work) {
   try {
     work();
     return std::nullopt;
   } catch (const error& failure) {
-    return failure.with_context(who.name());
+    return failure.with_context(who);
   } catch (const std::bad_alloc&) {
-    return error(status::out_of_host_memory, fmt::format("{}: out of host memory", who.name()));
+    return error(status::out_of_host_memory, fmt::format("{}: out of host memory", who));
   } catch (const std::exception& failure) {
-    return error(status::callback, fmt::format("{}: {}", who.name(), failure.what()));
+    return error(status::callback, fmt::format("{}: {}", who, failure.what()));
   } catch (...) {
-    return error(status::callback, fmt::format("{}: an exception of unknown type", who.name()));
+    return error(status::callback, fmt::format("{}: an exception of unknown type", who));
   }
 }
 
@@ -43,6 +45,7 @@ class memory_participant final : public participant {
   explicit memory_participant(memory& what) : memory_(what) {}
 
   [[nodiscard]] std::string_view name() const noexcept override { return "memory"; }
+  [[nodiscard]] std::vector<device> devices() const override { return memory_.devices(); }
 
   void sleep(const sleep_plan& plan, transition& current) override {
     current.add(memory_.evict(plan.contents, {plan.backing, current.progress(), current.stop()}));
@@ -57,30 +60,78 @@ class memory_participant final : public participant {
   memory& memory_;
 };
 
+/// Resets one device and records it in the transition.
+void reset_context(const device& which, transition& current) {
+  const reset_report done = dev_reset(which);
+  transfer_report report;
+  for (const step_report& each : done.steps) {
+    report.steps.push_back({fmt::format("{}: {}", which.name(), each.name), each.elapsed, 0});
+  }
+  device_report& seen = report.devices.emplace_back();
+  seen.device = which.name();
+  seen.before = done.before;
+  seen.after = done.after;
+  current.add(std::move(report));
+}
+
 }  // namespace
+
+std::vector<device> participants::devices_to_reset() const {
+  std::vector<device> all;
+  std::vector<std::string> without;
+  for (const member& each : list_) {
+    for (const device& used : each.who->devices()) {
+      if (!used.supports(capability::reset)) {
+        without.push_back(used.name());
+      } else if (std::find(all.begin(), all.end(), used) == all.end()) {
+        all.push_back(used);
+      }
+    }
+  }
+  if (all.empty()) {
+    throw error(status::unsupported,
+                fmt::format("this plan resets the contexts of devices, and {}",
+                            without.empty() ? "nothing here uses a device"
+                                            : fmt::format("{} has none", without.front())));
+  }
+  return all;
+}
 
 outcome participants::sleep(const sleep_plan& plan, transition& current) {
   outcome result;
+  std::vector<device> to_reset;
+  if (plan.context == context_action::reset) {
+    result.failure = attempt("plan", [&] { to_reset = devices_to_reset(); });
+    if (result.failure) return result;
+  }
   std::vector<member*> done;
   for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
     if (each->asleep) continue;
-    result.failure = attempt(*each->who, [&] { each->who->sleep(plan, current); });
+    result.failure = attempt(each->who->name(), [&] { each->who->sleep(plan, current); });
     if (result.failure) break;
     each->asleep = true;
     done.push_back(&*each);
   }
-  if (!result.failure) return result;
+  if (!result.failure && plan.context == context_action::reset) {
+    for (const device& which : to_reset) {
+      result.failure = attempt("reset", [&] { reset_context(which, current); });
+      if (result.failure) break;
+    }
+  }
+  if (result.failure) wake_again(done, result);
+  return result;
+}
 
-  for (auto at = done.rbegin(); at != done.rend(); ++at) {
+void participants::wake_again(const std::vector<member*>& asleep, outcome& result) {
+  for (auto at = asleep.rbegin(); at != asleep.rend(); ++at) {
     member* const each = *at;
     transition undo = quiet_transition();
-    if (const auto failure = attempt(*each->who, [&] { each->who->wake(undo); })) {
+    if (const auto failure = attempt(each->who->name(), [&] { each->who->wake(undo); })) {
       add_failed_undo(result, *failure);
     } else {
       each->asleep = false;
     }
   }
-  return result;
 }
 
 outcome participants::wake(const sleep_plan& plan, transition& current) {
@@ -88,7 +139,7 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
   std::vector<member*> done;
   for (member& each : list_) {
     if (!each.asleep) continue;
-    result.failure = attempt(*each.who, [&] { each.who->wake(current); });
+    result.failure = attempt(each.who->name(), [&] { each.who->wake(current); });
     if (result.failure) break;
     each.asleep = false;
     done.push_back(&each);
@@ -98,7 +149,7 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
   for (auto at = done.rbegin(); at != done.rend(); ++at) {
     member* const each = *at;
     transition undo = quiet_transition();
-    if (const auto failure = attempt(*each->who, [&] { each->who->sleep(plan, undo); })) {
+    if (const auto failure = attempt(each->who->name(), [&] { each->who->sleep(plan, undo); })) {
       add_failed_undo(result, *failure);
     } else {
       each->asleep = true;

@@ -32,6 +32,9 @@ class participants {
     bool asleep = false;
   };
 
+  void wake_again(const std::vector<member*>& asleep, outcome& result);
+  [[nodiscard]] std::vector<device> devices_to_reset() const;
+
   std::vector<member> list_;
 };
 

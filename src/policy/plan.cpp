@@ -64,7 +64,16 @@ sleep_level parse_sleep_level(std::string_view text) {
 }
 
 std::vector<sleep_level> supported_levels() {
-  return {sleep_level::offload, sleep_level::discard};
+  return {sleep_level::offload, sleep_level::discard, sleep_level::reset};
+}
+
+std::vector<sleep_level> supported_levels(const std::vector<device>& devices) {
+  std::vector<sleep_level> levels{sleep_level::offload, sleep_level::discard};
+  const bool have_context = std::any_of(devices.begin(), devices.end(), [](const device& each) {
+    return each.supports(capability::reset);
+  });
+  if (have_context) levels.push_back(sleep_level::reset);
+  return levels;
 }
 
 sleep_plan plan_for(sleep_level level) {
@@ -79,6 +88,7 @@ sleep_plan plan_for(sleep_level level) {
   plan.name = to_string(level);
   plan.contents.otherwise =
       level == sleep_level::offload ? contents_action::offload : contents_action::discard;
+  if (level == sleep_level::reset) plan.context = context_action::reset;
   return plan;
 }
 

@@ -13,10 +13,10 @@ void expect_positive(std::string_view what, duration span) {
 }
 
 void expect_available(const sleep_plan& plan) {
-  if (plan.context == context_action::keep) return;
+  if (plan.context == context_action::keep || plan.context == context_action::reset) return;
   throw error(status::unsupported,
               fmt::format("sleep plan '{}': context action '{}' is not available in this build of "
-                          "lull; there is: keep",
+                          "lull; there are: keep, reset",
                           plan.name, to_string(plan.context)));
 }
 

@@ -27,7 +27,7 @@ TEST_F(Server, AnswersAreTheSameAfterEverySleep) {
   const std::string first = answer("one");
   const std::string second = answer("two");
   EXPECT_NE(first, second);
-  for (const lull::sleep_level level : lull::supported_levels()) {
+  for (const lull::sleep_level level : {lull::sleep_level::offload, lull::sleep_level::discard}) {
     const auto slept = post(client(), "/sleep", {{"level", std::string(to_string(level))}});
     ASSERT_EQ(slept->status, 200) << slept->body;
     const json report = json::parse(slept->body);

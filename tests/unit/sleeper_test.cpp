@@ -486,7 +486,7 @@ TEST_F(Sleeper, OptionsOutOfRangeAreRefused) {
   EXPECT_EQ(refused([](auto& o) { o.idle_time = 0s; }), status::invalid_argument);
   EXPECT_EQ(refused([](auto& o) { o.drain_timeout = -1s; }), status::invalid_argument);
   EXPECT_EQ(refused([](auto& o) { o.clock = nullptr; }), status::invalid_argument);
-  EXPECT_EQ(refused([](auto& o) { o.plan.context = lull::context_action::reset; }),
+  EXPECT_EQ(refused([](auto& o) { o.plan.context = lull::context_action::rebirth; }),
             status::unsupported);
 }
 

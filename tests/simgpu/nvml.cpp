@@ -1,0 +1,82 @@
+/// @file
+/// A stand-in for libnvidia-ml.so.1. Its header is not to be had without the driver's development
+/// package, so it is written against the declarations of the CUDA module.
+
+#include "cuda/nvml.hpp"
+
+#include <lull/export.h>
+
+#include <string>
+
+#include "simgpu/world.hpp"
+
+namespace {
+
+namespace nvml = lull::backends::nvml;
+
+simgpu::world& gpu() {
+  return simgpu::world::of(simgpu::vendor::cuda);
+}
+
+template <class Work>
+int run(const char* function, Work&& work) {
+  const int injected = gpu().script.enter(function);
+  return injected != 0 ? injected : work();
+}
+
+nvml::device handle_of(int device) {
+  return reinterpret_cast<nvml::device>(static_cast<std::uintptr_t>(device) + 1);
+}
+int device_of(nvml::device handle) {
+  return static_cast<int>(reinterpret_cast<std::uintptr_t>(handle)) - 1;
+}
+
+}  // namespace
+
+extern "C" {
+
+LULL_API int nvmlInit_v2() {
+  return run("nvmlInit_v2", [] { return nvml::success; });
+}
+
+LULL_API const char* nvmlErrorString(int) {
+  return "simulated";
+}
+
+LULL_API int nvmlDeviceGetHandleByPciBusId_v2(const char* address, nvml::device* device) {
+  return run("nvmlDeviceGetHandleByPciBusId_v2", [&]() -> int {
+    const auto found = gpu().find_pci(address);
+    if (!found) return nvml::not_found;
+    *device = handle_of(*found);
+    return nvml::success;
+  });
+}
+
+LULL_API int nvmlDeviceGetHandleByUUID(const char*, nvml::device*) {
+  return run("nvmlDeviceGetHandleByUUID", [] { return nvml::not_found; });
+}
+
+LULL_API int nvmlDeviceGetMemoryInfo(nvml::device device, nvml::memory* memory) {
+  return run("nvmlDeviceGetMemoryInfo", [&] {
+    const auto seen = gpu().observe(device_of(device));
+    *memory = {seen.total_bytes, seen.total_bytes - seen.used_bytes, seen.used_bytes};
+    return nvml::success;
+  });
+}
+
+LULL_API int nvmlDeviceGetComputeRunningProcesses_v3(nvml::device device, unsigned* count,
+                                                     nvml::process_info* processes) {
+  return run("nvmlDeviceGetComputeRunningProcesses_v3", [&]() -> int {
+    const auto seen = gpu().observe(device_of(device));
+    if (!gpu().made().per_process) return nvml::not_supported;
+    const unsigned room = *count;
+    // Another process is always there, and listed first.
+    *count = seen.ours ? 2 : 1;
+    if (room < *count) return nvml::insufficient_size;
+    processes[0] = {1, std::uint64_t{64} << 20, 0, 0};
+    if (seen.ours) processes[1] = {static_cast<unsigned>(seen.listed_pid), *seen.ours, 0, 0};
+    return nvml::success;
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,153 @@
+/// @file
+/// Stable addresses of the simulated GPU: reservations are inaccessible pages, physical memory is a
+/// memory file, and mapping puts the one over the other. None of it belongs to a context.
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "simgpu/world.hpp"
+
+namespace simgpu {
+namespace {
+
+bool granular(const void* address, std::uint64_t bytes) {
+  const auto value = reinterpret_cast<std::uintptr_t>(address);
+  return bytes != 0 && bytes % granularity_bytes == 0 && value % granularity_bytes == 0;
+}
+
+constexpr int anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+}  // namespace
+
+code world::vm_reserve(std::uint64_t bytes, void* hint, void** address) {
+  const std::lock_guard lock(mutex_);
+  if (!made_.stable_addresses) return code::not_supported;
+  if (!granular(hint, bytes)) return code::invalid_value;
+  void* const there = hint == nullptr
+                          ? MAP_FAILED
+                          : ::mmap(hint, bytes, PROT_NONE, anonymous | MAP_FIXED_NOREPLACE, -1, 0);
+  if (there != MAP_FAILED) {
+    *address = there;
+  } else {
+    auto* const pages =
+        static_cast<char*>(::mmap(nullptr, bytes + granularity_bytes, PROT_NONE, anonymous, -1, 0));
+    if (pages == MAP_FAILED) return code::out_of_memory;
+    const std::uint64_t past = reinterpret_cast<std::uintptr_t>(pages) % granularity_bytes;
+    const std::uint64_t lead = past == 0 ? 0 : granularity_bytes - past;
+    if (lead != 0) ::munmap(pages, lead);
+    if (lead != granularity_bytes) ::munmap(pages + lead + bytes, granularity_bytes - lead);
+    *address = pages + lead;
+  }
+  reservations_[static_cast<char*>(*address)] = bytes;
+  return code::ok;
+}
+
+code world::vm_release(void* address, std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto found = reservations_.find(static_cast<char*>(address));
+  if (found == reservations_.end() || found->second != bytes) {
+    return misused("release of what is not reserved");
+  }
+  const auto mapped = mappings_.lower_bound(found->first);
+  if (mapped != mappings_.end() && mapped->first < found->first + bytes) {
+    return misused("release of a reservation in which memory is mapped");
+  }
+  for (auto at = physical_.begin(); at != physical_.end();) {
+    if (at->second.held_by_address && at->second.mapped_at == address) {
+      refund(at->second.device, at->second.bytes);
+      ::close(at->second.file);
+      at = physical_.erase(at);
+    } else {
+      ++at;
+    }
+  }
+  ::munmap(address, bytes);
+  reservations_.erase(found);
+  return code::ok;
+}
+
+code world::vm_create(int device, std::uint64_t bytes, std::uint64_t* handle) {
+  const std::lock_guard lock(mutex_);
+  if (!made_.stable_addresses) return code::not_supported;
+  if (!valid(device)) return code::no_device;
+  if (!granular(nullptr, bytes)) return code::invalid_value;
+  if (const code charged = charge(device, bytes); charged != code::ok) return charged;
+  const int file = ::memfd_create("simgpu", MFD_CLOEXEC);
+  if (file < 0 || ::ftruncate(file, static_cast<off_t>(bytes)) != 0) return code::out_of_memory;
+  *handle = next_id_++;
+  physical_[*handle] = {device, bytes, file, nullptr, false, false};
+  return code::ok;
+}
+
+code world::vm_destroy(std::uint64_t handle) {
+  const std::lock_guard lock(mutex_);
+  const auto found = physical_.find(handle);
+  if (found == physical_.end() || found->second.released) {
+    return misused("release of memory that does not exist");
+  }
+  physical_memory& memory = found->second;
+  const bool still_mapped =
+      memory.mapped_at != nullptr && mappings_.contains(static_cast<char*>(memory.mapped_at));
+  if (still_mapped) return misused("release of memory that is mapped");
+  if (made_.unmap_keeps_memory && memory.mapped_at != nullptr) {
+    memory.released = memory.held_by_address = true;
+    return code::ok;
+  }
+  refund(memory.device, memory.bytes);
+  ::close(memory.file);
+  physical_.erase(found);
+  return code::ok;
+}
+
+std::map<char*, std::uint64_t>::iterator world::reservation_of(const void* address,
+                                                               std::uint64_t bytes) {
+  auto* const at = static_cast<char*>(const_cast<void*>(address));
+  auto after = reservations_.upper_bound(at);
+  if (after == reservations_.begin()) return reservations_.end();
+  --after;
+  return at + bytes <= after->first + after->second ? after : reservations_.end();
+}
+
+code world::vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) {
+  const std::lock_guard lock(mutex_);
+  const auto memory = physical_.find(handle);
+  if (memory == physical_.end() || memory->second.released || memory->second.bytes != bytes) {
+    return misused("mapping of memory that does not exist or has another size");
+  }
+  if (!granular(address, bytes) || reservation_of(address, bytes) == reservations_.end()) {
+    return code::invalid_value;
+  }
+  if (mappings_.contains(static_cast<char*>(address))) return misused("mapping over a mapping");
+  if (::mmap(address, bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, memory->second.file, 0) ==
+      MAP_FAILED) {
+    return code::out_of_memory;
+  }
+  memory->second.mapped_at = address;
+  mappings_[static_cast<char*>(address)] = {bytes, handle, false};
+  return code::ok;
+}
+
+code world::vm_set_access(void* address, std::uint64_t bytes, int device) {
+  const std::lock_guard lock(mutex_);
+  const auto found = mappings_.find(static_cast<char*>(address));
+  if (found == mappings_.end() || found->second.bytes != bytes) {
+    return misused("access to what is not mapped");
+  }
+  if (physical_.at(found->second.handle).device != device) return code::invalid_value;
+  ::mprotect(address, bytes, PROT_READ | PROT_WRITE);
+  found->second.accessible = true;
+  return code::ok;
+}
+
+code world::vm_unmap(void* address, std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto found = mappings_.find(static_cast<char*>(address));
+  if (found == mappings_.end() || found->second.bytes != bytes) {
+    return misused("unmapping of what is not mapped");
+  }
+  ::mmap(address, bytes, PROT_NONE, anonymous | MAP_FIXED, -1, 0);
+  mappings_.erase(found);
+  return code::ok;
+}
+
+}  // namespace simgpu

@@ -1,0 +1,242 @@
+#ifndef LULL_TESTS_SIMGPU_WORLD_HPP
+#define LULL_TESTS_SIMGPU_WORLD_HPP
+
+/// @file
+/// A simulated GPU: what the fake vendor libraries beside this file keep their books in, and what
+/// tests set up and look at. Device memory is memory of this process, so that contents can be
+/// checked; what a vendor's rules forbid is an error and is written down as misuse.
+///
+/// All of it lives in libsimgpu.so, which the fakes and the test program share.
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "simgpu/faults.hpp"
+
+namespace simgpu {
+
+enum class vendor { cuda, hip, musa };
+
+/// What an operation comes to; each fake has codes of its own for them.
+enum class code {
+  ok,
+  invalid_value,
+  out_of_memory,
+  no_device,
+  invalid_handle,
+  context_destroyed,
+  not_supported,
+  not_permitted,  ///< forbidden now: a destruction during a capture
+};
+
+/// How the machine is made. Sizes in bytes.
+struct scenario {
+  int devices = 2;
+  std::uint64_t total_bytes = std::uint64_t{8} << 30;
+  std::uint64_t context_bytes = std::uint64_t{300} << 20;
+  /// Stays with the process after a reset, once a context was there (376 MB on a gfx900 with
+  /// rocBLAS, ggml-org/llama.cpp issue 25265).
+  std::uint64_t residue_bytes = 0;
+  /// Freed memory counts as used for so long.
+  std::chrono::milliseconds reclaim_delay{0};
+  bool stable_addresses = true;
+  bool pools = true;
+  /// Memory behind an address stays until the address is freed (ROCm 7.2).
+  bool unmap_keeps_memory = false;
+  /// Added to our process id in what the platform lists: as in a container.
+  int pid_offset = 0;
+  /// Whether the platform can tell what each process holds.
+  bool per_process = true;
+  int driver_version = 13000;
+  int runtime_version = 13000;
+};
+
+/// What lives, for a test to compare before and after.
+struct books {
+  int contexts = 0;
+  int allocations = 0;
+  int reservations = 0;
+  int physical = 0;
+  int mappings = 0;
+  int streams = 0;
+  int pinned = 0;
+  int graphs = 0;
+  std::uint64_t pool_bytes = 0;
+  std::uint64_t used_bytes = 0;  ///< by this process, on all devices
+
+  friend bool operator==(const books&, const books&) = default;
+};
+[[nodiscard]] std::string to_string(const books& all);
+
+inline constexpr std::uint64_t granularity_bytes = std::uint64_t{2} << 20;
+
+/// The machine of one vendor. Every function is thread-safe.
+class world {
+ public:
+  static world& of(vendor which);
+
+  /// Starts anew: nothing lives, no context was ever made, no fault is set.
+  void restart(const scenario& made);
+  [[nodiscard]] scenario made() const;
+
+  /// The call script; the fakes ask it first.
+  faults script;
+
+  [[nodiscard]] books take_stock() const;
+  /// Contexts made since the restart.
+  [[nodiscard]] int contexts_created() const;
+  /// What was done against the rules: "stream used after its context was gone".
+  [[nodiscard]] std::vector<std::string> misuse() const;
+
+  /// Another process holds so much of a device.
+  void set_foreign_bytes(int device, std::uint64_t bytes);
+  /// Where the files of AMD's kernel driver are kept up to date.
+  void set_sysfs(const std::filesystem::path& root);
+
+  // --- what the fakes call -----------------------------------------------------------------------
+
+  [[nodiscard]] int device_count() const;
+  [[nodiscard]] std::string pci_address(int device) const;
+  [[nodiscard]] std::optional<int> find_pci(std::string_view address) const;
+
+  /// Makes the context if there is none.
+  code ensure_context(int device);
+  [[nodiscard]] bool context_active(int device) const;
+  [[nodiscard]] std::uint64_t context_id(int device) const;
+  void retain(int device);
+  code release(int device);
+  code reset(int device);
+
+  code allocate(int device, std::uint64_t bytes, void** address);
+  code free(void* address);
+  code copy(void* destination, const void* source, std::uint64_t bytes, bool to_host);
+  code fill(void* address, int value, std::uint64_t bytes);
+
+  code pinned_allocate(int device, std::uint64_t bytes, void** address);
+  code pinned_free(void* address);
+
+  code stream_create(int device, void** stream);
+  code stream_destroy(void* stream);
+  code stream_use(void* stream);
+  code capture_begin(void* stream);
+  code capture_end(void* stream);
+
+  /// An executable graph that takes device memory.
+  code graph_create(int device, std::uint64_t bytes, void** graph_exec);
+  code graph_destroy(void* graph_exec);
+  code graph_use(void* graph_exec);
+
+  code pool_allocate(int device, std::uint64_t bytes, void** address);
+  code pool_free(void* address);
+  code pool_trim(int device);
+
+  code vm_reserve(std::uint64_t bytes, void* hint, void** address);
+  code vm_release(void* address, std::uint64_t bytes);
+  code vm_create(int device, std::uint64_t bytes, std::uint64_t* handle);
+  code vm_destroy(std::uint64_t handle);
+  code vm_map(void* address, std::uint64_t bytes, std::uint64_t handle);
+  code vm_set_access(void* address, std::uint64_t bytes, int device);
+  code vm_unmap(void* address, std::uint64_t bytes);
+
+  /// What the platform says: total and used by all, by this process, and our process id in its list.
+  struct figures {
+    std::uint64_t total_bytes = 0;
+    std::uint64_t used_bytes = 0;
+    std::optional<std::uint64_t> ours;
+    int listed_pid = 0;
+  };
+  [[nodiscard]] figures observe(int device) const;
+
+ private:
+  explicit world(vendor which);
+
+  struct allocation {
+    int device = 0;
+    std::uint64_t bytes = 0;
+    bool from_pool = false;
+  };
+  struct physical_memory {
+    int device = 0;
+    std::uint64_t bytes = 0;
+    int file = -1;
+    void* mapped_at = nullptr;
+    bool released = false;
+    bool held_by_address = false;
+  };
+  struct mapping {
+    std::uint64_t bytes = 0;
+    std::uint64_t handle = 0;
+    bool accessible = false;
+  };
+  enum class handle_kind { stream, pinned, graph };
+  struct object {
+    handle_kind kind = handle_kind::stream;
+    int device = 0;
+    std::uint64_t context_id = 0;
+    std::uint64_t bytes = 0;
+    bool alive = true;
+  };
+  struct late_return {
+    std::chrono::steady_clock::time_point when;
+    std::uint64_t bytes = 0;
+  };
+  struct gpu {
+    bool active = false;
+    bool ever_active = false;
+    std::uint64_t context_id = 0;
+    int retains = 0;
+    std::uint64_t ours = 0;
+    std::uint64_t foreign = 0;
+    std::uint64_t pool_reserved = 0;
+    std::uint64_t pool_used = 0;
+    std::vector<late_return> returning;
+  };
+
+  code charge(int device, std::uint64_t bytes);
+  void refund(int device, std::uint64_t bytes);
+  void clear();
+  code misused(std::string what);
+  code ensure_context_locked(int device);
+  void destroy_context_locked(int device);
+  [[nodiscard]] std::uint64_t used_locked(int device) const;
+  [[nodiscard]] bool is_device_memory(const void* address, std::uint64_t bytes) const;
+  [[nodiscard]] std::map<char*, std::uint64_t>::iterator reservation_of(const void* address,
+                                                                        std::uint64_t bytes);
+  code make_handle(handle_kind kind, int device, std::uint64_t bytes, void** out);
+  code live_handle(handle_kind kind, void* which, const char* what, object** found);
+  code end_handle(handle_kind kind, void* which, const char* what);
+  void write_sysfs() const;
+  [[nodiscard]] bool valid(int device) const;
+
+  const vendor vendor_;
+  mutable std::recursive_mutex mutex_;
+  scenario made_;
+  std::vector<gpu> gpus_;
+  std::map<char*, allocation> allocations_;
+  std::map<char*, std::uint64_t> reservations_;
+  std::map<char*, mapping> mappings_;
+  std::map<std::uint64_t, physical_memory> physical_;
+  std::map<void*, object> handles_;
+  std::uint64_t next_id_ = 1;
+  int contexts_created_ = 0;
+  int captures_ = 0;
+  std::vector<std::string> misuse_;
+  std::filesystem::path sysfs_;
+};
+
+/// A scenario as text, "devices=1,total=8GiB,residue=376MiB,reclaim_ms=200". Used for the environment
+/// variable SIMGPU, so that a program under test can be given one; SIMGPU_VENDORS names those that
+/// have devices ("cuda,hip"; all by default).
+[[nodiscard]] scenario parse_scenario(std::string_view text);
+
+}  // namespace simgpu
+
+#endif  // LULL_TESTS_SIMGPU_WORLD_HPP

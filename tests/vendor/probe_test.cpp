@@ -1,0 +1,185 @@
+// Questions to the platform that hang, and what a vendor's machine can lack.
+
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <thread>
+
+#include "support/expect_error.hpp"
+#include "vendor/vendor_fixture.hpp"
+
+namespace lull::test {
+namespace {
+
+using testing::HasSubstr;
+using namespace std::chrono_literals;
+
+class Probe : public Vendor {
+ protected:
+  /// What the module asks the management library. AMD's figures are files and cannot be hung here.
+  static std::string question() {
+    return GetParam().which == simgpu::vendor::cuda ? "nvmlDeviceGetMemoryInfo"
+                                                    : "mtmlMemoryGetUsed";
+  }
+};
+
+TEST_P(Probe, ThatHangsCostsItsCallerTheDeadlineAndOthersNothing) {
+  if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "reads files";
+  machine here(GetParam());
+  const device which = here.device();
+  here.gpu().script.hang(question());
+
+  const error first = error_of([&] { static_cast<void>(which.memory(30ms)); });
+  EXPECT_EQ(first.code(), status::timed_out);
+  EXPECT_THAT(first.what(), HasSubstr("30 ms"));
+  // Were this one to wait, the test would not end.
+  const error second = error_of([&] { static_cast<void>(which.memory(1h)); });
+  EXPECT_EQ(second.code(), status::timed_out);
+  EXPECT_THAT(second.what(), HasSubstr("earlier memory_info has not returned"));
+  EXPECT_EQ(here.gpu().script.calls(question()), 1u);
+
+  here.gpu().script.clear();
+  // It answers again once the one that hung is back.
+  std::optional<memory_info> seen;
+  while (!seen) {
+    try {
+      seen = which.memory();
+    } catch (const error&) {
+      std::this_thread::yield();
+    }
+  }
+  EXPECT_EQ(seen->total_bytes, here.gpu().made().total_bytes);
+}
+
+TEST_P(Probe, ThatHangsDoesNotStopTheBackendFromGoing) {
+  if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "reads files";
+  machine here(GetParam());
+  here.gpu().script.hang(question());
+  {
+    const device which = here.device();
+    EXPECT_EQ(error_of([&] { static_cast<void>(which.memory(10ms)); }).code(), status::timed_out);
+  }
+  here.close();
+  here.gpu().script.clear();
+  while (here.gpu().script.hanging() != 0) std::this_thread::yield();
+}
+
+TEST_P(Probe, ThatFailsLeavesFiguresUnknown) {
+  if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "reads files";
+  machine here(GetParam());
+  const device which = here.device();
+  here.gpu().script.fail(question(), 0, 999);
+  EXPECT_EQ(which.memory().total_bytes, std::nullopt);
+  EXPECT_EQ(here.gpu().contexts_created(), 0);
+  if (GetParam().which != simgpu::vendor::cuda) return;
+  // With a live context of ours the driver may be asked instead.
+  which.context_create();
+  const memory_info seen = which.memory();
+  EXPECT_EQ(seen.source == memory_source::runtime || seen.source == memory_source::management,
+            true);
+  EXPECT_EQ(*seen.total_bytes - *seen.free_bytes, here.gpu().made().context_bytes);
+}
+
+TEST(HipReservations, AreCycledWhereMemoryStaysBehindAnAddress) {
+  for (const vendor_case& each : vendor_cases()) {
+    if (each.which != simgpu::vendor::hip) continue;
+    for (const bool keeps : {false, true}) {
+      simgpu::scenario made;
+      made.unmap_keeps_memory = keeps;
+      machine here(each, made);
+      memory arena;
+      const region weights = arena.allocate(here.device(), 64u << 20);
+      void* const address = weights.address();
+      const auto freed_before = here.gpu().script.calls("hipMemAddressFree");
+      for (int round = 0; round < 3; ++round) {
+        arena.evict({.otherwise = contents_action::offload});
+        EXPECT_EQ(here.gpu().take_stock().used_bytes, here.gpu().made().context_bytes);
+        arena.restore();
+        EXPECT_EQ(weights.address(), address);
+      }
+      EXPECT_EQ(here.gpu().script.calls("hipMemAddressFree") - freed_before, keeps ? 3u : 0u);
+    }
+  }
+}
+
+// --- what can be missing ------------------------------------------------------------------------------
+
+struct outcome {
+  std::string output;
+  std::string complaints;
+};
+
+/// Runs `lull devices` with only these fakes on the library path.
+outcome list_devices(const std::vector<std::string>& fakes, const std::string& environment) {
+  const scratch_folder libraries;
+  for (const std::string& each : fakes) {
+    std::filesystem::create_symlink(std::filesystem::path{LULL_TEST_SIMGPU} / each,
+                                    libraries.path() / std::filesystem::path{each}.filename());
+  }
+  const std::string errors = (libraries.path() / "stderr").string();
+  const std::string command = "env " + environment + " LD_LIBRARY_PATH='" +
+                              libraries.path().string() + "' '" LULL_TEST_TOOL "' devices 2>'" +
+                              errors + "'";
+  outcome seen;
+  FILE* const pipe = ::popen(command.c_str(), "r");
+  char buffer[4096];
+  while (const std::size_t read = ::fread(buffer, 1, sizeof buffer, pipe)) {
+    seen.output.append(buffer, read);
+  }
+  ::pclose(pipe);
+  std::ifstream in(errors);
+  seen.complaints.assign(std::istreambuf_iterator<char>(in), {});
+  return seen;
+}
+
+#ifdef LULL_TEST_CUDA
+TEST(Missing, IsToldApartAndNothingIsPrinted) {
+  const std::vector<std::string> all{"libsimgpu.so", "libcuda.so.1", "libcudart.so.13",
+                                     "libnvidia-ml.so.1"};
+  const std::string one = "SIMGPU=devices=1";
+  EXPECT_THAT(list_devices(all, one).output, HasSubstr("CUDA0"));
+
+  const std::pair<outcome, std::string> cases[] = {
+      {list_devices(all, "SIMGPU_VENDORS=none"), "no device: cuInit answers CUDA_ERROR_NO_DEVICE"},
+      {list_devices(all, "SIMGPU=driver=12020"),
+       "the NVIDIA driver is too old: it is for CUDA 12.2, the runtime is 13.0"},
+      {list_devices({"libsimgpu.so", "old/libcuda.so.1", "libcudart.so.13"}, one),
+       "libcuda.so.1 is too old: it lacks cuGetErrorName"},
+  };
+  for (const auto& [seen, words] : cases) {
+    EXPECT_THAT(seen.output, HasSubstr(words));
+    EXPECT_EQ(seen.complaints, "");
+  }
+  // Without the management library the device is there; its figures are not known until a context is.
+  const outcome blind = list_devices({"libsimgpu.so", "libcuda.so.1", "libcudart.so.13"}, one);
+  EXPECT_THAT(blind.output, HasSubstr("CUDA0"));
+  EXPECT_THAT(blind.output, HasSubstr("unknown"));
+}
+#endif
+
+// All of them in one process, as the registry finds them: no symbol of one is taken for another's.
+TEST(AllVendors, LiveInOneProcess) {
+  std::vector<std::unique_ptr<machine>> machines;
+  std::vector<void*> addresses;
+  for (const vendor_case& each : vendor_cases()) {
+    machines.push_back(std::make_unique<machine>(each));
+    addresses.push_back(machines.back()->device().allocate(std::size_t{4096}));
+  }
+  for (std::size_t i = 0; i < machines.size(); ++i) {
+    EXPECT_EQ(machines[i]->gpu().take_stock().allocations, 1);
+    machines[i]->device().deallocate(addresses[i], 4096);
+    EXPECT_TRUE(dev_reset(machines[i]->device()).was_reset);
+    for (std::size_t other = i + 1; other < machines.size(); ++other) {
+      EXPECT_EQ(machines[other]->gpu().take_stock().contexts, 1);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Modules, Probe, testing::ValuesIn(vendor_cases()), case_name);
+
+}  // namespace
+}  // namespace lull::test

@@ -1,0 +1,551 @@
+// Resetting devices: what it refuses, what it releases, what it reports, and what is told about it.
+
+#include <dlfcn.h>
+
+#include <atomic>
+#include <thread>
+
+#include "support/expect_error.hpp"
+#include "vendor/vendor_fixture.hpp"
+
+namespace lull::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
+
+class Reset : public Vendor {};
+
+/// What a simulated machine with a per-process view says is left.
+std::optional<std::uint64_t> if_known(std::uint64_t bytes) {
+  return Reset::GetParam().per_process ? std::optional{bytes} : std::nullopt;
+}
+
+TEST_P(Reset, TakesTheContextAwayAndMeasuresThatNothingIsLeft) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  const reset_report report = dev_reset(which);
+  EXPECT_TRUE(report.was_reset);
+  EXPECT_EQ(report.device, GetParam().device);
+  EXPECT_EQ(report.generation, 1u);
+  EXPECT_EQ(which.generation(), 1u);
+  EXPECT_EQ(report.residue_bytes(), if_known(0));
+  if (GetParam().per_process) {
+    EXPECT_EQ(report.freed_bytes(), here.gpu().made().context_bytes);
+  }
+  EXPECT_THAT(report.problems, IsEmpty());
+  std::vector<std::string> steps;
+  for (const step_report& each : report.steps) steps.push_back(each.name);
+  EXPECT_THAT(steps,
+              ElementsAre("hooks before", "drain", "release", "reset", "hooks after", "settle"));
+  EXPECT_EQ(here.gpu().take_stock(), simgpu::books{});
+  EXPECT_EQ(here.gpu().contexts_created(), 1) << "measuring made none";
+  EXPECT_NE(which.context_alive(), tristate::yes);
+}
+
+TEST_P(Reset, TenTimesWithUseInBetweenLeavesNoDrift) {
+  machine here(GetParam());
+  const device which = here.device();
+  for (std::uint64_t round = 1; round <= 10; ++round) {
+    void* const address = which.allocate(8 * MiB);
+    void* const stream = which.stream_create();
+    which.stream_destroy(stream);
+    which.deallocate(address, 8 * MiB);
+    EXPECT_EQ(dev_reset(which).generation, round);
+    EXPECT_EQ(here.gpu().take_stock(), simgpu::books{});
+  }
+}
+
+TEST_P(Reset, OfADeviceWithoutAContextDoesNothingAndSaysSo) {
+  machine here(GetParam());
+  const device which = here.device();
+  if (which.context_alive() == tristate::cannot_tell)
+    GTEST_SKIP() << "in a container HIP cannot tell";
+  int called = 0;
+  const reset_hook hook(
+      which, "h", [&](const auto&) { ++called; }, [&](const auto&) { ++called; });
+  const reset_report report = dev_reset(which);
+  EXPECT_FALSE(report.was_reset);
+  EXPECT_EQ(report.generation, 0u);
+  EXPECT_EQ(called, 0);
+  EXPECT_EQ(here.gpu().contexts_created(), 0);
+}
+
+TEST_P(Reset, IsRefusedWhileSomethingLivesAndSaysWhat) {
+  machine here(GetParam());
+  const device which = here.device();
+  void* const address = which.allocate(2 * MiB);
+  void* const stream = which.stream_create();
+  memory arena;
+  std::optional<region> weights = arena.allocate(which, 4 * MiB);
+  const auto before = here.gpu().take_stock();
+
+  const error failure = error_of([&] { dev_reset(which); });
+  EXPECT_EQ(failure.code(), status::busy);
+  EXPECT_THAT(failure.what(), HasSubstr(GetParam().device));
+  EXPECT_THAT(failure.what(), HasSubstr("1 allocation (2 MiB), 1 stream, "
+                                        "1 piece of stable-address memory (4 MiB)"));
+  EXPECT_EQ(here.gpu().take_stock(), before);
+  EXPECT_EQ(which.generation(), 0u);
+
+  which.deallocate(address, 2 * MiB);
+  which.stream_destroy(stream);
+  weights.reset();
+  EXPECT_TRUE(dev_reset(which).was_reset);
+}
+
+TEST_P(Reset, ToldToDropTakesEverythingAndHandlesFromBeforeAreStale) {
+  machine here(GetParam());
+  const device which = here.device();
+  void* const address = which.allocate(2 * MiB);
+  void* const stream = which.stream_create();
+  void* const pinned = which.pinned_allocate(4096);
+  void* graph = nullptr;
+  ASSERT_EQ(here.gpu().graph_create(0, MiB, &graph), simgpu::code::ok);
+  which.graph_adopt(graph);
+  const std::uint64_t physical = which.vm_create(2 * MiB);
+  memory arena;
+  const region weights = arena.allocate(which, 4 * MiB, {.name = "w"});
+
+  const reset_report report = dev_reset(which, {.drop = true});
+  EXPECT_THAT(report.dropped, HasSubstr("1 allocation (2 MiB), 1 stream, 1 pinned host buffer"));
+  EXPECT_THAT(report.problems, IsEmpty());
+  EXPECT_EQ(report.residue_bytes(), if_known(0));
+  simgpu::books left = here.gpu().take_stock();
+  EXPECT_EQ(left.reservations, 1) << "a region's address stays";
+  left.reservations = 0;
+  EXPECT_EQ(left, simgpu::books{});
+
+  const auto stale = [](const auto& work) { return error_of(work).code() == status::stale; };
+  EXPECT_TRUE(stale([&] { which.deallocate(address, 2 * MiB); }));
+  EXPECT_TRUE(stale([&] { which.stream_synchronize(stream); }));
+  EXPECT_TRUE(stale([&] { which.stream_destroy(stream); }));
+  EXPECT_TRUE(stale([&] { which.pinned_free(pinned); }));
+  EXPECT_TRUE(stale([&] { which.graph_destroy(graph); }));
+  EXPECT_TRUE(stale([&] { which.vm_destroy(physical); }));
+  if (which.supports(capability::graph_upload)) {
+    EXPECT_TRUE(stale([&] { which.graph_upload(graph, nullptr); }));
+  }
+  EXPECT_EQ(weights.where(), residency::discarded);
+  arena.restore();
+  EXPECT_EQ(weights.where(), residency::unfilled);
+}
+
+TEST_P(Reset, DropsNoRegionThatIsLeased) {
+  machine here(GetParam());
+  const device which = here.device();
+  memory arena;
+  const region weights = arena.allocate(which, 4 * MiB, {.name = "w"});
+  const auto lease = weights.acquire();
+  const error failure = error_of([&] { dev_reset(which, {.drop = true}); });
+  EXPECT_EQ(failure.code(), status::busy);
+  EXPECT_THAT(failure.what(), HasSubstr("region 'w'"));
+  EXPECT_EQ(weights.where(), residency::resident);
+}
+
+TEST_P(Reset, ReleasesWhatAVendorsResetLeavesBehind) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  // The program allocates from the vendor's pool itself; freed memory stays in the pool, and the pool
+  // outlives the context.
+  void* address = nullptr;
+  ASSERT_EQ(here.gpu().pool_allocate(0, 32 * MiB, &address), simgpu::code::ok);
+  ASSERT_EQ(here.gpu().pool_free(address), simgpu::code::ok);
+  EXPECT_EQ(here.gpu().take_stock().pool_bytes, 32 * MiB);
+  EXPECT_EQ(dev_reset(which).residue_bytes(), if_known(0));
+  EXPECT_EQ(here.gpu().take_stock(), simgpu::books{});
+}
+
+TEST_P(Reset, ReportsTheResidueThatNoResetCanFree) {
+  simgpu::scenario stubborn;
+  stubborn.residue_bytes = 376 * MiB;
+  machine here(GetParam(), stubborn);
+  const device which = here.device();
+  which.context_create();
+  for (int round = 0; round < 2; ++round) {
+    which.context_create();
+    const reset_report report = dev_reset(which);
+    EXPECT_TRUE(report.was_reset);
+    EXPECT_EQ(report.residue_bytes(), if_known(376 * MiB));
+  }
+}
+
+TEST_P(Reset, WaitsForMemoryThatTheDriverReturnsLate) {
+  simgpu::scenario late;
+  late.reclaim_delay = 60ms;
+  machine here(GetParam(), late);
+  const device which = here.device();
+  which.context_create();
+  EXPECT_EQ(dev_reset(which).residue_bytes(), if_known(0));
+}
+
+TEST_P(Reset, CallsHooksInReverseAndForwardOrderAndTellsThem) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  std::vector<std::string> calls;
+  const auto hook = [&](const std::string& name) {
+    return reset_hook(
+        which, name, [&calls, name](const reset_event&) { calls.push_back("before " + name); },
+        [&calls, name](const reset_event& event) {
+          calls.push_back((event.was_reset ? "after " : "kept ") + name);
+        });
+  };
+  const reset_hook first = hook("a");
+  std::optional<reset_hook> second = hook("b");
+  dev_reset(which);
+  EXPECT_THAT(calls, ElementsAre("before b", "before a", "after a", "after b"));
+
+  calls.clear();
+  which.context_create();
+  void* const address = which.allocate(MiB);
+  EXPECT_EQ(error_of([&] { dev_reset(which); }).code(), status::busy);
+  EXPECT_THAT(calls, ElementsAre("before b", "before a", "kept a", "kept b"));
+
+  calls.clear();
+  which.deallocate(address, MiB);
+  second.reset();
+  dev_reset(which);
+  EXPECT_THAT(calls, ElementsAre("before a", "after a"));
+}
+
+TEST_P(Reset, AHookCanRefuseAndThoseCalledAlreadyAreToldAgain) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  std::vector<std::string> calls;
+  const reset_hook refusing(
+      which, "engine", [](const reset_event&) { throw error(status::busy, "a batch is running"); },
+      [&](const reset_event&) { calls.emplace_back("engine"); });
+  const reset_hook other(which, "other", {}, [&](const reset_event& event) {
+    calls.emplace_back(event.was_reset ? "other: reset" : "other: kept");
+  });
+  const error failure = error_of([&] { dev_reset(which); });
+  EXPECT_EQ(failure.code(), status::busy);
+  EXPECT_THAT(failure.what(), HasSubstr("engine"));
+  EXPECT_THAT(failure.what(), HasSubstr("a batch is running"));
+  EXPECT_THAT(calls, ElementsAre("other: kept"));
+  EXPECT_EQ(which.context_alive(), tristate::yes);
+}
+
+TEST_P(Reset, AHookBeforeMayFreeWhatItOwns) {
+  machine here(GetParam());
+  const device which = here.device();
+  void* stream = which.stream_create();
+  const reset_hook hook(
+      which, "streams", [&](const reset_event& event) { event.device.stream_destroy(stream); },
+      [&](const reset_event& event) { stream = event.device.stream_create(); });
+  EXPECT_TRUE(dev_reset(which).was_reset);
+  EXPECT_NO_THROW(which.stream_synchronize(stream));
+  which.stream_destroy(stream);
+  stream = which.stream_create();
+}
+
+TEST_P(Reset, UsesTheProgramsOwnFunctionWhenGivenOne) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  int called = 0;
+  reset_options options;
+  options.reset = [&](const device& asked) {
+    EXPECT_EQ(asked.name(), GetParam().device);
+    ++called;
+    EXPECT_EQ(here.gpu().reset(0), simgpu::code::ok);
+  };
+  EXPECT_TRUE(dev_reset(which, options).was_reset);
+  EXPECT_EQ(called, 1);
+  // The module's own idea of the context follows: the next use makes another one.
+  void* const address = which.allocate(MiB);
+  which.deallocate(address, MiB);
+  EXPECT_EQ(here.gpu().contexts_created(), 2);
+}
+
+TEST_P(Reset, KeepsOtherOperationsOutWhileItRuns) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  // The reset is slow; meanwhile another thread allocates, and gets its memory in the new context.
+  std::thread other;
+  std::atomic<bool> started{false};
+  void* address = nullptr;
+  reset_options options;
+  options.reset = [&](const device&) {
+    other = std::thread([&] {
+      started = true;
+      address = which.allocate(MiB);
+    });
+    while (!started) std::this_thread::yield();
+    std::this_thread::sleep_for(20ms);
+    EXPECT_EQ(here.gpu().take_stock().allocations, 0);
+    EXPECT_EQ(here.gpu().reset(0), simgpu::code::ok);
+    // Observing is not held up.
+    EXPECT_NE(which.memory().free_bytes, std::nullopt);
+    EXPECT_EQ(which.context_alive() == tristate::yes, GetParam().which == simgpu::vendor::hip);
+  };
+  EXPECT_TRUE(dev_reset(which, options).was_reset);
+  other.join();
+  EXPECT_EQ(which.generation(), 1u);
+  EXPECT_NO_THROW(which.deallocate(address, MiB));
+}
+
+TEST_P(Reset, GivesUpOnWorkThatDoesNotEnd) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  const std::string synchronize = GetParam().name + "DeviceSynchronize";
+  here.gpu().script.hang(synchronize);
+  reset_options options;
+  options.drain_timeout = 50ms;
+  const error failure = error_of([&] { dev_reset(which, options); });
+  EXPECT_EQ(failure.code(), status::timed_out);
+  EXPECT_EQ(which.generation(), 0u);
+  EXPECT_EQ(which.context_alive(), tristate::yes);
+  here.gpu().script.clear();
+  while (here.gpu().script.hanging() != 0) std::this_thread::yield();
+  EXPECT_TRUE(dev_reset(which).was_reset);
+}
+
+TEST_P(Reset, AllAtOnceReportsEachDevice) {
+  machine here(GetParam());
+  const std::vector<device> both{here.device(0), here.device(1)};
+  both[0].context_create();
+  both[1].context_create();
+  void* const address = both[1].allocate(MiB);
+  const auto results = dev_reset_all(both);
+  ASSERT_EQ(results.size(), 2u);
+  ASSERT_TRUE(results[0].report);
+  EXPECT_TRUE(results[0].report->was_reset);
+  ASSERT_TRUE(results[1].failure);
+  EXPECT_EQ(results[1].failure->code(), status::busy);
+  both[1].deallocate(address, MiB);
+}
+
+TEST_P(Reset, IsOneForAllRegistriesOfTheProcess) {
+  machine here(GetParam());
+  const device which = here.device();
+  registry_options options;
+  options.search = false;
+  options.module_paths = {here.registry().modules().back().path};
+  const registry second(options);
+  const device same = second.find(which.name());
+  which.context_create();
+  dev_reset(which);
+  EXPECT_EQ(same.generation(), which.generation());
+}
+
+// --- what is made once per process, and is lost by a reset --------------------------------------------
+
+#ifdef LULL_TEST_CUDA
+
+/// The part of a kernel library that the known crash is about: a kernel that wants more shared memory
+/// than is allowed by default has to say so before its first launch, once in every context.
+class kernel_library {
+ public:
+  using set_attribute_fn = int (*)(const void*, int, int);
+
+  kernel_library()
+      : handle_(::dlopen("libcudart.so.13", RTLD_NOW)),
+        set_device_(symbol<int (*)(int)>("cudaSetDevice")),
+        set_attribute_(symbol<set_attribute_fn>("cudaFuncSetAttribute")),
+        launch_(symbol<launch_fn>("cudaLaunchKernel")) {}
+
+  void allow() const {
+    constexpr int max_dynamic_shared_memory_size = 8;  // cudaFuncAttribute, driver_types.h
+    ASSERT_EQ(set_attribute_(this, max_dynamic_shared_memory_size, shared_bytes), 0);
+  }
+  [[nodiscard]] int launch() const {
+    set_device_(0);
+    return launch_(this, {1, 1, 1}, {1, 1, 1}, nullptr, shared_bytes, nullptr);
+  }
+
+ private:
+  struct extent {
+    unsigned x, y, z;
+  };
+  using launch_fn = int (*)(const void*, extent, extent, void**, std::size_t, void*);
+
+  template <class Function>
+  Function symbol(const char* name) const {
+    return reinterpret_cast<Function>(::dlsym(handle_, name));
+  }
+
+  static constexpr int shared_bytes = 96 << 10;
+  void* handle_;
+  int (*set_device_)(int);
+  set_attribute_fn set_attribute_;
+  launch_fn launch_;
+};
+
+vendor_case cuda_case() {
+  for (const vendor_case& each : vendor_cases()) {
+    if (each.name == "cuda") return each;
+  }
+  return {};
+}
+
+// ggml-org/llama.cpp issues 24328 and 24682: the server came back from its second sleep and crashed,
+// because a `static bool` remembered that the attribute had been raised.
+TEST(StaleStatics, AStaticFlagCrashesOnTheSecondWake) {
+  machine here(cuda_case());
+  const device which = here.device();
+  const kernel_library kernels;
+  const auto run = [&] {
+    static bool raised = false;
+    if (!raised) kernels.allow();
+    raised = true;
+    return kernels.launch();
+  };
+  which.context_create();
+  EXPECT_EQ(run(), 0);
+  dev_reset(which);
+  EXPECT_NE(run(), 0);
+}
+
+TEST(StaleStatics, OncePerContextDoesNot) {
+  machine here(cuda_case());
+  const device which = here.device();
+  const kernel_library kernels;
+  once_per_context raised;
+  int times = 0;
+  const auto run = [&] {
+    raised.call(which, [&] {
+      kernels.allow();
+      ++times;
+    });
+    return kernels.launch();
+  };
+  which.context_create();
+  for (int wake = 1; wake <= 5; ++wake) {
+    EXPECT_EQ(run(), 0);
+    EXPECT_EQ(run(), 0);
+    EXPECT_EQ(times, wake);
+    dev_reset(which);
+  }
+}
+
+#endif
+
+TEST_P(Reset, OncePerContextTriesAgainAfterAFailure) {
+  machine here(GetParam());
+  once_per_context done;
+  int calls = 0;
+  const auto fail_first = [&] {
+    if (++calls == 1) throw std::runtime_error("no");
+  };
+  EXPECT_THROW(done.call(here.device(), fail_first), std::runtime_error);
+  done.call(here.device(), fail_first);
+  done.call(here.device(), fail_first);
+  EXPECT_EQ(calls, 2);
+  done.call(here.device(1), fail_first);
+  EXPECT_EQ(calls, 3) << "every device has a context of its own";
+}
+
+TEST_P(Reset, CapturedWorkIsStaleUntilItIsMadeAgain) {
+  machine here(GetParam());
+  const device which = here.device();
+  const auto capture = [&] {
+    void* graph = nullptr;
+    EXPECT_EQ(here.gpu().graph_create(0, MiB, &graph), simgpu::code::ok);
+    return graph;
+  };
+  context_bound<void*> graph(which, capture());
+  EXPECT_NO_THROW(static_cast<void>(graph.get()));
+  dev_reset(which);
+  EXPECT_TRUE(graph.stale());
+  const error failure = error_of([&] { static_cast<void>(graph.get()); });
+  EXPECT_EQ(failure.code(), status::stale);
+  EXPECT_THAT(failure.what(), HasSubstr(GetParam().device));
+  graph.remake(capture());
+  EXPECT_EQ(here.gpu().graph_use(graph.get()), simgpu::code::ok);
+}
+
+TEST_P(Reset, AContextLocalIsDestroyedBeforeTheResetAndRemadeAfterIt) {
+  machine here(GetParam());
+  const device which = here.device();
+  struct handle {
+    explicit handle(const device& on) : where(on), stream(on.stream_create()) {}
+    ~handle() { where.stream_destroy(stream); }
+    device where;
+    void* stream;
+  };
+  context_local<handle> library(which, "blas",
+                                [](const device& on) { return std::make_unique<handle>(on); });
+  auto held = library.get();
+  const error failure = error_of([&] { dev_reset(which); });
+  EXPECT_EQ(failure.code(), status::busy);
+  EXPECT_THAT(failure.what(), HasSubstr("'blas' is in use"));
+  held.reset();
+  EXPECT_TRUE(dev_reset(which).was_reset);
+  EXPECT_NO_THROW(which.stream_synchronize(library.get()->stream));
+}
+
+TEST_P(Reset, ASleeperCanGoAsDeepAsTheContext) {
+  machine here(GetParam());
+  const device which = here.device();
+  EXPECT_THAT(supported_levels({which}), testing::Contains(sleep_level::reset));
+  memory arena;
+  const region weights = arena.allocate(which, 4 * MiB, {.name = "w"});
+  const std::vector<std::byte> sent(4 * MiB, std::byte{7});
+  which.copy_from_host(weights.address(), sent.data(), sent.size());
+  sleeper idle;
+  idle.manage(arena);
+
+  sleep_plan plan = plan_for(sleep_level::reset);
+  plan.contents.otherwise = contents_action::offload;
+  const transition_report slept = idle.sleep(plan);
+  EXPECT_TRUE(slept.succeeded);
+  EXPECT_EQ(slept.devices.at(0).after.used_by_process_bytes, if_known(0));
+  EXPECT_EQ(here.gpu().take_stock().used_bytes, 0u);
+  EXPECT_EQ(which.generation(), 1u);
+
+  const auto lease = idle.acquire();
+  std::vector<std::byte> received(sent.size());
+  which.copy_to_host(received.data(), weights.address(), received.size());
+  EXPECT_EQ(received, sent);
+}
+
+TEST_P(Reset, ASleepWhoseResetIsRefusedIsTakenBack) {
+  machine here(GetParam());
+  const device which = here.device();
+  memory arena;
+  const region weights = arena.allocate(which, 4 * MiB, {.name = "w"});
+  void* const stray = which.allocate(MiB);
+  sleeper idle;
+  idle.manage(arena);
+  sleep_plan plan = plan_for(sleep_level::reset);
+  plan.contents.otherwise = contents_action::offload;
+  const error failure = error_of([&] { idle.sleep(plan); });
+  EXPECT_EQ(failure.code(), status::busy);
+  EXPECT_THAT(failure.what(), HasSubstr("1 allocation (1 MiB)"));
+  EXPECT_EQ(idle.observe().state, sleep_state::awake);
+  EXPECT_EQ(weights.where(), residency::resident);
+  which.deallocate(stray, MiB);
+}
+
+TEST(ResetLevel, IsRefusedWhereNoDeviceHasAContext) {
+  registry_options options;
+  options.search = false;
+  const registry only_host(options);
+  const device host = only_host.find("HOST");
+  EXPECT_THAT(supported_levels({host}), testing::Not(testing::Contains(sleep_level::reset)));
+  EXPECT_EQ(error_of([&] { dev_reset(host); }).code(), status::unsupported);
+  memory arena;
+  const region weights = arena.allocate(host, MiB);
+  sleeper idle;
+  idle.manage(arena);
+  const error failure = error_of([&] { idle.sleep(plan_for(sleep_level::reset)); });
+  EXPECT_EQ(failure.code(), status::unsupported);
+  EXPECT_THAT(failure.what(), HasSubstr("HOST"));
+  EXPECT_EQ(weights.where(), residency::resident);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modules, Reset, testing::ValuesIn(vendor_cases()), case_name);
+
+}  // namespace
+}  // namespace lull::test

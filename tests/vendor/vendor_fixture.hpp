@@ -1,0 +1,83 @@
+#ifndef LULL_TESTS_VENDOR_VENDOR_FIXTURE_HPP
+#define LULL_TESTS_VENDOR_VENDOR_FIXTURE_HPP
+
+#include <lull/lull.hpp>
+
+#include <stdlib.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "simgpu/world.hpp"
+
+namespace lull::test {
+
+/// A vendor as the tests see it: the module that ships, and the simulated machine below it.
+struct vendor_case {
+  simgpu::vendor which;
+  std::string name;
+  std::string device;         ///< the name of the first device
+  int out_of_memory;          ///< the vendor's code
+  std::string allocate_call;  ///< what allocates plainly
+  std::string memory_call;    ///< what obtains memory for stable addresses
+  bool per_process;           ///< whether the platform says what a process holds
+};
+
+/// Those whose modules are built.
+std::vector<vendor_case> vendor_cases();
+
+inline std::string case_name(const testing::TestParamInfo<vendor_case>& info) {
+  return info.param.name;
+}
+
+/// A folder that goes away with it.
+class scratch_folder {
+ public:
+  scratch_folder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "lull-XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~scratch_folder() { std::filesystem::remove_all(path_); }
+  scratch_folder(const scratch_folder&) = delete;
+  scratch_folder& operator=(const scratch_folder&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// A simulated machine and a registry with the vendor's module, both anew.
+class machine {
+ public:
+  explicit machine(const vendor_case& vendor, const simgpu::scenario& made = {});
+
+  [[nodiscard]] simgpu::world& gpu() const { return gpu_; }
+  [[nodiscard]] lull::device device(int ordinal = 0) const;
+  [[nodiscard]] lull::registry& registry() { return *registry_; }
+  /// Closes the backend and unloads the module.
+  void close() { registry_.reset(); }
+
+ private:
+  simgpu::world& gpu_;
+  scratch_folder sysfs_;
+  std::optional<lull::registry> registry_;
+  std::string prefix_;
+};
+
+class Vendor : public testing::TestWithParam<vendor_case> {
+ protected:
+  /// Nothing that the vendor forbids was done.
+  void TearDown() override {
+    EXPECT_THAT(simgpu::world::of(GetParam().which).misuse(), testing::IsEmpty());
+  }
+};
+
+}  // namespace lull::test
+
+#endif  // LULL_TESTS_VENDOR_VENDOR_FIXTURE_HPP
