@@ -199,13 +199,66 @@ LULL_API lull_status lull_device_fill(const lull_device* device, void* address, 
                                       uint64_t bytes);
 /// @}
 
+// --- Contexts and resets (lull/context.hpp)
+// --------------------------------------------------------
+
+typedef struct lull_reset_hook lull_reset_hook;  ///< given back by lull_reset_hook_destroy
+typedef struct lull_report lull_report;          ///< given back by lull_report_destroy
+
+/// Whether this process has a context on the device. Creates none, never waits.
+LULL_API lull_status lull_device_context_alive(const lull_device* device, lull_tristate* alive);
+/// Creates the context if there is none. May take seconds.
+LULL_API lull_status lull_device_context_create(const lull_device* device);
+/// How often the context was reset; what was made under another generation is gone.
+LULL_API lull_status lull_device_generation(const lull_device* device, uint64_t* generation);
+
+typedef struct lull_reset_event {
+  size_t struct_size;
+  int32_t dropping;   ///< what lives on the device is to be given up
+  int32_t was_reset;  ///< after: whether the context is gone
+} lull_reset_event;
+
+/// Called before a reset. Anything but LULL_OK refuses it with that status.
+typedef lull_status (*lull_before_reset_fn)(void* user, const lull_reset_event* event);
+/// Called after a reset, also after one that was refused or failed.
+typedef void (*lull_after_reset_fn)(void* user, const lull_reset_event* event);
+
+/// Calls `before` and `after` (each may be null) around every reset of the device: lull::reset_hook.
+LULL_API lull_status lull_reset_hook_create(const lull_device* device, const char* name,
+                                            lull_before_reset_fn before, lull_after_reset_fn after,
+                                            void* user, lull_reset_hook** hook);
+LULL_API void lull_reset_hook_destroy(lull_reset_hook* hook);
+
+typedef struct lull_reset_options {
+  size_t struct_size;
+  int32_t drop;               ///< give up what lives on the device; default 0: refuse
+  int64_t drain_timeout_ms;   ///< default 10000; above 0
+  int64_t settle_timeout_ms;  ///< default 2000
+  /// The program's own reset, instead of the module's; default null.
+  lull_status (*reset)(void* user);
+  void* user;
+} lull_reset_options;
+
+LULL_API void lull_reset_options_init(lull_reset_options* options);
+
+/// Destroys the device's context, and measures what is left without making a new one:
+/// lull::dev_reset. Blocks. `options` and `report` may be null. The report has no steps when there
+/// was no context; what went wrong without making the reset fail is its `failure`.
+/// @return LULL_ERROR_BUSY: something lives on the device; LULL_ERROR_TIMED_OUT
+LULL_API lull_status lull_device_reset(const lull_device* device, const lull_reset_options* options,
+                                       lull_report** report);
+/// Resets several devices at the same time.
+/// @param results room for `count`; gets a status for each device; may be null
+/// @return LULL_OK, or the first failure in the order of the devices
+LULL_API lull_status lull_device_reset_all(const lull_device* const* devices, size_t count,
+                                           const lull_reset_options* options, lull_status* results);
+
 // --- Memory and regions (lull/memory.hpp)
 // ---------------------------------------------------------
 
 typedef struct lull_memory lull_memory;              ///< given back by lull_memory_destroy
 typedef struct lull_region lull_region;              ///< given back by lull_region_destroy
 typedef struct lull_region_lease lull_region_lease;  ///< given back by lull_region_lease_release
-typedef struct lull_report lull_report;              ///< given back by lull_report_destroy
 
 typedef enum lull_residency {
   LULL_RESIDENT = 0,
@@ -460,7 +513,7 @@ typedef struct lull_report_summary {
   int64_t elapsed_ns;
   size_t step_count;
   size_t device_count;
-  char what[16];  ///< "sleep", "wake", "evict", "restore"
+  char what[16];  ///< "sleep", "wake", "evict", "restore", "reset"
   char plan[64];  ///< empty for evict and restore
   char failure[256];
 } lull_report_summary;

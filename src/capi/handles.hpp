@@ -24,6 +24,10 @@ struct lull_device {
   lull::device value;
 };
 
+struct lull_reset_hook {
+  lull::reset_hook value;
+};
+
 struct lull_memory {
   lull::memory value;
 };

@@ -44,14 +44,6 @@ void set(scenario& made, std::string_view key, std::string_view value) {
   }
 }
 
-void write(const std::filesystem::path& file, const std::string& text) {
-  std::filesystem::create_directories(file.parent_path());
-  // As the kernel does it: a reader sees the old or the new figure, never half of one.
-  const auto fresh = file.string() + ".new";
-  std::ofstream(fresh) << text << '\n';
-  std::filesystem::rename(fresh, file);
-}
-
 }  // namespace
 
 scenario parse_scenario(std::string_view text) {
@@ -69,15 +61,27 @@ scenario parse_scenario(std::string_view text) {
 void world::set_sysfs(const std::filesystem::path& root) {
   const std::lock_guard lock(mutex_);
   sysfs_ = root;
+  written_.clear();
   write_sysfs();
+}
+
+void world::write_file(const std::filesystem::path& file, const std::string& text) const {
+  const auto [entry, fresh] = written_.try_emplace(file.string());
+  if (!fresh && entry->second == text) return;
+  entry->second = text;
+  if (fresh) std::filesystem::create_directories(file.parent_path());
+  // As the kernel does it: a reader sees the old or the new figure, never half of one.
+  const auto beside = file.string() + ".new";
+  std::ofstream(beside) << text << '\n';
+  std::filesystem::rename(beside, file);
 }
 
 /// The files of AMD's kernel driver that are read to observe. Node 0 is the CPU, as on real machines.
 void world::write_sysfs() const {
   if (vendor_ != vendor::hip || sysfs_.empty()) return;
   const auto kfd = sysfs_ / "class/kfd/kfd";
-  write(kfd / "topology/nodes/0/gpu_id", "0");
-  write(kfd / "topology/nodes/0/properties", "cpu_cores_count 16\nlocation_id 0\ndomain 0");
+  write_file(kfd / "topology/nodes/0/gpu_id", "0");
+  write_file(kfd / "topology/nodes/0/properties", "cpu_cores_count 16\nlocation_id 0\ndomain 0");
   std::filesystem::create_directories(kfd / "proc");
   for (int device = 0; device < device_count(); ++device) {
     const std::string address = pci_address(device);
@@ -85,15 +89,15 @@ void world::write_sysfs() const {
     const std::string id = std::to_string(50000 + 7 * device);
     const auto node = kfd / "topology/nodes" / std::to_string(device + 1);
     const figures seen = observe(device);
-    write(node / "gpu_id", id);
-    write(node / "properties", "location_id " + std::to_string(bus << 8) + "\ndomain 0");
-    write(sysfs_ / "bus/pci/devices" / address / "mem_info_vram_total",
-          std::to_string(seen.total_bytes));
-    write(sysfs_ / "bus/pci/devices" / address / "mem_info_vram_used",
-          std::to_string(seen.used_bytes));
+    write_file(node / "gpu_id", id);
+    write_file(node / "properties", "location_id " + std::to_string(bus << 8) + "\ndomain 0");
+    write_file(sysfs_ / "bus/pci/devices" / address / "mem_info_vram_total",
+               std::to_string(seen.total_bytes));
+    write_file(sysfs_ / "bus/pci/devices" / address / "mem_info_vram_used",
+               std::to_string(seen.used_bytes));
     if (seen.ours) {
-      write(kfd / "proc" / std::to_string(seen.listed_pid) / ("vram_" + id),
-            std::to_string(*seen.ours));
+      write_file(kfd / "proc" / std::to_string(seen.listed_pid) / ("vram_" + id),
+                 std::to_string(*seen.ours));
     }
   }
 }

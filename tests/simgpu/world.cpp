@@ -96,7 +96,7 @@ void world::restart(const scenario& made) {
   made_ = made;
   gpus_.assign(static_cast<std::size_t>(made.devices), gpu{});
   this_thread(vendor_) = {};
-  write_sysfs();
+  sysfs_.clear();
 }
 
 scenario world::made() const {

@@ -83,7 +83,8 @@ class world {
  public:
   static world& of(vendor which);
 
-  /// Starts anew: nothing lives, no context was ever made, no fault is set.
+  /// Starts anew: nothing lives, no context was ever made, no fault is set, no files
+  /// are kept.
   void restart(const scenario& made);
   [[nodiscard]] scenario made() const;
 
@@ -214,6 +215,7 @@ class world {
   code live_handle(handle_kind kind, void* which, const char* what, object** found);
   code end_handle(handle_kind kind, void* which, const char* what);
   void write_sysfs() const;
+  void write_file(const std::filesystem::path& file, const std::string& text) const;
   [[nodiscard]] bool valid(int device) const;
 
   const vendor vendor_;
@@ -230,6 +232,7 @@ class world {
   int captures_ = 0;
   std::vector<std::string> misuse_;
   std::filesystem::path sysfs_;
+  mutable std::map<std::string, std::string> written_;  ///< what stands in its files
 };
 
 /// A scenario as text, "devices=1,total=8GiB,residue=376MiB,reclaim_ms=200". Used for the environment

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,10 @@ struct vendor_case {
   std::string memory_call;    ///< what obtains memory for stable addresses
   bool per_process;           ///< whether the platform says what a process holds
 };
+
+inline std::ostream& operator<<(std::ostream& out, const vendor_case& vendor) {
+  return out << vendor.name;
+}
 
 /// Those whose modules are built.
 std::vector<vendor_case> vendor_cases();

@@ -12,6 +12,7 @@ enum exit_status : int { exit_ok = 0, exit_failed = 1, exit_usage = 2 };
 /// main().
 void add_devices_command(CLI::App& app, exit_status& status);
 void add_demo_command(CLI::App& app, exit_status& status);
+void add_reset_probe_command(CLI::App& app, exit_status& status);
 
 }  // namespace lull::tool
 

@@ -1,11 +1,9 @@
-#include <lull/bytes.hpp>
 #include <lull/error.hpp>
 #include <lull/registry.hpp>
 #include <lull/version.h>
 
 #include <cstdio>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "facts.hpp"
 #include "text_table.hpp"
 
 namespace lull::tool {
@@ -41,21 +40,20 @@ std::vector<std::string_view> capability_names(const device& which) {
   return names;
 }
 
-std::string bytes_text(const std::optional<std::uint64_t>& bytes) {
-  return bytes ? format_bytes(*bytes) : "unknown";
-}
-
-ordered_json bytes_json(const std::optional<std::uint64_t>& bytes) {
-  return bytes ? ordered_json(*bytes) : ordered_json();
-}
-
-ordered_json text_json(const std::string& text) {
-  return text.empty() ? ordered_json() : ordered_json(text);
+/// Whether this process has a context on the device; "-" where there is no such thing.
+std::string context_text(const device& which) {
+  if (!which.supports(capability::context)) return "-";
+  try {
+    return std::string(to_string(which.context_alive()));
+  } catch (const error&) {
+    return "failed";
+  }
 }
 
 ordered_json device_json(const device& which) {
   const memory_reading reading = read_memory(which);
-  const memory_info& memory = reading.memory;
+  ordered_json memory = memory_json(reading.memory);
+  memory["failure"] = text_json(reading.failure);
   return {{"name", which.name()},
           {"type", to_string(which.type())},
           {"backend", which.backend()},
@@ -63,12 +61,8 @@ ordered_json device_json(const device& which) {
           {"pci_address", text_json(which.pci_address())},
           {"uuid", text_json(which.uuid())},
           {"capabilities", capability_names(which)},
-          {"memory",
-           {{"total_bytes", bytes_json(memory.total_bytes)},
-            {"free_bytes", bytes_json(memory.free_bytes)},
-            {"used_by_process_bytes", bytes_json(memory.used_by_process_bytes)},
-            {"source", to_string(memory.source)},
-            {"failure", text_json(reading.failure)}}}};
+          {"context", context_text(which)},
+          {"memory", memory}};
 }
 
 ordered_json module_json(const module_info& module) {
@@ -99,6 +93,7 @@ void print_devices(const std::vector<device>& devices) {
                     {"FREE", right},
                     {"USED HERE", right},
                     {"KNOWN BY"},
+                    {"CONTEXT"},
                     {"DESCRIPTION"}});
   std::string failures;
   for (const device& one : devices) {
@@ -106,7 +101,7 @@ void print_devices(const std::vector<device>& devices) {
     table.add({one.name(), std::string(to_string(one.type())), std::string(one.backend()),
                one.pci_address().empty() ? "-" : one.pci_address(), bytes_text(memory.total_bytes),
                bytes_text(memory.free_bytes), bytes_text(memory.used_by_process_bytes),
-               std::string(to_string(memory.source)), one.description()});
+               std::string(to_string(memory.source)), context_text(one), one.description()});
     if (!failure.empty()) failures += fmt::format("{}: {}\n", one.name(), failure);
   }
   fmt::print("{}{}\nCapabilities\n", table.text(), failures);

@@ -1,0 +1,39 @@
+#ifndef TOOLS_LULL_FACTS_HPP
+#define TOOLS_LULL_FACTS_HPP
+
+#include <lull/bytes.hpp>
+#include <lull/device.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+namespace lull::tool {
+
+/// "unknown" where the platform cannot tell.
+inline std::string bytes_text(const std::optional<std::uint64_t>& bytes) {
+  return bytes ? format_bytes(*bytes) : "unknown";
+}
+
+/// null where the platform cannot tell.
+inline nlohmann::ordered_json bytes_json(const std::optional<std::uint64_t>& bytes) {
+  return bytes ? nlohmann::ordered_json(*bytes) : nlohmann::ordered_json();
+}
+
+/// null for an empty text.
+inline nlohmann::ordered_json text_json(const std::string& text) {
+  return text.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(text);
+}
+
+inline nlohmann::ordered_json memory_json(const memory_info& memory) {
+  return {{"total_bytes", bytes_json(memory.total_bytes)},
+          {"free_bytes", bytes_json(memory.free_bytes)},
+          {"used_by_process_bytes", bytes_json(memory.used_by_process_bytes)},
+          {"source", to_string(memory.source)}};
+}
+
+}  // namespace lull::tool
+
+#endif  // TOOLS_LULL_FACTS_HPP
