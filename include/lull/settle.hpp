@@ -120,7 +120,7 @@ struct settle_options {
   /// Between the first two samples, and the longest between any two. Grows by half each time, and is
   /// never shorter than the last sample took.
   duration first_interval = std::chrono::milliseconds{10};
-  duration longest_interval = std::chrono::milliseconds{50};
+  duration longest_interval = std::chrono::milliseconds{25};
 
   /// When memory was released: the later of the two counts, per device. With neither there is
   /// nothing to wait for. `releases` is read only during the call.
@@ -182,8 +182,9 @@ struct device_settlement {
   std::string device;
   settle_verdict verdict = settle_verdict::waiting;
   settle_gain gain = settle_gain::none_expected;
-  std::optional<std::uint64_t> before_bytes;  ///< free: the given baseline, or the first sample
-  std::optional<std::uint64_t> after_bytes;   ///< free: the last sample
+  std::optional<std::uint64_t> before_bytes =
+      {};                                         ///< free: the given baseline, or the first sample
+  std::optional<std::uint64_t> after_bytes = {};  ///< free: the last sample
   std::uint32_t samples = 0;
   duration elapsed{};  ///< until it settled, or until the wait ended
 

@@ -107,21 +107,32 @@ bool device_judge::is_quiet() const noexcept {
     highest = std::max(highest, points_[at].free_bytes);
     if (highest - lowest > agreement_bytes(lowest, highest)) return false;
     if (last.at - points_[at].at >= settle_rule::quiet) {
-      return slope_since(at) <= settle_rule::slow_release_bytes_per_second;
+      return !is_rising(at);
     }
   }
   return false;
 }
 
-/// The least-squares slope from points_[first] to the newest, in bytes per second.
-double device_judge::slope_since(std::size_t first) const noexcept {
-  const auto count = static_cast<double>(points_.size() - first);
+/// Whether a slow steady release shows since points_[first]. Each half is asked by itself too: when
+/// another process takes memory meanwhile, the fall hides the rise in its own half only.
+bool device_judge::is_rising(std::size_t first) const noexcept {
+  const std::size_t last = points_.size() - 1;
+  const std::size_t middle = first + (last - first) / 2;
+  const auto rises = [this](std::size_t from, std::size_t to) {
+    return slope(from, to) > settle_rule::slow_release_bytes_per_second;
+  };
+  return rises(first, last) || rises(first, middle) || rises(middle, last);
+}
+
+/// The least-squares slope over points_[first] to points_[last], in bytes per second; 0 for one.
+double device_judge::slope(std::size_t first, std::size_t last) const noexcept {
+  const auto count = static_cast<double>(last - first + 1);
   const point& origin = points_[first];
   double sum_t = 0;
   double sum_y = 0;
   double sum_tt = 0;
   double sum_ty = 0;
-  for (std::size_t at = first; at < points_.size(); ++at) {
+  for (std::size_t at = first; at <= last; ++at) {
     const double t = seconds(points_[at].at - origin.at);
     // The difference modulo 2^64 read as signed: exact for any two sizes of one device.
     const auto y =

@@ -79,7 +79,8 @@ class device_judge {
   [[nodiscard]] bool has_moved() const noexcept;
   [[nodiscard]] duration dwell() const noexcept;
   [[nodiscard]] bool is_quiet() const noexcept;
-  [[nodiscard]] double slope_since(std::size_t first) const noexcept;
+  [[nodiscard]] bool is_rising(std::size_t first) const noexcept;
+  [[nodiscard]] double slope(std::size_t first, std::size_t last) const noexcept;
 
   device_settlement report_;
   std::optional<std::uint64_t> total_bytes_;
