@@ -94,7 +94,8 @@ TEST(SettleCompare, NeverEarlyAndLessExtraWaitThanThePublishedAlgorithms) {
     const auto without_gain = lull_settle(scene, false);
     const auto with_gain = lull_settle(scene, true);
     for (const peer_outcome& outcome : {without_gain, with_gain}) {
-      EXPECT_TRUE(!outcome.converged || outcome.returned_after >= enough_at(scene)) << "scene " << i;
+      EXPECT_TRUE(!outcome.converged || outcome.returned_after >= enough_at(scene))
+          << "scene " << i;
     }
     plain.add(without_gain, scene);
     informed.add(with_gain, scene);
