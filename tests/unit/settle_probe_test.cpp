@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include "support/expect_error.hpp"
+#include "support/hurrying_clock.hpp"
 
 namespace {
 
@@ -29,26 +30,6 @@ using lull::test::error_of;
 using testing::HasSubstr;
 using namespace lull::literals;
 using namespace std::chrono_literals;
-
-/// Pauses between samples pass at once; a longer wait is one for a probe, and only the probe itself
-/// can move the time then.
-class hurrying_clock final : public lull::clock {
- public:
-  [[nodiscard]] lull::time_point now() const noexcept override { return time_.now(); }
-  void wait_until(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
-                  lull::time_point deadline) const override {
-    const lull::duration left = deadline - now();
-    if (left > 0s && left <= settle_options{}.longest_interval) {
-      time_.advance(left);
-    } else {
-      time_.wait_until(changed, lock, deadline);
-    }
-  }
-  void advance(lull::duration span) { time_.advance(span); }
-
- private:
-  mutable lull::manual_clock time_;
-};
 
 class SettleProbe : public testing::Test {
  protected:
@@ -72,7 +53,7 @@ class SettleProbe : public testing::Test {
     return options;
   }
 
-  hurrying_clock time_;
+  lull::test::hurrying_clock time_;
   lull::release_clock releases_{time_};
   std::atomic<int> asked_ = 0;
   const std::vector<memory_probe> constant_{probe([] { return 1_GiB; })};
