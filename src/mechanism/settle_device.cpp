@@ -85,21 +85,29 @@ bool device_judge::gain_arrived() const noexcept {
   return above(points_.back().free_bytes, *report_.before_bytes) >= expected_gain_ - slack;
 }
 
-bool device_judge::has_moved() const noexcept {
+/// When something had come back for the first time.
+std::optional<time_point> device_judge::moved_since() const noexcept {
   const std::uint64_t start = *report_.before_bytes;
-  return std::any_of(points_.begin(), points_.end(), [&](const point& each) {
+  const auto moved = std::find_if(points_.begin(), points_.end(), [&](const point& each) {
     return above(each.free_bytes, start) >= settle_rule::movement_bytes;
   });
+  if (moved == points_.end()) return std::nullopt;
+  return moved->at;
 }
 
-duration device_judge::dwell() const noexcept {
-  const bool complete = expected_gain_ == 0 && has_moved();
-  return complete ? settle_rule::dwell_once_moved : settle_rule::dwell_unmoved;
+/// Before this, quiet proves nothing.
+time_point device_judge::dwell_ends() const noexcept {
+  const time_point unmoved = later(released_at_, settle_rule::dwell_unmoved);
+  const auto moved = moved_since();
+  if (expected_gain_ != 0 || !moved) return unmoved;
+  // What only just began to move has not come to rest, however little it is on a large card.
+  const time_point at_rest = later(*moved, settle_rule::quiet);
+  return std::min(unmoved, std::max(later(released_at_, settle_rule::dwell_once_moved), at_rest));
 }
 
 bool device_judge::is_quiet() const noexcept {
   const point& last = points_.back();
-  if (last.at < later(released_at_, dwell())) return false;
+  if (last.at < dwell_ends()) return false;
   std::uint64_t lowest = last.free_bytes;
   std::uint64_t highest = last.free_bytes;
   for (std::size_t at = points_.size() - 1; at-- > 0;) {
@@ -157,7 +165,7 @@ time_point device_judge::earliest_decision() const noexcept {
     if (highest - lowest > agreement_bytes(lowest, highest)) break;
     agreeing_since = each->at;
   }
-  return std::max(later(released_at_, dwell()), later(agreeing_since, settle_rule::quiet));
+  return std::max(dwell_ends(), later(agreeing_since, settle_rule::quiet));
 }
 
 device_settlement device_judge::report(time_point started_at, time_point ended_at) const {

@@ -76,8 +76,8 @@ class device_judge {
 
   void expect(const settle_expectation& expected);
   [[nodiscard]] bool gain_arrived() const noexcept;
-  [[nodiscard]] bool has_moved() const noexcept;
-  [[nodiscard]] duration dwell() const noexcept;
+  [[nodiscard]] std::optional<time_point> moved_since() const noexcept;
+  [[nodiscard]] time_point dwell_ends() const noexcept;
   [[nodiscard]] bool is_quiet() const noexcept;
   [[nodiscard]] bool is_rising(std::size_t first) const noexcept;
   [[nodiscard]] double slope(std::size_t first, std::size_t last) const noexcept;

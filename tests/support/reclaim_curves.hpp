@@ -131,7 +131,7 @@ inline duration enough_at(const reclaim_scene& scene) {
 
 /// Makes scenes like those that people report: reclaim starts 5 to 600 ms after the release, and is
 /// one step, a ramp, or several steps up to 200 ms apart; other processes jitter by up to 8 MiB,
-/// give back up to 96 MiB and take up to 1 GiB.
+/// give back up to 96 MiB and take up to 1 GiB, though not at the very moment of a step.
 class reclaim_generator {
  public:
   explicit reclaim_generator(std::uint64_t seed) : random_(seed) {}
@@ -170,9 +170,19 @@ class reclaim_generator {
     made.jitter_bytes = static_cast<std::uint64_t>(between(0, 8)) * MiB;
     made.seed = random_();
     if (drains) add_release(made, static_cast<std::uint64_t>(released) * MiB);
-    if (pick(1, 10) <= 3) made.others.push_back({at_ms(0, 1500), -between(16, 1024) * 1048576});
+    if (pick(1, 10) <= 3) add_fall(made);
     if (pick(1, 10) <= 2) made.others.push_back({at_ms(0, 1500), between(1, 96) * 1048576});
     return made;
+  }
+
+  /// Never at the moment of a step: nobody who looks at free memory can see both.
+  void add_fall(reclaim_curve& made) {
+    const duration at = at_ms(0, 1500);
+    const bool hides_a_step = std::any_of(made.knots.begin(), made.knots.end(), [&](auto& knot) {
+      return std::chrono::abs(knot.at - at) <= ms{30};
+    });
+    const std::int64_t bytes = between(16, 1024) * 1048576;
+    if (!hides_a_step) made.others.push_back({at, -bytes});
   }
 
   void add_release(reclaim_curve& made, std::uint64_t bytes) {

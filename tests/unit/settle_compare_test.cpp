@@ -112,4 +112,19 @@ TEST(SettleCompare, NeverEarlyAndLessExtraWaitThanThePublishedAlgorithms) {
   EXPECT_GT(ollama.early, 0);
 }
 
+TEST(SettleCompare, ReturnsWithinOneIntervalOfTheExpectedGain) {
+  lull::test::reclaim_generator generator(seed_of_this_run());
+  for (int i = 0; i < scenes; ++i) {
+    reclaim_scene scene = generator.next();
+    for (auto& each : scene) each.others.clear();  // what others take would be missing for ever
+    const peer_outcome outcome = lull_settle(scene, true);
+    // A gain that comes later than the patience for it, or piece by piece, may be taken for lost.
+    if (!outcome.converged || complete_at(scene) > lull::detail::settle_rule::dwell_unmoved)
+      continue;
+    EXPECT_GE(outcome.returned_after, enough_at(scene)) << "scene " << i;
+    EXPECT_LE(outcome.returned_after, complete_at(scene) + lull::settle_options{}.longest_interval)
+        << "scene " << i;
+  }
+}
+
 }  // namespace

@@ -235,6 +235,17 @@ TEST(Settle, AFallInTheMiddleDoesNotHideASlowRelease) {
   }
 }
 
+TEST(Settle, WhatOnlyJustBeganToMoveHasNotComeToRest) {
+  // On a large card both the fall and the first steps are below 2 %, and the fall hides their slope.
+  fake_world world = one_device(
+      [](duration t) {
+        return 48_GiB + (t >= 550ms ? 672_MiB : 0) + (t >= 747ms ? 672_MiB : 0) +
+               (t >= 831ms ? 672_MiB : 0) - (t >= 488ms ? 509_MiB : 0);
+      },
+      80_GiB);
+  EXPECT_GE(world.settle().elapsed, 831ms);
+}
+
 TEST(Settle, AGainThatCannotComeIsNoticed) {
   // The baseline was taken after the release: 20 GiB are free, 12 more would not fit the card.
   fake_world world = one_device([](duration) { return 20_GiB; });
