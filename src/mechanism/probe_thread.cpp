@@ -139,7 +139,7 @@ std::uint64_t probe_thread::threads_started() const {
 }
 
 call_outcome probe_thread::run(const clock& time, std::function<void()> job, time_point deadline,
-                               std::stop_token stop) {
+                               const std::stop_token& stop) {
   shared_state& state = *state_;
   // Before the lock, so that it is destroyed after it: its destructor waits for the callback.
   const std::stop_callback wake_up(stop, [&state] {

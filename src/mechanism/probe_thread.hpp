@@ -48,7 +48,7 @@ class probe_thread {
   /// @param work copied or moved to the thread; runs at most once, possibly after this returned
   /// @throws whatever `work` throws; error (out_of_host_memory) when no thread can be started
   template <class Work>
-  auto call(const clock& time, Work work, time_point deadline, std::stop_token stop = {})
+  auto call(const clock& time, Work work, time_point deadline, const std::stop_token& stop = {})
       -> bounded_result<std::invoke_result_t<Work&>> {
     using result = std::invoke_result_t<Work&>;
     struct slot {
@@ -63,7 +63,7 @@ class probe_thread {
         answer->failure = std::current_exception();
       }
     };
-    const call_outcome outcome = run(time, std::move(job), deadline, std::move(stop));
+    const call_outcome outcome = run(time, std::move(job), deadline, stop);
     if (outcome != call_outcome::returned) return {outcome, std::nullopt};
     if (answer->failure) std::rethrow_exception(answer->failure);
     return {outcome, std::move(answer->value)};
@@ -79,7 +79,7 @@ class probe_thread {
 
   /// `job` must not throw.
   call_outcome run(const clock& time, std::function<void()> job, time_point deadline,
-                   std::stop_token stop);
+                   const std::stop_token& stop);
 
   std::shared_ptr<shared_state> state_;
 };

@@ -245,6 +245,17 @@ TEST(ProbeThread, WhatACallHoldsIsGoneWhenItHasReturned) {
   EXPECT_TRUE(watch.expired());
 }
 
+TEST(ProbeThread, WhatACallHoldsMayUseTheThreadWhileItIsDestroyed) {
+  probe_thread thread;
+  const lull::manual_clock clock;
+  std::atomic<int> asked = 0;
+  std::shared_ptr<void> asks_at_its_end(nullptr,
+                                        [&](void*) { asked += thread.hanging() ? 100 : 1; });
+  (void)thread.call(
+      clock, [held = std::move(asks_at_its_end)] { return 1; }, lull::no_deadline);
+  EXPECT_EQ(asked, 1);
+}
+
 TEST(ProbeThread, ManyCallersShareIt) {
   probe_thread thread;
   const lull::manual_clock clock;

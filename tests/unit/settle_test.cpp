@@ -334,6 +334,20 @@ TEST(Settle, FreeMemoryThatFallsIsNoGain) {
 
 // --- What surrounds the decision -------------------------------------------------------------------
 
+TEST(Settle, AGainThatArrivedStaysArrivedWhenSomebodyTakesIt) {
+  fake_world world([](duration t) {
+    const bool there = t >= 50ms && t < 150ms;
+    return std::vector{reading("GPU0", there ? 20_GiB : 4_GiB),
+                       reading("GPU1", t < 600ms ? 4_GiB : 8_GiB)};
+  });
+  settle_options options = expecting(16_GiB, 4_GiB);
+  options.expected.push_back({"GPU1", 4_GiB, 4_GiB});
+  const settle_result result = world.settle(options);
+  EXPECT_EQ(result.devices.at(0).verdict, settle_verdict::gained);
+  EXPECT_LE(result.devices.at(0).elapsed, 75ms);
+  EXPECT_LE(result.elapsed, 625ms) << "only GPU1 was waited for";
+}
+
 TEST(Settle, ADeviceThatMovesAgainIsWaitedForAgain) {
   // GPU0 rests at 600 ms and moves again at 1 s, while GPU1 drains until 1.4 s.
   fake_world world([](duration t) {
