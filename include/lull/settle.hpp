@@ -209,8 +209,9 @@ struct settle_result {
 /// A device has settled when the gain that was expected has arrived, or when nothing moves any more:
 /// all samples of the last 250 ms agree within max(256 MiB, 2 % of the larger), no slow steady
 /// release shows in them, and enough time has passed since the release that it must have begun: 300
-/// ms where something came back already, 1 s where nothing did or less than was expected. So two
-/// readings from before the reclaim do not pass for the result of it.
+/// ms where something came back already, and that 250 ms ago; 1 s where nothing did, or less than
+/// expected. So two readings from before the reclaim do not pass for the result of it. Mark
+/// therefore the devices that really released something: each other one that is marked costs 1 s.
 ///
 /// Blocks for at most options.max_wait, whatever the probes do. Reads no figure at all when there is
 /// nothing to wait for. Thread-safe; hold no lock that a probe or on_sample needs.
