@@ -13,6 +13,7 @@
 #include <lull/memory.hpp>
 #include <lull/registry.hpp>
 #include <lull/report.hpp>
+#include <lull/settle.hpp>
 #include <lull/sleeper.hpp>
 #include <lull/version.h>
 
