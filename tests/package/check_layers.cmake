@@ -31,7 +31,7 @@ layer(registry PATHS "include/lull/(device|registry)\\.hpp" "src/core/.*"
   USES ${vocabulary} abi backend_common backend_host)
 layer(report PATHS "include/lull/report\\.hpp"
   USES ${vocabulary} registry)
-layer(mechanism PATHS "include/lull/memory\\.hpp" "src/mechanism/.*"
+layer(mechanism PATHS "include/lull/(memory|process)\\.hpp" "src/mechanism/.*"
   USES ${vocabulary} registry report)
 layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
   USES ${vocabulary} registry report mechanism)
