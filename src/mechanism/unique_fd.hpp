@@ -10,7 +10,8 @@ namespace lull::detail {
 /// A file descriptor with an owner.
 class unique_fd {
  public:
-  explicit unique_fd(int descriptor = -1) noexcept : descriptor_(descriptor) {}
+  unique_fd() noexcept = default;
+  explicit unique_fd(int descriptor) noexcept : descriptor_(descriptor) {}
   unique_fd(unique_fd&& other) noexcept : descriptor_(other.release()) {}
   unique_fd& operator=(unique_fd&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
@@ -26,7 +27,7 @@ class unique_fd {
   explicit operator bool() const noexcept { return descriptor_ >= 0; }
 
  private:
-  int descriptor_;
+  int descriptor_ = -1;
 };
 
 }  // namespace lull::detail
