@@ -2,9 +2,9 @@
 #define LULL_PROCESS_HPP
 
 /// @file
-/// Children that stop when told to: started with what they need and no more, told apart from their
-/// descendants by nobody (the process group is one thing), always reaped, found again after a crash
-/// of the parent. And the line protocol by which a child says in which state it is.
+/// Children that stop when told to, with all that they have forked: started with what they need and
+/// no more, always reaped, found again after a crash of the parent. And the line protocol by which a
+/// child says in which state it is.
 
 #include <lull/clock.hpp>
 #include <lull/export.h>
@@ -206,7 +206,8 @@ struct process_access;
 /// This program must not reap children that are not its own (waitpid(-1)), nor ignore SIGCHLD: then
 /// the exit status is unknown and what the child left in its group cannot be killed safely.
 ///
-/// Thread-safe, except that moving and destroying are for one thread, after all other calls.
+/// Thread-safe, except that moving and destroying are for one thread, after all other calls. One
+/// that was moved from may only be assigned to and destroyed.
 class LULL_API process {
  public:
   /// Starts the child; returns when the program runs.
@@ -219,6 +220,7 @@ class LULL_API process {
   /// not called any more.
   ~process();
   process(process&&) noexcept;
+  /// Ends the child that was there, as the destructor does.
   process& operator=(process&& other) noexcept;
 
   /// The process id, which is the id of its group too. Once the child has ended the number may
@@ -270,8 +272,8 @@ struct orphan {
   int id = 0;
   /// When it started, in clock ticks since boot: what tells it from another process with its id.
   std::uint64_t start_ticks = 0;
-  std::string command;         ///< as it was started, without the arguments
-  std::filesystem::path file;  ///< its pid file
+  std::string command = {};         ///< as it was started, without the arguments
+  std::filesystem::path file = {};  ///< its pid file
 };
 
 /// Reads the pid files of a directory (see process_options::pid_directory). Reports a process only

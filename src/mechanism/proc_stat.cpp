@@ -123,7 +123,7 @@ unique_fd open_pidfd(int id) noexcept {
   return unique_fd(static_cast<int>(::syscall(SYS_pidfd_open, id, 0)));
 }
 
-bool wait_for_end(int id, std::uint64_t start_ticks, time_point deadline) noexcept {
+bool wait_for_end(int id, std::uint64_t start_ticks, time_point deadline) {
   constexpr auto longest_interval = milliseconds{20};
   const unique_fd descriptor = open_pidfd(id);
   auto interval = milliseconds{1};

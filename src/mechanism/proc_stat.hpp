@@ -50,7 +50,7 @@ unique_fd open_pidfd(int id) noexcept;
 /// Waits until the process is no longer the one that started at `start_ticks`, or is a zombie.
 /// @param deadline in real time
 /// @return whether it has ended
-bool wait_for_end(int id, std::uint64_t start_ticks, time_point deadline) noexcept;
+bool wait_for_end(int id, std::uint64_t start_ticks, time_point deadline);
 
 /// Waits until nobody of a group is alive.
 /// @param deadline in real time

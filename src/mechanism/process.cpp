@@ -302,6 +302,10 @@ std::string to_string(const exit_status& status) {
   return "ended in an unknown way";
 }
 
+process detail::process_access::start(process_options options, process_system system) {
+  return process(child::start(std::move(options), std::move(system)));
+}
+
 process::process(process_options options) : state_(detail::child::start(std::move(options), {})) {}
 
 process::process(std::shared_ptr<detail::child> state) noexcept : state_(std::move(state)) {}
@@ -309,7 +313,8 @@ process::process(std::shared_ptr<detail::child> state) noexcept : state_(std::mo
 process::process(process&&) noexcept = default;
 
 process& process::operator=(process&& other) noexcept {
-  std::swap(state_, other.state_);
+  process taken(std::move(other));
+  std::swap(state_, taken.state_);
   return *this;
 }
 

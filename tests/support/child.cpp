@@ -62,8 +62,9 @@ int fork_grandchild(bool parent_stays, bool leaves_group) {
 }
 
 [[noreturn]] void flood(int descriptor) {
-  const std::string garbage(std::size_t{64} << 10, 'x');
-  say("flooding");
+  constexpr std::size_t line_bytes = 64;
+  std::string garbage(std::size_t{64} << 10, 'x');
+  for (std::size_t at = line_bytes - 1; at < garbage.size(); at += line_bytes) garbage[at] = '\n';
   while (::write(descriptor, garbage.data(), garbage.size()) >= 0) {
   }
   std::exit(EXIT_FAILURE);
