@@ -78,6 +78,7 @@ class LULL_API state_reporter {
   /// the parent is gone.
   /// @param progress 0 to 1, values outside are clamped; NaN is left out
   /// @return whether the line was written, as a whole; false also when not connected
+  // NOLINTNEXTLINE(modernize-use-nodiscard): few can do anything about a line that was not written
   bool report(process_state state, std::optional<double> progress = std::nullopt) const noexcept;
 
  private:
@@ -241,7 +242,7 @@ class LULL_API process {
   /// @return nothing at the deadline and when `stop` is requested
   /// @throws error (busy) from a callback of this process
   std::optional<exit_status> wait(time_point deadline = no_deadline,
-                                  const std::stop_token& stop = {}) const;
+                                  const std::stop_token& stop = {});
 
   /// Stops the group: asks (the signal, then SIGCONT so that a stopped child can act on it), waits
   /// for the grace period, kills. Harmless when it has ended. Callers may be several; the signal is

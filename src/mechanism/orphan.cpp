@@ -67,7 +67,7 @@ class orphan_target {
 
   /// @return whether there was a process to signal
   /// @throws error (io)
-  bool send(int signal) const {
+  bool send(int signal) {
     if (!alive()) return false;
     if (send_to_group(signal) == 0 || errno == ESRCH) return true;
     const int code = errno;

@@ -141,7 +141,7 @@ child::child(process_options options, process_system system)
 }
 
 std::shared_ptr<child> child::start(process_options options, process_system system) {
-  const auto self = std::make_shared<child>(std::move(options), std::move(system));
+  auto self = std::make_shared<child>(std::move(options), std::move(system));
   try {
     self->thread_ = start_quiet_thread([self] { self->watch(); });
   } catch (const std::system_error& failure) {
@@ -261,6 +261,10 @@ void child::finish() noexcept {
   } catch (const std::exception& failure) {
     log_warning(options_.log, "process", failure.what());
   }
+  // The child's thread may go on, but it uses none of these.
+  ends_.input.close();
+  ends_.output.close();
+  ends_.errors.close();
   if (ended) {
     thread_.join();
     return;
@@ -342,7 +346,7 @@ int process::take_errors() noexcept {
   return state_->ends().errors.release();
 }
 
-std::optional<exit_status> process::wait(time_point deadline, const std::stop_token& stop) const {
+std::optional<exit_status> process::wait(time_point deadline, const std::stop_token& stop) {
   return state_->wait(deadline, stop);
 }
 
