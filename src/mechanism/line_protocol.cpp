@@ -10,6 +10,7 @@ namespace lull::detail {
 namespace {
 
 constexpr int protocol_version = 1;
+constexpr std::string_view spaces = " \t\r\n";
 /// How much of a refused line is shown.
 constexpr std::size_t shown_bytes = 200;
 
@@ -72,7 +73,7 @@ class flat_object {
   /// @param member called with each name and value
   template <class Member>
   void read(Member member) {
-    expect('{', "not a JSON object");
+    expect('{', "the object is not opened");
     if (!take('}')) {
       do {
         skip_space();
@@ -88,7 +89,7 @@ class flat_object {
 
  private:
   void skip_space() {
-    rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t\r\n"), rest_.size()));
+    rest_.remove_prefix(std::min(rest_.find_first_not_of(spaces), rest_.size()));
   }
 
   bool take(char wanted) {
@@ -266,6 +267,12 @@ struct line_members {
 }  // namespace
 
 std::variant<process_event, refusal> parse_line(std::string_view line) {
+  // What a child that prints something else floods the pipe with: refused without the cost of a
+  // throw.
+  constexpr refusal no_object = "not a JSON object";
+  if (!line.substr(std::min(line.find_first_not_of(spaces), line.size())).starts_with('{')) {
+    return no_object;
+  }
   try {
     line_members members;
     flat_object(line).read(

@@ -52,6 +52,7 @@ std::optional<proc_stat> parse_proc_stat(std::string_view text) {
   constexpr std::size_t state_field = 3;
   constexpr std::size_t parent_field = 4;
   constexpr std::size_t group_field = 5;
+  constexpr std::size_t threads_field = 20;
   constexpr std::size_t start_field = 22;
 
   const std::size_t open = text.find(" (");
@@ -68,6 +69,7 @@ std::optional<proc_stat> parse_proc_stat(std::string_view text) {
   const bool good = fields[state_field].size() == 1 && to_number(text.substr(0, open), result.id) &&
                     to_number(fields[parent_field], result.parent) &&
                     to_number(fields[group_field], result.group) &&
+                    to_number(fields[threads_field], result.threads) &&
                     to_number(fields[start_field], result.start_ticks);
   if (!good) return {};
   result.state = fields[state_field].front();

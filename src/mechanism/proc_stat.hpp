@@ -19,10 +19,14 @@ struct proc_stat {
   char state = '?';
   int parent = 0;
   int group = 0;
+  int threads = 0;
   std::uint64_t start_ticks = 0;
 
-  /// Whether it holds anything still: a zombie has given all back but its number.
-  [[nodiscard]] bool alive() const noexcept { return state != 'Z' && state != 'X'; }
+  /// Whether it holds anything still: a zombie has given all back but its number. The state is that
+  /// of the first thread, which may have ended before the others.
+  [[nodiscard]] bool alive() const noexcept {
+    return state != 'X' && (state != 'Z' || threads > 1);
+  }
 };
 
 /// Absent when the text is none. The name of the program in it may hold anything.

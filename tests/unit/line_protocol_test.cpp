@@ -245,7 +245,7 @@ TEST(LineFuzz, MutatedLinesAreJudgedAsByAnotherParser) {
   constexpr std::string_view alphabet = "{}[]\":,\\/u0123456789aeE+-. \t\rnul\xc3\xa9\xed\xa0\xf0";
   int accepted = 0;
   int compared = 0;
-  for (int round = 0; round < 20'000; ++round) {
+  for (int round = 0; round < 5'000; ++round) {
     std::string line = seeds[below(seeds.size())];
     for (std::size_t change = below(4); change > 0 && !line.empty(); --change) {
       const std::size_t at = below(line.size());
@@ -262,8 +262,8 @@ TEST(LineFuzz, MutatedLinesAreJudgedAsByAnotherParser) {
     accepted += *expected ? 1 : 0;
     ASSERT_EQ(event_of(line).has_value(), *expected) << line << ": " << refusal_of(line);
   }
-  EXPECT_GT(compared, 19'000);
-  EXPECT_GT(accepted, 4'000) << "both outcomes are tried";
+  EXPECT_GT(compared, 4'500);
+  EXPECT_GT(accepted, 1'000) << "both outcomes are tried";
 }
 
 TEST(LineFuzz, ValidLinesAreFoundInAnyStreamOfGarbage) {

@@ -474,11 +474,13 @@ TEST_P(Process, AnAssignmentEndsTheChildThatWasThere) {
 TEST_P(Process, TwoHundredAtATime) {
   constexpr std::size_t count = 200;
   const std::vector<std::vector<std::string>> modes{
-      {"sleep"}, {"ignore-sigterm"}, {"exit", "0"}, {"stop-itself"}, {"flood-states"}};
+      {"sleep"}, {"ignore-sigterm"}, {"exit", "0"}, {"stop-itself"}};
   std::atomic<std::size_t> releases = 0;
   std::vector<lull::process> children;
   for (std::size_t i = 0; i < count; ++i) {
-    auto options = child_options(modes[i % modes.size()]);
+    // A few only that flood: two cores read them all.
+    auto options = child_options(i % 20 == 0 ? std::vector<std::string>{"flood-states"}
+                                             : modes[i % modes.size()]);
     options.output = lull::stream::null;
     options.on_release = [&](lull::time_point) { ++releases; };
     children.push_back(start(std::move(options)));
