@@ -5,10 +5,12 @@
 #include <lull/error.hpp>
 #include <lull/process.hpp>
 
+#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -87,10 +89,20 @@ TEST(ProcStat, ANameMayHoldAnything) {
   EXPECT_EQ(stat->state, 'S');
   EXPECT_EQ(stat->parent, 7);
   EXPECT_EQ(stat->group, 40);
+  EXPECT_EQ(stat->threads, 1);
   EXPECT_EQ(stat->start_ticks, 987654u);
   for (const char* text : {"", "42", "42 (a", "42 (a) S", "42 (a) S 7 40 40 0 -1", "x (a) S 1 1"}) {
     EXPECT_FALSE(lull::detail::parse_proc_stat(text)) << text;
   }
+}
+
+TEST(ProcStat, AnEndedFirstThreadIsNoEndedProcess) {
+  lull::detail::proc_stat stat;
+  stat.state = 'Z';
+  stat.threads = 2;
+  EXPECT_TRUE(stat.alive());
+  stat.threads = 1;
+  EXPECT_FALSE(stat.alive());
 }
 
 /// A directory of its own, and a program that adopts what others orphan.
@@ -216,8 +228,11 @@ TEST_F(Orphans, AReusedIdIsNeverKilled) {
 }
 
 TEST_F(Orphans, AZombieIsNoOrphan) {
-  const pid_t zombie = ::fork();
-  if (zombie == 0) ::_exit(0);
+  const std::string program = LULL_TEST_CHILD;
+  const std::array<char*, 2> arguments{const_cast<char*>(program.c_str()), nullptr};
+  pid_t zombie = 0;
+  ASSERT_EQ(::posix_spawn(&zombie, program.c_str(), nullptr, nullptr, arguments.data(), nullptr),
+            0);
   ASSERT_TRUE(
       lull::test::eventually([&] { return lull::detail::read_proc_stat(zombie)->state == 'Z'; }));
   pid_record record = lull::detail::record_of_child(zombie, "zombie");
