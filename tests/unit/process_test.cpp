@@ -478,8 +478,8 @@ TEST_P(Process, TwoHundredAtATime) {
   std::atomic<std::size_t> releases = 0;
   std::vector<lull::process> children;
   for (std::size_t i = 0; i < count; ++i) {
-    // A few only that flood: two cores read them all.
-    auto options = child_options(i % 20 == 0 ? std::vector<std::string>{"flood-states"}
+    // Two only that flood: this process has to read it all.
+    auto options = child_options(i % 100 == 0 ? std::vector<std::string>{"flood-states"}
                                              : modes[i % modes.size()]);
     options.output = lull::stream::null;
     options.on_release = [&](lull::time_point) { ++releases; };
