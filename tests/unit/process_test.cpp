@@ -480,7 +480,7 @@ TEST_P(Process, TwoHundredAtATime) {
   for (std::size_t i = 0; i < count; ++i) {
     // Two only that flood: this process has to read it all.
     auto options = child_options(i % 100 == 0 ? std::vector<std::string>{"flood-states"}
-                                             : modes[i % modes.size()]);
+                                              : modes[i % modes.size()]);
     options.output = lull::stream::null;
     options.on_release = [&](lull::time_point) { ++releases; };
     children.push_back(start(std::move(options)));
