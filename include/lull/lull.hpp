@@ -11,6 +11,7 @@
 #include <lull/error.hpp>
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
+#include <lull/process.hpp>
 #include <lull/registry.hpp>
 #include <lull/report.hpp>
 #include <lull/settle.hpp>

@@ -31,7 +31,7 @@ layer(registry PATHS "include/lull/(device|registry)\\.hpp" "src/core/.*"
   USES ${vocabulary} abi backend_common backend_host)
 layer(report PATHS "include/lull/report\\.hpp"
   USES ${vocabulary} registry)
-layer(mechanism PATHS "include/lull/(context|memory|settle)\.hpp" "src/mechanism/.*"
+layer(mechanism PATHS "include/lull/(context|memory|process|settle)\\.hpp" "src/mechanism/.*"
   USES ${vocabulary} registry report)
 layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
   USES ${vocabulary} registry report mechanism)
