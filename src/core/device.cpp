@@ -114,6 +114,20 @@ error make_error(std::int32_t code, std::string_view device_name, std::string_vi
                          std::string{words}}};
 }
 
+memory_info ask_memory(const backend_instance& backend, std::uint32_t index,
+                       const std::string& name) {
+  lull_backend_memory figures{};
+  lull_backend_error failure{};
+  figures.struct_size = sizeof figures;
+  // What an older module does not fill in is not known, rather than 0.
+  figures.total_bytes = figures.free_bytes = figures.used_by_process_bytes = LULL_UNKNOWN;
+  const lull_status code =
+      backend.table().ops.memory_info(backend.handle(), index, &figures, &failure);
+  if (raw(code) != LULL_OK) throw make_error(raw(code), name, "memory_info", failure);
+  return {known(figures.total_bytes), known(figures.free_bytes),
+          known(figures.used_by_process_bytes), static_cast<memory_source>(figures.source)};
+}
+
 std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_instance> backend,
                                               std::uint32_t index) {
   lull_backend_device facts{};
@@ -145,6 +159,7 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
     state->context =
         device_context::of(fmt::format("{}/{}", state->backend->table().ops.name, identity));
   }
+  state->prober = state->context ? state->context->prober : std::make_shared<probe_thread>();
   return state;
 }
 
@@ -189,54 +204,26 @@ void device::require(capability what, std::string_view needed_by) const {
                                                name(), needed_by, to_string(what)));
 }
 
-namespace {
-
-/// What memory_info of a device came to; shared with a call that may come back late.
-struct probe_answer {
-  lull_backend_memory figures{};
-  lull_backend_error failure{};
-  lull_status code = LULL_OK;
-};
-
-void ask(const detail::backend_instance& backend, std::uint32_t index, probe_answer& answer) {
-  answer.figures.struct_size = sizeof answer.figures;
-  // What an older module does not fill in is not known, rather than 0.
-  answer.figures.total_bytes = answer.figures.free_bytes = answer.figures.used_by_process_bytes =
-      LULL_UNKNOWN;
-  answer.code =
-      backend.table().ops.memory_info(backend.handle(), index, &answer.figures, &answer.failure);
-}
-
-}  // namespace
-
 memory_info device::memory(std::chrono::milliseconds limit) const {
-  const auto answer = std::make_shared<probe_answer>();
   if (type() == device_type::host) {
-    ask(*state_->backend, state_->index, *answer);
-  } else {
-    using outcome = detail::bounded_caller::outcome;
-    const clock& time = steady_clock();
-    const auto result =
-        state_->prober.call([answer, backend = state_->backend,
-                             index = state_->index] { ask(*backend, index, *answer); },
-                            time, time.deadline_in(limit));
-    if (result == outcome::timed_out) {
-      throw error(status::timed_out, fmt::format("{}: memory_info did not return within {} ms",
-                                                 name(), limit.count()));
-    }
-    if (result == outcome::hanging) {
-      throw error(status::timed_out,
-                  fmt::format("{}: an earlier memory_info has not returned yet; it is not asked "
-                              "again until then",
-                              name()));
-    }
+    return detail::ask_memory(*state_->backend, state_->index, name());
   }
-  if (detail::raw(answer->code) != LULL_OK) {
-    throw detail::make_error(detail::raw(answer->code), name(), "memory_info", answer->failure);
+  const clock& time = steady_clock();
+  auto answer = state_->prober->call(
+      time,
+      [backend = state_->backend, index = state_->index, own_name = name()] {
+        return detail::ask_memory(*backend, index, own_name);
+      },
+      time.deadline_in(limit));
+  if (answer.value) return *answer.value;
+  if (answer.outcome == detail::call_outcome::still_hanging) {
+    throw error(status::timed_out,
+                fmt::format("{}: an earlier question about its memory has not been answered yet; "
+                            "it is not asked again until then",
+                            name()));
   }
-  const lull_backend_memory& figures = answer->figures;
-  return {known(figures.total_bytes), known(figures.free_bytes),
-          known(figures.used_by_process_bytes), static_cast<memory_source>(figures.source)};
+  throw error(status::timed_out,
+              fmt::format("{}: memory_info did not return within {} ms", name(), limit.count()));
 }
 
 tristate device::context_alive() const {

@@ -12,6 +12,7 @@
 
 #include "core/device_books.hpp"
 #include "core/device_gate.hpp"
+#include "core/probe_thread.hpp"
 
 namespace lull::detail {
 
@@ -41,6 +42,12 @@ class device_context {
 
   /// How often the context was reset. Read without a lock on hot paths.
   std::atomic<std::uint64_t> generation{0};
+
+  /// A call that hangs for one user of the device is known to the others.
+  const std::shared_ptr<probe_thread> prober = std::make_shared<probe_thread>();
+
+  /// Waits for the device's work before a reset, apart from the prober: observing goes on meanwhile.
+  const std::shared_ptr<probe_thread> drainer = std::make_shared<probe_thread>();
 
   /// One reset at a time; taken before the gate is closed.
   std::timed_mutex resetting;

@@ -9,9 +9,9 @@
 #include <string>
 #include <type_traits>
 
-#include "core/bounded_caller.hpp"
 #include "core/device_context.hpp"
 #include "core/ops_table.hpp"
+#include "core/probe_thread.hpp"
 #include "core/shared_object.hpp"
 #include "vocabulary/raw_enum.hpp"
 
@@ -49,9 +49,14 @@ struct device_state {
 
   /// Absent where there is no context that a reset could destroy: on the host.
   std::shared_ptr<device_context> context;
-  /// For the questions to the platform that may hang.
-  mutable bounded_caller prober;
+  /// For questions to the platform, which may hang. One per physical device in the process.
+  std::shared_ptr<probe_thread> prober;
 };
+
+/// What the device says about its memory. May hang: call it through the prober.
+/// @throws error as the backend reports it
+memory_info ask_memory(const backend_instance& backend, std::uint32_t index,
+                       const std::string& name);
 
 /// The exception for a failed operation of `device_name` (may be empty).
 error make_error(std::int32_t code, std::string_view device_name, std::string_view operation,

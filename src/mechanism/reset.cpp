@@ -184,26 +184,31 @@ void reset_run::refuse_if_alive() {
 }
 
 void reset_run::drain() {
-  // The vendor's call has no deadline of its own. It runs on the prober's thread, which can be given
-  // up on; the gate is ours and the thread passes by the table, not by the gate.
-  const auto code = std::make_shared<std::pair<lull_status, lull_backend_error>>();
-  const auto result = state_.prober.call(
-      [code, backend = state_.backend, index = state_.index] {
-        code->first = backend->table().ops.synchronize(backend->handle(), index, &code->second);
+  // The vendor's call has no deadline of its own. It runs on a thread that can be given up
+  // on; it goes to the table directly, for the gate is closed to every thread but this one.
+  struct failed_call {
+    lull_status code = LULL_OK;
+    lull_backend_error failure{};
+  };
+  const auto answer = context_.drainer->call(
+      clock_,
+      [backend = state_.backend, index = state_.index] {
+        failed_call result;
+        result.code = backend->table().ops.synchronize(backend->handle(), index, &result.failure);
+        return result;
       },
-      clock_, deadline_);
-  if (result != detail::bounded_caller::outcome::done) {
+      deadline_);
+  if (!answer.value) {
     throw error(status::timed_out,
                 fmt::format("{}: its work did not finish within the drain timeout; nothing was "
                             "reset",
                             device_.name()));
   }
-  if (detail::raw(code->first) != LULL_OK) {
+  if (const auto code = detail::raw(answer.value->code); code != LULL_OK) {
     // A context that is broken (after a fault of a kernel) cannot be synchronized, and a reset is
     // the one thing that still helps.
-    report_.problems.push_back(
-        detail::make_error(detail::raw(code->first), device_.name(), "synchronize", code->second)
-            .what());
+    report_.problems.emplace_back(
+        detail::make_error(code, device_.name(), "synchronize", answer.value->failure).what());
   }
 }
 

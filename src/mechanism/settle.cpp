@@ -4,13 +4,13 @@
 
 #include <condition_variable>
 #include <iterator>
-#include <map>
 #include <mutex>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "mechanism/probe_thread.hpp"
+#include "core/device_access.hpp"
+#include "core/probe_thread.hpp"
 #include "mechanism/settle_driver.hpp"
 
 namespace lull {
@@ -28,20 +28,6 @@ namespace {
 using detail::call_outcome;
 using detail::sample_failure;
 using readings = std::vector<memory_reading>;
-
-/// One thread per physical device for the whole process: a call that hangs in one settle() is known
-/// to the next. Holds no device, so modules can still be unloaded; as many entries as devices.
-std::shared_ptr<detail::probe_thread> thread_for(const device& where) {
-  // Never destroyed: a thread may be parked, or hang, while the process exits.
-  static auto& mutex = *new std::mutex;
-  static auto& threads = *new std::map<std::string, std::shared_ptr<detail::probe_thread>>;
-  std::string identity =
-      fmt::format("{}|{}|{}|{}", where.backend(), where.name(), where.pci_address(), where.uuid());
-  const std::lock_guard lock(mutex);
-  auto& thread = threads[std::move(identity)];
-  if (!thread) thread = std::make_shared<detail::probe_thread>();
-  return thread;
-}
 
 class real_world final : public detail::settle_world {
  public:
@@ -144,12 +130,14 @@ memory_probe::memory_probe(std::string name, read_callback read) : name_(std::mo
   thread_ = std::make_shared<detail::probe_thread>();
 }
 
-memory_probe::memory_probe(const device& where)
-    : name_(where.name()),
-      read_(std::make_shared<const read_callback>([where] {
-        return readings{{where.name(), where.memory()}};
-      })),
-      thread_(thread_for(where)) {}
+memory_probe::memory_probe(const device& where) : name_(where.name()) {
+  const auto& state = detail::device_access::state(where);
+  // Not device::memory(), which would wait for the very thread that this runs on.
+  read_ = std::make_shared<const read_callback>([state] {
+    return readings{{state->name, detail::ask_memory(*state->backend, state->index, state->name)}};
+  });
+  thread_ = state->prober;
+}
 
 settle_result settle(const std::vector<memory_probe>& probes, const settle_options& options) {
   detail::check(options);

@@ -1,4 +1,4 @@
-#include "mechanism/probe_thread.hpp"
+#include "core/probe_thread.hpp"
 
 #include <lull/clock.hpp>
 #include <lull/error.hpp>

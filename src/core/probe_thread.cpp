@@ -1,4 +1,4 @@
-#include "mechanism/probe_thread.hpp"
+#include "core/probe_thread.hpp"
 
 #include <condition_variable>
 #include <mutex>

@@ -1,5 +1,5 @@
-#ifndef LULL_MECHANISM_PROBE_THREAD_HPP
-#define LULL_MECHANISM_PROBE_THREAD_HPP
+#ifndef LULL_CORE_PROBE_THREAD_HPP
+#define LULL_CORE_PROBE_THREAD_HPP
 
 #include <lull/clock.hpp>
 #include <lull/error.hpp>
@@ -86,4 +86,4 @@ class probe_thread {
 
 }  // namespace lull::detail
 
-#endif  // LULL_MECHANISM_PROBE_THREAD_HPP
+#endif  // LULL_CORE_PROBE_THREAD_HPP
