@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -43,7 +44,8 @@ void add_options(CLI::App& app, arguments& given) {
         return valid ? std::string() : "must be above 0 and at most 1e9, or -1 for never";
       })
       ->capture_default_str();
-  app.add_option("--sleep-level", given.level, "What a sleep does: offload or discard")
+  app.add_option("--sleep-level", given.level,
+                 "What a sleep does: offload, discard, or (on a GPU) reset")
       ->capture_default_str();
   app.add_option("--offload-dir", given.offload_directory,
                  "Offload to a file in this directory (default: host memory for a GPU, the "
@@ -99,10 +101,23 @@ sigset_t block_signals() {
   return ending;
 }
 
+/// The device, if it can do what the server is asked to do.
+lull::device checked_device(const arguments& given) {
+  lull::device device = lull::registry::shared().find(given.device);
+  const lull::sleep_level level = lull::parse_sleep_level(given.level);
+  const auto levels = lull::supported_levels({device});
+  if (std::find(levels.begin(), levels.end(), level) == levels.end()) {
+    throw lull::error(lull::status::unsupported,
+                      fmt::format("{} has no context that a sleep could reset; use offload or "
+                                  "discard",
+                                  device.name()));
+  }
+  return device;
+}
+
 void serve(const arguments& given) {
   const sigset_t ending = block_signals();
-  lull::registry& registry = lull::registry::shared();
-  example::server server(registry.find(given.device), options_from(given));
+  example::server server(checked_device(given), options_from(given));
   fmt::print("listening on http://{}:{}\n", given.server.host, server.port());
   std::fflush(stdout);
   std::thread waiter([&] {

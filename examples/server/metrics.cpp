@@ -29,6 +29,9 @@ std::string escaped(std::string_view text) {
   return result;
 }
 
+/// Observers should be answered within a second also where the platform hangs.
+constexpr std::chrono::milliseconds probe_limit{500};
+
 double seconds(lull::duration span) {
   return std::chrono::duration<double>(span).count();
 }
@@ -94,8 +97,15 @@ void write_memory(metrics_writer& out, const lull::memory& memory) {
 }
 
 void write_device(metrics_writer& out, const lull::device& device) {
-  const lull::memory_info info = device.memory();
   const std::string label = fmt::format("device=\"{}\"", escaped(device.name()));
+  lull::memory_info info;
+  try {
+    info = device.memory(probe_limit);
+  } catch (const lull::error&) {
+    // A management library that hangs is no reason for the other metrics to be missing.
+    out.family("lull_device_probe_failed", "gauge", "The device's memory could not be asked for.");
+    out.sample(1, label);
+  }
   const auto write = [&](std::string_view name, std::string_view help,
                          const std::optional<std::uint64_t>& figure) {
     if (!figure) return;  // not known: a missing sample, not 0

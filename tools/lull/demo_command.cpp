@@ -47,7 +47,7 @@ sleep_level parse_supported_level(std::string_view text) {
 exit_status run(demo_arguments& arguments) {
   demo::demo_options& options = arguments.options;
   options.model_bytes = parse_bytes(arguments.size);
-  options.levels = arguments.levels.empty() ? supported_levels() : std::vector<sleep_level>{};
+  options.levels.clear();
   for (const std::string& one : arguments.levels) {
     options.levels.push_back(parse_supported_level(one));
   }
@@ -78,10 +78,13 @@ void add_demo_command(CLI::App& app, exit_status& status) {
   command->add_option("--model", options.model,
                       "The model file: used as it is if it exists, made if not "
                       "[demo-SIZE.gguf in the output directory]");
-  command->add_option("--levels", arguments->levels, "Sleep levels, separated by commas [all]")
+  command
+      ->add_option("--levels", arguments->levels,
+                   "Sleep levels, separated by commas [all that the device can do]")
       ->delimiter(',')
       ->check(valid_for(parse_supported_level, "LEVEL"));
-  command->add_option("--device", options.device, "Where the weights are")->capture_default_str();
+  command->add_option("--device", options.device,
+                      "Where the weights are [the first GPU, HOST if there is none]");
   command->add_option("--clients", options.clients, "How many clients ask at once")
       ->capture_default_str()
       ->check(CLI::Range(1U, 256U));

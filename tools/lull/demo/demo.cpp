@@ -4,6 +4,7 @@
 #include <lull/error.hpp>
 #include <lull/registry.hpp>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <string_view>
@@ -38,6 +39,28 @@ fs::path find_server(const fs::path& named) {
                           server_name, here.string()));
 }
 
+device choose_device(const registry& all, const std::string& named) {
+  if (!named.empty()) return all.find(named);
+  for (const device& each : all.devices()) {
+    if (each.type() != device_type::host && each.supports(capability::stable_addresses)) {
+      return each;
+    }
+  }
+  return all.find("HOST");
+}
+
+std::vector<sleep_level> choose_levels(const std::vector<sleep_level>& wanted,
+                                       const device& where) {
+  const auto possible = supported_levels({where});
+  for (const sleep_level level : wanted) {
+    if (std::find(possible.begin(), possible.end(), level) == possible.end()) {
+      throw error(status::unsupported,
+                  fmt::format("{} cannot sleep by level '{}'", where.name(), to_string(level)));
+    }
+  }
+  return wanted.empty() ? possible : wanted;
+}
+
 std::string file_name_for(std::uint64_t model_bytes) {
   std::string size = format_bytes(model_bytes);
   std::erase(size, ' ');
@@ -53,18 +76,20 @@ void write_file(const fs::path& path, std::string_view content) {
 }  // namespace
 
 std::vector<std::string> run_demo(const demo_options& options, const std::stop_token& stop) {
-  registry devices;
-  const device where = devices.find(options.device);
+  const registry devices;
+  const device where = choose_device(devices, options.device);
+  const std::vector<sleep_level> levels = choose_levels(options.levels, where);
   const fs::path server = find_server(options.server);
   fs::create_directories(options.output);
   const fs::path model =
       options.model.empty() ? options.output / file_name_for(options.model_bytes) : options.model;
 
+  options.progress(fmt::format("device: {} ({})", where.name(), where.description()));
   demo_result result;
   result.device = where.name();
   result.clients = options.clients;
   result.weights_bytes = ensure_model(model, options.model_bytes, options.progress, stop);
-  for (const sleep_level level : options.levels) {
+  for (const sleep_level level : levels) {
     options.progress(fmt::format("{}: starting the server", to_string(level)));
     result.levels.push_back(run_level({.server = {.program = server,
                                                   .model = model,

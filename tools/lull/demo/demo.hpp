@@ -14,9 +14,9 @@ namespace lull::demo {
 
 struct demo_options {
   std::uint64_t model_bytes = 0;
-  std::filesystem::path model;  ///< empty: in `output`, named after its size
-  std::vector<sleep_level> levels;
-  std::string device = "HOST";
+  std::filesystem::path model;      ///< empty: in `output`, named after its size
+  std::vector<sleep_level> levels;  ///< empty: all that the device can do
+  std::string device;               ///< empty: the first GPU that can hold regions, else HOST
   unsigned clients = 4;
   std::filesystem::path output;  ///< made when it is missing
   std::filesystem::path server;  ///< empty: looked for beside this program

@@ -35,7 +35,7 @@ class level_driver {
       : options_(options),
         stop_(stop),
         server_(options.server, stop),
-        probe_(probe_for(where, server_.id())),
+        probe_(probe_for(where, server_.id(), server_.port())),
         sampler_(probe_, sample_period, server_.started_at()),
         observer_(server_.port(), server_.started_at()),
         control_(server_.port(), transition_limit) {}

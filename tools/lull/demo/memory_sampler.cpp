@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "server_client.hpp"
+
 namespace lull::demo {
 
 std::optional<std::uint64_t> resident_bytes(pid_t process) {
@@ -22,12 +24,34 @@ std::optional<std::uint64_t> resident_bytes(pid_t process) {
   return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-memory_probe probe_for(const device& where, pid_t process) {
+namespace {
+
+std::optional<std::uint64_t> device_bytes(int port) {
+  constexpr std::chrono::seconds patience{5};
+  try {
+    const std::string text = server_client(port, patience).metrics();
+    const auto find = [&text](std::string_view name) -> std::optional<std::uint64_t> {
+      try {
+        return static_cast<std::uint64_t>(metric(text, name));
+      } catch (const error&) {
+        return std::nullopt;
+      }
+    };
+    if (const auto used = find("lull_device_used_bytes")) return used;
+    const auto total = find("lull_device_total_bytes");
+    const auto free = find("lull_device_free_bytes");
+    if (total && free) return *total - *free;
+  } catch (const error&) {
+    // A server that is not listening any more holds nothing that could be told.
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+memory_probe probe_for(const device& where, pid_t process, int port) {
   if (where.type() == device_type::host) return [process] { return resident_bytes(process); };
-  throw error(status::unsupported,
-              fmt::format("the demo cannot measure what another process holds on {} (a {} device); "
-                          "it works on host devices, --device HOST",
-                          where.name(), to_string(where.type())));
+  return [port] { return device_bytes(port); };
 }
 
 memory_sampler::memory_sampler(memory_probe probe, duration period, time_point origin)
