@@ -86,8 +86,9 @@ class lull_cache {
                {.limits = {.entries = entries}, .frequency_filter = filter, .name = "bench"}) {}
   auto find(std::uint64_t key) { return cache_.find(key); }
   void insert(std::uint64_t key) {
-    (void)cache_.get_or_capture(
-        key, [key] { return lull::captured_graph<graph*>{new graph{key}, sizeof(graph)}; });
+    (void)cache_.get_or_capture(key, [key] {
+      return lull::captured_graph<graph*>{new graph{key}, sizeof(graph)};
+    });
   }
   [[nodiscard]] std::size_t size() const { return cache_.size(); }
 
@@ -100,7 +101,9 @@ class filtered_lull_cache : public lull_cache {
   explicit filtered_lull_cache(std::size_t entries) : lull_cache(entries, true) {}
 };
 
-const graph& value_of(const graph* found) { return *found; }
+const graph& value_of(const graph* found) {
+  return *found;
+}
 template <class Handle>
 const graph& value_of(const Handle& found) {
   return **found;

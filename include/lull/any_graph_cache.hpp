@@ -95,13 +95,13 @@ struct graph_cache_stats {
   std::uint64_t rejected = 0;  ///< captures whose footprint alone is above a bound
   std::array<std::uint64_t, graph_eviction_causes> evictions{};  ///< by graph_eviction
   std::uint64_t destroyed = 0;
-  std::uint64_t dropped = 0;             ///< stale: given up without a vendor call
+  std::uint64_t dropped = 0;  ///< stale: given up without a vendor call
   std::uint64_t failed_destructions = 0;
   std::uint64_t unknown_footprints = 0;  ///< entries that nobody knows the size of; they count as 0
 
   std::uint64_t entries = 0;  ///< that can be found
   std::uint64_t bytes = 0;
-  std::uint64_t handles = 0;  ///< out now
+  std::uint64_t handles = 0;          ///< out now
   std::uint64_t leaving_entries = 0;  ///< evicted, but still in use or held off by a capture
   std::uint64_t leaving_bytes = 0;
   std::uint64_t peak_entries = 0;  ///< with those that are leaving
@@ -201,7 +201,8 @@ class LULL_API any_graph_cache {
 
   [[nodiscard]] detail::graph_core_base& quick() const noexcept { return *quick_; }
   [[nodiscard]] detail::graph_pin find_locked(const detail::graph_key& key);
-  [[nodiscard]] detail::graph_pin make_or_wait(const detail::graph_key& key, detail::graph_maker& how,
+  [[nodiscard]] detail::graph_pin make_or_wait(const detail::graph_key& key,
+                                               detail::graph_maker& how,
                                                const graph_capture_options& options);
   [[nodiscard]] detail::graph_node* take_nearest(const distance& how_far);
   /// Destroys a taken entry, or its shell when the caller has moved the graph out.

@@ -15,8 +15,8 @@
 ///   first and looks whether the entry is still in the index then. One of the two must see the
 ///   other, which needs a full fence on both sides. The reader's is left out: the evicting side
 ///   makes the kernel run one on all threads of the process (membarrier(2)), because evictions are
-///   rare and hits are not. Where the kernel refuses that, both sides use sequentially consistent
-///   operations.
+///   rare and hits are not. Where the kernel refuses that, no thread gets a reader, and every
+///   lookup takes the lock.
 /// - Recency is a number that each reader counts up by itself; it starts from the pool's era, which
 ///   every miss raises above all readers. So the order of any two uses is exact when one thread made
 ///   them or a miss lies between them.
@@ -35,30 +35,28 @@ namespace lull::detail {
 
 class graph_core;
 
-/// An entry of the cache. What is not atomic and not constant after publication is guarded by the
-/// pool's mutex and lives in graph_node_state.
+/// An entry of the cache. What a lookup needs is in one cache line with the key, which follows in
+/// the derived class; what the lock guards is in the line before.
 struct LULL_API graph_node {
   virtual ~graph_node() = default;
 
   /// What the driver knows the graph by.
   [[nodiscard]] virtual void* handle() noexcept = 0;
 
-  std::atomic<std::uint64_t> stamp{0};  ///< of the last use
-  std::atomic<std::uint32_t> uses{0};   ///< since the frequency filter looked; may lose some
-  std::atomic<std::uint32_t> pins{0};   ///< of those who found no place in a reader
-  std::uint64_t generation = 0;
-  std::uint64_t hash = 0;
-  graph_core* core = nullptr;
-
   // Guarded by the pool's mutex.
-  graph_node* next = nullptr;       ///< in the list of what waits to be destroyed
-  std::uint64_t listed_stamp = 0;   ///< the stamp by which the recency heap is ordered
-  std::size_t heap_position = 0;    ///< in that heap
-  std::uint64_t bytes = 0;          ///< what it counts for
-  std::uint64_t swept_stamp = 0;    ///< the stamp that the last sweep saw
-  std::int64_t used_at = 0;         ///< not later than this it was used last; clock ticks
-  bool estimated = false;           ///< whether `bytes` is the driver's estimate
-  bool in_window = false;           ///< whether it has yet to pass the frequency filter
+  graph_node* next = nullptr;     ///< in the list of what is evicted
+  std::size_t heap_position = 0;  ///< in the heap by recency
+  std::uint64_t bytes = 0;        ///< what it counts for
+  std::uint64_t swept_stamp = 0;  ///< the stamp that the last sweep saw
+  std::int64_t used_at = 0;       ///< it was used last at this time or before; clock ticks
+  std::uint64_t hash = 0;         ///< constant once published
+  bool estimated = false;         ///< whether `bytes` is the driver's estimate
+  bool in_window = false;         ///< whether it has yet to pass the frequency filter
+
+  alignas(64) std::atomic<std::uint64_t> stamp{0};  ///< of the last use
+  std::atomic<std::uint32_t> uses{0};  ///< since the frequency filter looked; may lose some
+  std::atomic<std::uint32_t> pins{0};  ///< of those who found no place in a reader
+  std::uint64_t generation = 0;        ///< constant once published
 };
 
 /// A key of unknown type, and how to recognize it.
@@ -90,21 +88,35 @@ struct graph_place {
   std::atomic<graph_node*> node{nullptr};
 };
 
-/// The index: linear probing, at most half full, 2^n places.
-struct graph_table {
-  graph_place* places = nullptr;
-  std::uint64_t mask = 0;  ///< number of places - 1
-  unsigned shift = 0;      ///< a hash's home is hash >> shift
-};
+/// The index in one word, so that it can be replaced at once: where its 2^n places begin, which is
+/// a multiple of 64, and in the low six bits 64 - n. A hash's home is its upper n bits.
+class graph_table {
+ public:
+  graph_table() = default;
+  graph_table(graph_place* places, unsigned bits) noexcept
+      : word_(reinterpret_cast<std::uintptr_t>(places) | (64U - bits)) {}
 
-/// A thread's part of a cache. Counters have one writer, so that adding needs no locked operation.
+  [[nodiscard]] graph_place& at(std::uint64_t index) const noexcept {
+    return reinterpret_cast<graph_place*>(word_ & ~std::uintptr_t{63})[index];
+  }
+  [[nodiscard]] std::uint64_t home(std::uint64_t hash) const noexcept {
+    return hash >> (word_ & 63U);
+  }
+  [[nodiscard]] std::uint64_t mask() const noexcept { return ~std::uint64_t{0} >> (word_ & 63U); }
+
+ private:
+  std::uintptr_t word_ = 0;
+};
+static_assert(std::atomic<graph_table>::is_always_lock_free);
+
+/// A thread's part of a cache. Figures have one writer, so that adding needs no locked operation.
 struct alignas(64) graph_reader {
   using pin_place = std::atomic<graph_node*>;
 
+  std::atomic<std::uint64_t> clock{0};    ///< the highest stamp given
+  std::atomic<std::uint64_t> skipped{0};  ///< of the clock, without a hit; the rest are hits
   std::array<pin_place, 6> pins{};
-  std::atomic<std::uint64_t> clock{0};  ///< the highest stamp given
-  std::atomic<std::uint64_t> hits{0};
-  std::atomic<bool> taken{false};       ///< whether a living thread owns it
+  std::atomic<bool> taken{false};  ///< whether a living thread owns it
 };
 
 /// Where a thread finds its reader of a cache.
@@ -132,29 +144,27 @@ class LULL_API graph_core_base {
   [[nodiscard]] graph_pin find_quickly(std::uint64_t hash, const Equal& equal) noexcept {
     const known_reader& known = readers_of_this_thread[id_ % std::tuple_size_v<known_readers>];
     if (known.core_id != id_) return {};
-    graph_reader& reader = *known.reader;
-    const graph_table& table = *table_.load(std::memory_order_acquire);
-    std::uint64_t at = hash >> table.shift;
-    for (int probe = 0; probe < longest_quick_probe; ++probe, at = (at + 1) & table.mask) {
-      graph_place& place = table.places[at];
+    const graph_table table = table_.load(std::memory_order_acquire);
+    std::uint64_t at = table.home(hash);
+    for (int probe = 0; probe < longest_quick_probe; ++probe) {
+      graph_place& place = table.at(at);
       graph_node* const node = place.node.load(std::memory_order_acquire);
       if (node == nullptr) return {};
       if (place.hash.load(std::memory_order_relaxed) == hash) {
-        return pin_if_present(reader, place, *node, equal);
+        return pin_if_present(*known.reader, place, *node, equal);
       }
+      at = (at + 1) & table.mask();
     }
     return {};
   }
 
   void unpin(const graph_pin& pin) noexcept {
-    if (pin.place == nullptr) {
-      counted_pins_.fetch_sub(1, std::memory_order_relaxed);
-      pin.node->pins.fetch_sub(1, std::memory_order_seq_cst);
-    } else if (asymmetric_) {
+    if (pin.place != nullptr) {
       pin.place->store(nullptr, std::memory_order_release);
       std::atomic_signal_fence(std::memory_order_seq_cst);
     } else {
-      pin.place->store(nullptr, std::memory_order_seq_cst);
+      counted_pins_.fetch_sub(1, std::memory_order_relaxed);
+      pin.node->pins.fetch_sub(1, std::memory_order_seq_cst);
     }
     // The node may be gone from here on.
     if (awaiting_unpin_.load(std::memory_order_seq_cst) != 0) destroy_unpinned();
@@ -167,59 +177,48 @@ class LULL_API graph_core_base {
   /// Destroys the evicted entries that are not pinned any more.
   void destroy_unpinned() noexcept;
 
-  std::atomic<const graph_table*> table_{nullptr};
+  void note_use(graph_reader& reader, graph_node& node) noexcept {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    std::uint64_t clock = reader.clock.load(relaxed);
+    const std::uint64_t era = era_->load(relaxed);
+    if (era > clock) {
+      reader.skipped.store(reader.skipped.load(relaxed) + (era - clock), relaxed);
+      clock = era;
+    }
+    ++clock;
+    reader.clock.store(clock, relaxed);
+    node.stamp.store(clock, relaxed);
+    node.uses.store(node.uses.load(relaxed) + 1, relaxed);
+  }
+
+  std::uint64_t id_ = 0;  ///< unique in the process's life, above 0
+  std::atomic<graph_table> table_{};
   const std::atomic<std::uint64_t>* generation_ = nullptr;
   const std::atomic<std::uint64_t>* era_ = nullptr;
-  std::uint64_t id_ = 0;  ///< unique in the process's life, above 0
-  bool asymmetric_ = false;
   std::atomic<std::uint64_t> awaiting_unpin_{0};  ///< evicted entries that were seen pinned
   std::atomic<std::uint64_t> counted_pins_{0};    ///< the sum of all graph_node::pins
 
  private:
-  // At half full, linear probing looks at 1.5 places on average; what is further away is found
+  // At a quarter full, linear probing looks at 1.2 places on average; what is further away is found
   // under the lock.
-  static constexpr int longest_quick_probe = 32;
+  static constexpr int longest_quick_probe = 16;
 
   template <class Equal>
   graph_pin pin_if_present(graph_reader& reader, graph_place& place, graph_node& node,
                            const Equal& equal) noexcept {
-    graph_reader::pin_place* const pin = free_place(reader);
-    if (pin == nullptr) return {};
-    bool present = false;
-    if (asymmetric_) {
-      pin->store(&node, std::memory_order_release);
-      std::atomic_signal_fence(std::memory_order_seq_cst);
-      present = place.node.load(std::memory_order_acquire) == &node;
-    } else {
-      pin->store(&node, std::memory_order_seq_cst);
-      present = place.node.load(std::memory_order_seq_cst) == &node;
+    graph_reader::pin_place* pin = reader.pins.data();
+    while (pin->load(std::memory_order_acquire) != nullptr) {
+      if (++pin == reader.pins.data() + reader.pins.size()) return {};
     }
-    if (!present || node.generation != generation_->load(std::memory_order_acquire) ||
-        !equal(node)) {
+    pin->store(&node, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (place.node.load(std::memory_order_acquire) != &node ||
+        node.generation != generation_->load(std::memory_order_acquire) || !equal(node)) {
       unpin({&node, pin});
       return {};
     }
     note_use(reader, node);
     return {&node, pin};
-  }
-
-  static graph_reader::pin_place* free_place(graph_reader& reader) noexcept {
-    for (graph_reader::pin_place& pin : reader.pins) {
-      if (pin.load(std::memory_order_acquire) == nullptr) return &pin;
-    }
-    return nullptr;
-  }
-
- protected:
-  void note_use(graph_reader& reader, graph_node& node) noexcept {
-    constexpr auto relaxed = std::memory_order_relaxed;
-    const std::uint64_t era = era_->load(relaxed);
-    const std::uint64_t mine = reader.clock.load(relaxed);
-    const std::uint64_t stamp = (era > mine ? era : mine) + 1;
-    reader.clock.store(stamp, relaxed);
-    reader.hits.store(reader.hits.load(relaxed) + 1, relaxed);
-    node.stamp.store(stamp, relaxed);
-    node.uses.store(node.uses.load(relaxed) + 1, relaxed);
   }
 };
 

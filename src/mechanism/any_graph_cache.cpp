@@ -78,7 +78,9 @@ any_graph_cache::any_graph_cache(std::shared_ptr<graph_driver> driver,
   pool->cores.push_back(std::move(core));
 }
 
-any_graph_cache::~any_graph_cache() { core().retire(); }
+any_graph_cache::~any_graph_cache() {
+  core().retire();
+}
 
 detail::graph_core& any_graph_cache::core() const noexcept {
   return static_cast<detail::graph_core&>(*quick_);
@@ -107,8 +109,8 @@ std::uint64_t any_graph_cache::sweep(time_point now) {
   std::unique_lock lock(core().pool->mutex);
   std::uint64_t evicted = core().drop_stale();
   evicted += core().evict_idle(now);
-  core().trim_wanted = core().trim_wanted || core().queued_nodes != nullptr ||
-                       core().untrimmed_bytes != 0;
+  core().trim_wanted =
+      core().trim_wanted || core().queued_nodes != nullptr || core().untrimmed_bytes != 0;
   core().pool->drain(lock);
   return evicted;
 }

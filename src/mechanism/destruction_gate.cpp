@@ -59,7 +59,9 @@ std::uint64_t destruction_gate::holds() noexcept {
   return holds_;
 }
 
-bool destruction_gate::this_thread_holds() noexcept { return holds_of_this_thread != 0; }
+bool destruction_gate::this_thread_holds() noexcept {
+  return holds_of_this_thread != 0;
+}
 
 bool destruction_gate::try_begin_destroying() noexcept {
   const std::lock_guard lock(mutex_);
@@ -95,8 +97,12 @@ graph_hold::graph_hold(time_point deadline, const clock& time) {
   detail::destruction_gate::of_process().hold(deadline, time);
 }
 
-graph_hold::~graph_hold() { detail::destruction_gate::of_process().release_hold(); }
+graph_hold::~graph_hold() {
+  detail::destruction_gate::of_process().release_hold();
+}
 
-std::uint64_t graph_hold::count() noexcept { return detail::destruction_gate::of_process().holds(); }
+std::uint64_t graph_hold::count() noexcept {
+  return detail::destruction_gate::of_process().holds();
+}
 
 }  // namespace lull

@@ -151,14 +151,14 @@ graph_pin graph_core::keep(std::unique_lock<std::mutex>& lock, const graph_fligh
   ++counted.captures;
   counted.capturing += made.elapsed;
   graph_node& node = *made.node;
-  node.core = this;
   node.hash = flight.key.hash;
   node.generation = made.generation;
   if (made.generation != current_generation()) {
     ++counted.dropped;
-    throw error(status::stale, fmt::format("graph cache '{}': the device was reset during a capture; "
-                                           "capture again",
-                                           options.name));
+    throw error(status::stale,
+                fmt::format("graph cache '{}': the device was reset during a capture; "
+                            "capture again",
+                            options.name));
   }
   node.bytes = footprint_of(made, node, wished_bytes);
   expected_bytes = std::max(node.bytes, expected_bytes - expected_bytes / 8);
@@ -199,15 +199,16 @@ void graph_core::make_room(std::unique_lock<std::mutex>& lock, std::uint64_t byt
   // While somebody waits for room, whoever unpins must say so; that is what the counter is for.
   const std::vector<std::shared_ptr<graph_core>> watched = pool->cores;
   for (const auto& core : watched) core->awaiting_unpin_.fetch_add(1, std::memory_order_seq_cst);
-  if (asymmetric_) remote_fence();
+  remote_fence();
   while (!evict_for(bytes) && options.clock->now() < deadline) wait(lock, deadline);
   for (const auto& core : watched) core->awaiting_unpin_.fetch_sub(1, std::memory_order_seq_cst);
   if (evict_for(bytes)) return;
-  throw error(status::busy,
-              fmt::format("graph cache '{}': there is no room for a graph of {}: {} entries with {} "
-                          "are kept, and all that could go are in use",
-                          options.name, format_bytes(bytes), account.lasting().entries,
-                          format_bytes(account.lasting().bytes)));
+  throw error(
+      status::busy,
+      fmt::format("graph cache '{}': there is no room for a graph of {}: {} entries with {} "
+                  "are kept, and all that could go are in use",
+                  options.name, format_bytes(bytes), account.lasting().entries,
+                  format_bytes(account.lasting().bytes)));
 }
 
 void graph_core::wait_for_destructions(std::unique_lock<std::mutex>& lock,
@@ -273,18 +274,18 @@ void graph_core::reject_if_too_large(std::uint64_t bytes) {
   const auto bound = lowest_byte_bound();
   if (!bound || bytes <= *bound) return;
   ++counted.rejected;
-  throw error(status::out_of_device_memory,
-              fmt::format("graph cache '{}': a graph of {} can never fit, the bound is {}; raise it "
-                          "or run this shape without a graph",
-                          options.name, format_bytes(bytes), format_bytes(*bound)));
+  throw error(
+      status::out_of_device_memory,
+      fmt::format("graph cache '{}': a graph of {} can never fit, the bound is {}; raise it "
+                  "or run this shape without a graph",
+                  options.name, format_bytes(bytes), format_bytes(*bound)));
 }
 
 void graph_core::wait_until_cleared(std::unique_lock<std::mutex>& lock, time_point deadline) {
   const auto is_cleared = [this] {
     return account.existing().entries == account.live.entries &&
-           std::none_of(flights.begin(), flights.end(), [this](const auto& flight) {
-             return flight->clearings != clearings;
-           });
+           std::none_of(flights.begin(), flights.end(),
+                        [this](const auto& flight) { return flight->clearings != clearings; });
   };
   pool->drain(lock);
   while (!is_cleared()) {

@@ -44,7 +44,6 @@ graph_core::graph_core(std::shared_ptr<graph_driver> its_driver, graph_cache_opt
       pool(std::move(in)),
       readers(id_ = next_core_id()),
       last_sweep(options.clock->now()) {
-  asymmetric_ = has_remote_fence();
   generation_ = &driver->generation_counter();
   era_ = &pool->era;
   swept_generation = current_generation();
@@ -130,8 +129,9 @@ void graph_core::age_sketch() noexcept {
   const std::uint64_t samples = readers.hits() + counted.misses;
   if (samples - sampled_at < sketch.sample_size()) return;
   sampled_at = samples;
-  for (graph_node* const node : main.nodes()) flush_uses(*node);
-  for (graph_node* const node : window.nodes()) flush_uses(*node);
+  for (const recency_heap* const heap : {&main, &window}) {
+    for (std::size_t i = 0; i < heap->size(); ++i) flush_uses(heap->node(i));
+  }
   sketch.halve();
 }
 

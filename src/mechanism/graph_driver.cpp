@@ -14,7 +14,9 @@ std::optional<std::uint64_t> graph_driver::footprint(void* /*handle*/) noexcept 
   return std::nullopt;
 }
 
-std::optional<std::uint64_t> graph_driver::used_bytes() noexcept { return std::nullopt; }
+std::optional<std::uint64_t> graph_driver::used_bytes() noexcept {
+  return std::nullopt;
+}
 
 function_graph_driver::function_graph_driver(graph_driver_functions functions)
     : functions_(std::move(functions)) {
@@ -23,7 +25,9 @@ function_graph_driver::function_graph_driver(graph_driver_functions functions)
   }
 }
 
-void function_graph_driver::destroy(void* handle) { functions_.destroy(handle); }
+void function_graph_driver::destroy(void* handle) {
+  functions_.destroy(handle);
+}
 
 void function_graph_driver::before_destroy() {
   if (functions_.before_destroy) functions_.before_destroy();

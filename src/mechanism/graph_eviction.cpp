@@ -39,11 +39,11 @@ void graph_core::settle_removed() noexcept {
   awaiting_unpin_.fetch_add(removed, std::memory_order_seq_cst);
   // Without other readers there are no pins that this thread does not see already, only some that
   // are being given back; that matters for what looks pinned.
-  if (asymmetric_ && !readers.only_this_thread()) remote_fence();
+  if (!readers.only_this_thread()) remote_fence();
   for (const graph_node* node = removed_nodes; node != nullptr; node = node->next) {
     any_pinned = any_pinned || is_pinned(*node);
   }
-  if (asymmetric_ && any_pinned) remote_fence();
+  if (any_pinned) remote_fence();
   while (removed_nodes != nullptr) push(awaiting_nodes, pop(removed_nodes));
   collect_unpinned();
 }
@@ -76,7 +76,7 @@ graph_node* graph_core::take(graph_node& node) noexcept {
   remove(node, graph_eviction::updated);
   // A lookup may have pinned it at the last moment; then it is not the caller's to change.
   removed_nodes = nullptr;
-  if (asymmetric_ && !readers.only_this_thread()) remote_fence();
+  if (!readers.only_this_thread()) remote_fence();
   if (!is_pinned(node)) return &node;
   push(removed_nodes, node);
   settle_removed();
@@ -102,7 +102,7 @@ std::uint64_t graph_core::remove_where(graph_eviction cause, const Predicate& wa
   std::uint64_t removed = 0;
   for (recency_heap* const heap : {&main, &window}) {
     for (std::size_t end = heap->size(); end > 0;) {
-      graph_node& node = *heap->nodes()[end - 1];
+      graph_node& node = heap->node(end - 1);
       if (!wanted(node)) {
         --end;
         continue;
@@ -149,14 +149,13 @@ std::uint64_t graph_core::evict_idle(time_point now) noexcept {
 }
 
 void graph_core::enforce_limits() noexcept {
-  const auto above = [this](const std::optional<std::uint64_t>& limit, std::uint64_t lasting) {
+  const auto above = [](const std::optional<std::uint64_t>& limit, std::uint64_t lasting) {
     return limit && lasting > *limit;
   };
   while (above(options.limits.entries, account.lasting().entries) &&
          evict_one(graph_eviction::entries)) {
   }
-  while (above(options.limits.bytes, account.lasting().bytes) &&
-         evict_one(graph_eviction::bytes)) {
+  while (above(options.limits.bytes, account.lasting().bytes) && evict_one(graph_eviction::bytes)) {
   }
 }
 
@@ -239,7 +238,7 @@ void graph_core::promote(graph_node& node) noexcept {
 std::size_t graph_core::window_entries() const noexcept {
   // One entry in 64 for newcomers; the 2017 paper's W-TinyLFU uses one in a hundred.
   constexpr std::size_t share = 64;
-  return (main.size() + window.size()) / share + 1;
+  return main.size() / share + 1;
 }
 
 std::uint32_t graph_core::frequency(const graph_node& node) const noexcept {

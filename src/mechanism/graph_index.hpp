@@ -3,10 +3,12 @@
 
 #include <lull/graph_cache_core.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace lull::detail {
@@ -16,43 +18,42 @@ namespace lull::detail {
 /// never finds one that was taken out before its pin was seen.
 class graph_index {
  public:
-  explicit graph_index(std::atomic<const graph_table*>& published) : published_(published) {
-    grow_to(smallest);
+  explicit graph_index(std::atomic<graph_table>& published) : published_(published) {
+    grow_to(smallest_bits);
   }
 
   /// Makes room for `entries` in all, so that insert cannot fail.
   /// @throws std::bad_alloc
   void reserve(std::size_t entries) {
-    std::size_t places = current().mask + 1;
-    if (entries * 2 <= places) return;
-    while (entries * 2 > places) places *= 2;
-    grow_to(places);
+    unsigned bits = bits_;
+    while (entries * 4 > std::size_t{1} << bits) ++bits;
+    if (bits != bits_) grow_to(bits);
   }
 
   /// @pre reserved; its hash is set; it is not there
-  void insert(graph_node& node) noexcept { insert_into(current(), node); }
+  void insert(graph_node& node) noexcept { insert_into(current_, node); }
 
   void remove(const graph_node& node) noexcept {
-    const graph_table& table = current();
-    std::uint64_t hole = node.hash >> table.shift;
-    while (at(table, hole) != &node) hole = (hole + 1) & table.mask;
+    const graph_table table = current_;
+    std::uint64_t hole = table.home(node.hash);
+    while (at(table, hole) != &node) hole = (hole + 1) & table.mask();
     // Backward shift: what was displaced by the entry comes closer to its home, so that no
     // tombstones collect (Knuth, The Art of Computer Programming, volume 3, 6.4, algorithm R).
-    for (std::uint64_t next = (hole + 1) & table.mask;; next = (next + 1) & table.mask) {
+    for (std::uint64_t next = (hole + 1) & table.mask();; next = (next + 1) & table.mask()) {
       graph_node* const candidate = at(table, next);
       if (candidate == nullptr) break;
-      const std::uint64_t home = candidate->hash >> table.shift;
-      if (((next - home) & table.mask) < ((next - hole) & table.mask)) continue;
-      write(table.places[hole], candidate);
+      const std::uint64_t home = table.home(candidate->hash);
+      if (((next - home) & table.mask()) < ((next - hole) & table.mask())) continue;
+      write(table.at(hole), candidate);
       hole = next;
     }
-    table.places[hole].node.store(nullptr, std::memory_order_seq_cst);
+    table.at(hole).node.store(nullptr, std::memory_order_seq_cst);
   }
 
   template <class Equal>
   [[nodiscard]] graph_node* find(std::uint64_t hash, const Equal& equal) const {
-    const graph_table& table = current();
-    for (std::uint64_t i = hash >> table.shift;; i = (i + 1) & table.mask) {
+    const graph_table table = current_;
+    for (std::uint64_t i = table.home(hash);; i = (i + 1) & table.mask()) {
       graph_node* const node = at(table, i);
       if (node == nullptr) return nullptr;
       if (node->hash == hash && equal(*node)) return node;
@@ -60,19 +61,15 @@ class graph_index {
   }
 
  private:
-  static constexpr std::size_t smallest = 32;
+  static constexpr unsigned smallest_bits = 6;
 
-  /// Tables are kept until the index goes, because readers may still look at one that was replaced;
-  /// all of them together are smaller than the last.
-  struct storage {
-    graph_table table;
-    std::unique_ptr<graph_place[]> places;
+  /// What graph_table wants of the first place.
+  struct alignas(64) line {
+    std::array<graph_place, 4> places;
   };
 
-  [[nodiscard]] const graph_table& current() const noexcept { return tables_.back()->table; }
-
   static graph_node* at(const graph_table& table, std::uint64_t i) noexcept {
-    return table.places[i].node.load(std::memory_order_relaxed);
+    return table.at(i).node.load(std::memory_order_relaxed);
   }
 
   static void write(graph_place& place, graph_node* node) noexcept {
@@ -81,35 +78,34 @@ class graph_index {
   }
 
   static void insert_into(const graph_table& table, graph_node& node) noexcept {
-    std::uint64_t i = node.hash >> table.shift;
-    while (at(table, i) != nullptr) i = (i + 1) & table.mask;
-    write(table.places[i], &node);
+    std::uint64_t i = table.home(node.hash);
+    while (at(table, i) != nullptr) i = (i + 1) & table.mask();
+    write(table.at(i), &node);
   }
 
-  void grow_to(std::size_t places) {
-    auto next = std::make_unique<storage>();
-    next->places = std::make_unique<graph_place[]>(places);
-    unsigned bits = 0;
-    while ((std::size_t{1} << bits) < places) ++bits;
-    next->table = {next->places.get(), places - 1, 64 - bits};
-    tables_.reserve(tables_.size() + 1);
-    const storage* const old = tables_.empty() ? nullptr : tables_.back().get();
-    if (old != nullptr) {
-      for (std::uint64_t i = 0; i <= old->table.mask; ++i) {
-        if (graph_node* const node = at(old->table, i)) insert_into(next->table, *node);
-      }
+  void grow_to(unsigned bits) {
+    auto lines = std::make_unique<line[]>((std::size_t{1} << bits) / line{}.places.size());
+    const graph_table next(lines[0].places.data(), bits);
+    tables_.push_back(std::move(lines));
+    const graph_table old = std::exchange(current_, next);
+    const std::size_t old_places = bits_ == 0 ? 0 : std::size_t{1} << bits_;
+    bits_ = bits;
+    for (std::uint64_t i = 0; i < old_places; ++i) {
+      if (graph_node* const node = at(old, i)) insert_into(next, *node);
     }
-    tables_.push_back(std::move(next));
-    published_.store(&current(), std::memory_order_seq_cst);
-    // A reader that still uses the old table must not validate against it.
-    if (old == nullptr) return;
-    for (std::uint64_t i = 0; i <= old->table.mask; ++i) {
-      old->places[i].node.store(nullptr, std::memory_order_seq_cst);
+    published_.store(next, std::memory_order_seq_cst);
+    // A reader that still looks at the old table must not take what it sees for present.
+    for (std::uint64_t i = 0; i < old_places; ++i) {
+      old.at(i).node.store(nullptr, std::memory_order_seq_cst);
     }
   }
 
-  std::atomic<const graph_table*>& published_;
-  std::vector<std::unique_ptr<storage>> tables_;
+  std::atomic<graph_table>& published_;
+  graph_table current_;
+  unsigned bits_ = 0;
+  /// All tables ever: readers may still look at one that was replaced. Together they are smaller
+  /// than twice the last.
+  std::vector<std::unique_ptr<line[]>> tables_;
 };
 
 }  // namespace lull::detail

@@ -163,10 +163,11 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
     graph_node* nearest = nullptr;
     std::uint64_t least = 0;
     for (const recency_heap* const heap : {&main, &window}) {
-      for (graph_node* const node : heap->nodes()) {
-        const std::optional<std::uint64_t> far = how_far(*node);
-        if (!far || (nearest != nullptr && *far >= least) || is_pinned(*node)) continue;
-        nearest = node;
+      for (std::size_t i = 0; i < heap->size(); ++i) {
+        graph_node& node = heap->node(i);
+        const std::optional<std::uint64_t> far = how_far(node);
+        if (!far || (nearest != nullptr && *far >= least) || is_pinned(node)) continue;
+        nearest = &node;
         least = *far;
       }
     }
@@ -261,11 +262,11 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
 
  public:
   /// Adds to one figure of this core's account and the pool's.
-  void add(graph_tally graph_account::* what, graph_tally amount) noexcept {
+  void add(graph_tally graph_account::*what, graph_tally amount) noexcept {
     account.*what += amount;
     pool->account.*what += amount;
   }
-  void subtract(graph_tally graph_account::* what, graph_tally amount) noexcept {
+  void subtract(graph_tally graph_account::*what, graph_tally amount) noexcept {
     account.*what -= amount;
     pool->account.*what -= amount;
   }

@@ -58,11 +58,10 @@ struct owned_readers {
   void forget_the_dead() {
     living_cores& cores = living();
     const std::lock_guard lock(cores.mutex);
-    list.erase(std::remove_if(list.begin(), list.end(),
-                              [&](const known_reader& each) {
-                                return !is_living(cores, each.core_id);
-                              }),
-               list.end());
+    list.erase(
+        std::remove_if(list.begin(), list.end(),
+                       [&](const known_reader& each) { return !is_living(cores, each.core_id); }),
+        list.end());
   }
 };
 
@@ -79,7 +78,9 @@ bool has_remote_fence() noexcept {
   return registered;
 }
 
-void remote_fence() noexcept { membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED); }
+void remote_fence() noexcept {
+  if (has_remote_fence()) membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
 
 graph_readers::graph_readers(std::uint64_t core_id) : core_id_(core_id) {
   living_cores& cores = living();
@@ -94,7 +95,7 @@ graph_readers::~graph_readers() {
 }
 
 graph_reader* graph_readers::of_this_thread() noexcept {
-  if (this_thread_is_ending) return nullptr;
+  if (this_thread_is_ending || !has_remote_fence()) return nullptr;
   known_reader& known = readers_of_this_thread[core_id_ % readers_of_this_thread.size()];
   if (known.core_id == core_id_) return known.reader;
   if (graph_reader* const reader = owned.find(core_id_)) {
@@ -142,7 +143,11 @@ std::uint64_t graph_readers::pin_count() const noexcept {
 
 std::uint64_t graph_readers::hits() const noexcept {
   std::uint64_t sum = 0;
-  for (const auto& reader : list_) sum += reader->hits.load(std::memory_order_relaxed);
+  for (const auto& reader : list_) {
+    // In this order, because the clock is written last: it may lag, never lead.
+    const std::uint64_t clock = reader->clock.load(std::memory_order_acquire);
+    sum += clock - std::min(clock, reader->skipped.load(std::memory_order_relaxed));
+  }
   return sum;
 }
 

@@ -12,7 +12,7 @@ namespace lull::detail {
 /// Whether the kernel runs a full fence on every thread of this process when asked, at a cost that
 /// an eviction can bear: membarrier(2), private expedited, Linux 4.14. Registers at the first call.
 bool has_remote_fence() noexcept;
-/// @pre has_remote_fence()
+/// Does nothing where there is none: then there are no readers to fence against.
 void remote_fence() noexcept;
 
 /// The readers of one cache, one a thread. They are reused, and freed with the cache only. The list

@@ -8,7 +8,9 @@
 namespace lull {
 namespace {
 
-double seconds(duration span) { return std::chrono::duration<double>(span).count(); }
+double seconds(duration span) {
+  return std::chrono::duration<double>(span).count();
+}
 
 /// For JSON strings and for Prometheus label values, whose escapes JSON's reader shares.
 std::string escaped(std::string_view text) {
@@ -35,7 +37,8 @@ std::string or_null(const std::optional<std::uint64_t>& figure) {
 /// One family of metrics, as Prometheus's text format wants it.
 class exposition {
  public:
-  explicit exposition(std::string_view cache) : label_(fmt::format("cache=\"{}\"", escaped(cache))) {}
+  explicit exposition(std::string_view cache)
+      : label_(fmt::format("cache=\"{}\"", escaped(cache))) {}
 
   template <class Value>
   void counter(std::string_view name, std::string_view help, Value value) {

@@ -5,7 +5,7 @@
 
 #include <atomic>
 #include <cstddef>
-#include <utility>
+#include <cstdint>
 #include <vector>
 
 namespace lull::detail {
@@ -15,78 +15,78 @@ namespace lull::detail {
 /// unchanged stamp is the least recently used one exactly. Every use costs at most one repair.
 class recency_heap {
  public:
-  [[nodiscard]] std::size_t size() const noexcept { return nodes_.size(); }
-  [[nodiscard]] const std::vector<graph_node*>& nodes() const noexcept { return nodes_; }
+  [[nodiscard]] std::size_t size() const noexcept { return places_.size(); }
+  [[nodiscard]] graph_node& node(std::size_t position) const noexcept {
+    return *places_[position].node;
+  }
 
   /// @throws std::bad_alloc
   void reserve(std::size_t entries) {
-    if (entries > nodes_.capacity()) nodes_.reserve(entries * 2);
+    if (entries > places_.capacity()) places_.reserve(entries * 2);
   }
 
   /// @pre reserved
   void push(graph_node& node) noexcept {
-    node.listed_stamp = node.stamp.load(std::memory_order_relaxed);
-    nodes_.push_back(&node);
-    node.heap_position = nodes_.size() - 1;
+    node.heap_position = places_.size();
+    places_.push_back({node.stamp.load(std::memory_order_relaxed), &node});
     sift_up(node.heap_position);
   }
 
   void remove(const graph_node& node) noexcept {
     const std::size_t hole = node.heap_position;
-    put(hole, nodes_.back());
-    nodes_.pop_back();
-    if (hole < nodes_.size()) {
-      sift_up(hole);
-      sift_down(hole);
-    }
+    put(hole, places_.back());
+    places_.pop_back();
+    if (hole == places_.size()) return;
+    sift_up(hole);
+    sift_down(hole);
   }
 
   /// The least recently used entry; null when there is none.
   [[nodiscard]] graph_node* least_recent() noexcept {
-    while (!nodes_.empty()) {
-      graph_node& top = *nodes_.front();
-      const auto stamp = top.stamp.load(std::memory_order_relaxed);
-      if (stamp == top.listed_stamp) return &top;
-      top.listed_stamp = stamp;
+    while (!places_.empty()) {
+      place& top = places_.front();
+      const auto stamp = top.node->stamp.load(std::memory_order_relaxed);
+      if (stamp == top.stamp) return top.node;
+      top.stamp = stamp;
       sift_down(0);
     }
     return nullptr;
   }
 
  private:
-  void put(std::size_t position, graph_node* node) noexcept {
-    nodes_[position] = node;
-    node->heap_position = position;
+  struct place {
+    std::uint64_t stamp;  ///< as seen last
+    graph_node* node;
+  };
+
+  void put(std::size_t position, const place& what) noexcept {
+    places_[position] = what;
+    what.node->heap_position = position;
   }
 
   void sift_up(std::size_t at) noexcept {
-    while (at > 0) {
-      const std::size_t parent = (at - 1) / 2;
-      if (nodes_[parent]->listed_stamp <= nodes_[at]->listed_stamp) return;
-      swap(at, parent);
-      at = parent;
+    const place moved = places_[at];
+    while (at > 0 && places_[(at - 1) / 2].stamp > moved.stamp) {
+      put(at, places_[(at - 1) / 2]);
+      at = (at - 1) / 2;
     }
+    put(at, moved);
   }
 
   void sift_down(std::size_t at) noexcept {
+    const place moved = places_[at];
     for (;;) {
-      std::size_t least = at;
-      for (std::size_t child = 2 * at + 1; child <= 2 * at + 2 && child < nodes_.size(); ++child) {
-        if (nodes_[child]->listed_stamp < nodes_[least]->listed_stamp) least = child;
-      }
-      if (least == at) return;
-      swap(at, least);
-      at = least;
+      std::size_t child = 2 * at + 1;
+      if (child >= places_.size()) break;
+      if (child + 1 < places_.size() && places_[child + 1].stamp < places_[child].stamp) ++child;
+      if (places_[child].stamp >= moved.stamp) break;
+      put(at, places_[child]);
+      at = child;
     }
+    put(at, moved);
   }
 
-  void swap(std::size_t a, std::size_t b) noexcept {
-    graph_node* const node = nodes_[a];
-    put(a, nodes_[b]);
-    put(b, node);
-  }
-
-  std::vector<graph_node*> nodes_;
+  std::vector<place> places_;
 };
 
 }  // namespace lull::detail
