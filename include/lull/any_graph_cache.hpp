@@ -187,13 +187,13 @@ class LULL_API any_graph_cache {
 
  protected:
   /// How far an entry is from what is sought; absent: it cannot be used.
-  class LULL_API distance {
+  class LULL_API distance_from {
    public:
     [[nodiscard]] virtual std::optional<std::uint64_t> operator()(
         const detail::graph_node& node) const = 0;
 
    protected:
-    ~distance() = default;
+    ~distance_from() = default;
   };
 
   any_graph_cache(std::shared_ptr<graph_driver> driver, graph_cache_options options);
@@ -204,7 +204,7 @@ class LULL_API any_graph_cache {
   [[nodiscard]] detail::graph_pin make_or_wait(const detail::graph_key& key,
                                                detail::graph_maker& how,
                                                const graph_capture_options& options);
-  [[nodiscard]] detail::graph_node* take_nearest(const distance& how_far);
+  [[nodiscard]] detail::graph_node* take_nearest(const distance_from& how_far);
   /// Destroys a taken entry, or its shell when the caller has moved the graph out.
   void put_away(detail::graph_node* node, bool has_graph) noexcept;
   bool erase_key(const detail::graph_key& key);

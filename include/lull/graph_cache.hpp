@@ -203,9 +203,9 @@ class graph_cache : public any_graph_cache {
   };
 
   template <class Distance>
-  class typed_distance final : public distance {
+  class typed_distance final : public distance_from {
    public:
-    explicit typed_distance(const Distance& distance) : distance_(distance) {}
+    explicit typed_distance(const Distance& how_far) : distance_(how_far) {}
     [[nodiscard]] std::optional<std::uint64_t> operator()(
         const detail::graph_node& which) const override {
       return distance_(static_cast<const node&>(which).key);

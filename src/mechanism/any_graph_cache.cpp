@@ -171,7 +171,7 @@ detail::graph_pin any_graph_cache::make_or_wait(const detail::graph_key& key,
   return core().find_or_make(lock, key, how, options);
 }
 
-detail::graph_node* any_graph_cache::take_nearest(const distance& how_far) {
+detail::graph_node* any_graph_cache::take_nearest(const distance_from& how_far) {
   const std::lock_guard lock(core().pool->mutex);
   core().drop_stale();
   return core().take_nearest([&](const detail::graph_node& node) { return how_far(node); });

@@ -119,7 +119,7 @@ TEST_F(GraphDestruction, AfterAResetNothingIsTouched) {
   fill(here, 5);
   auto in_use = here.find(3);
   host_graph* const stale = *in_use;
-  const auto taken = here.find_nearest([](const std::uint64_t& key) { return std::optional{key}; });
+  auto taken = here.find_nearest([](const std::uint64_t& key) { return std::optional{key}; });
   {
     const lull::graph_hold hold;
     here.erase(4);  // waits for the hold when the reset comes
@@ -133,10 +133,14 @@ TEST_F(GraphDestruction, AfterAResetNothingIsTouched) {
   EXPECT_EQ(driver_->destroyed, 0U);
   EXPECT_EQ(here.stats().dropped, 4U) << "all but the one that is taken";
   EXPECT_EQ(here.stats().leaving_entries, 1U);
+  taken.reset();
+  EXPECT_EQ(here.stats().dropped, 5U);
+  EXPECT_EQ(driver_->destroyed, 0U);
 
   EXPECT_EQ((*get(here, 2))->value, 2U) << "captured again";
   EXPECT_EQ(driver_->captured, 6U);
-  here.clear(clock_.now() + 0s);
+  here.clear(clock_.now());
+  EXPECT_EQ(driver_->destroyed, 1U);
   ::munmap(stale, page);  // the stand-ins' memory does not go with a context
 }
 

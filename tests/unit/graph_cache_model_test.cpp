@@ -1,5 +1,6 @@
 // Random operations on a cache, beside a plain model of what it should do.
 
+#include <lull/error.hpp>
 #include <lull/graph_cache.hpp>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <string>
 #include <utility>
 #include <vector>
 

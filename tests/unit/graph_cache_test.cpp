@@ -223,8 +223,11 @@ TEST_F(GraphCache, ShrinksByTimeAlone) {
     ASSERT_LT(++sweeps, 20U);
     clock_.advance(*next - clock_.now());
     cache_->sweep(clock_.now());
-    if (clock_.now() - begin == 40s) EXPECT_TRUE(cache_->find(3));  // without another lookup
-    if (clock_.now() - begin == 80s) EXPECT_EQ(cache_->size(), 1U);
+    if (clock_.now() - begin == 40s) {
+      EXPECT_TRUE(cache_->find(3));  // the only lookup
+    } else if (clock_.now() - begin == 80s) {
+      EXPECT_EQ(cache_->size(), 1U);
+    }
   }
   EXPECT_EQ(driver_->live(), 0U);
   EXPECT_EQ(evicted(graph_eviction::idle), 10U);

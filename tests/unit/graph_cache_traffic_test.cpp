@@ -66,7 +66,7 @@ TEST(GraphTraffic, AnIdleServerShrinks) {
   EXPECT_EQ(driver->live(), 0U);
 }
 
-// mudler and others measured 120 layer variants in each of 4 slots; a cap per variant is no cap.
+// 120 variants of a graph in each of 4 slots: a cap per variant would be no cap.
 TEST(GraphTraffic, OneBoundForAllVariantsAndSlots) {
   const auto driver = std::make_shared<lull::test::host_graph_driver>();
   cache here(driver, {.limits = {.entries = 100, .bytes = 100 * page}});
