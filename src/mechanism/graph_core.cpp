@@ -153,27 +153,37 @@ graph_cache_stats graph_core::stats() const {
 }
 
 void graph_core::retire() noexcept {
-  const std::shared_ptr<graph_pool> keep_pool = pool;
-  std::unique_lock lock(keep_pool->mutex);
+  const std::shared_ptr<graph_core> self = shared_from_this();
+  const std::shared_ptr<graph_pool> in = pool;
+  std::unique_lock lock(in->mutex);
   remove_all(graph_eviction::cleared, true);
   retired = true;
-  keep_pool->drain(lock);
+  in->drain(lock);
   if (account.held.entries != 0) {
     log(log_level::error,
         fmt::format("graph cache '{}' was destroyed with {} graphs in use; they go when they are "
                     "released",
                     options.name, account.held.entries));
-    keep_for_ever(shared_from_this());
+    keep_for_ever(self);
   }
-  keep_pool->forget_retired();
+  in->forget_retired(lock);
 }
 
-void graph_pool::forget_retired() noexcept {
-  cores.erase(std::remove_if(cores.begin(), cores.end(),
-                             [](const std::shared_ptr<graph_core>& core) {
-                               return core->retired && core->account.existing().entries == 0;
-                             }),
-              cores.end());
+void graph_pool::forget_retired(std::unique_lock<std::mutex>& lock) noexcept {
+  std::shared_ptr<graph_core> forgotten;
+  for (std::size_t i = 0; i < cores.size();) {
+    if (!cores[i]->retired || cores[i]->account.existing().entries != 0) {
+      ++i;
+      continue;
+    }
+    cores[i]->next_forgotten = std::move(forgotten);
+    forgotten = std::move(cores[i]);
+    cores.erase(cores.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  if (forgotten == nullptr) return;
+  lock.unlock();
+  forgotten.reset();
+  lock.lock();
 }
 
 }  // namespace lull::detail

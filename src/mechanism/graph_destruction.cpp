@@ -60,9 +60,9 @@ void graph_pool::drain(std::unique_lock<std::mutex>& lock) noexcept {
       if (core->has_work()) core->destroy_queued(lock);
     }
     draining = false;
-    forget_retired();
     gate.end_destroying();
     changed.notify_all();
+    forget_retired(lock);
   }
 }
 

@@ -92,8 +92,9 @@ struct graph_pool : std::enable_shared_from_this<graph_pool> {
   void drain(std::unique_lock<std::mutex>& lock) noexcept;
   [[nodiscard]] bool has_work() const noexcept;
 
-  /// Forgets cores whose cache is gone and that have nothing left.
-  void forget_retired() noexcept;
+  /// Forgets cores whose cache is gone and that have nothing left. Lets `lock` go meanwhile,
+  /// because drivers may go with them.
+  void forget_retired(std::unique_lock<std::mutex>& lock) noexcept;
 
   /// Evicts until the pool's own bounds hold, or all that is left is in use.
   void enforce_bounds() noexcept;
@@ -213,6 +214,7 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   std::uint64_t untrimmed_bytes = 0;
   bool trim_wanted = false;
   bool retired = false;  ///< its cache is gone
+  std::shared_ptr<graph_core> next_forgotten;
   time_point last_sweep;
   frequency_sketch sketch;
   std::uint64_t sampled_at = 0;  ///< hits and misses when the sketch was halved last
