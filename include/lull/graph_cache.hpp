@@ -232,10 +232,14 @@ class graph_cache : public any_graph_cache {
             }};
   }
 
-  /// The index uses the upper bits, and std::hash of a number is the number. The factor is 2^64
-  /// divided by the golden ratio: Knuth, The Art of Computer Programming, volume 3, section 6.4.
+  /// std::hash of a number is the number, and the index uses the upper bits. One product would do
+  /// for numbers without a pattern; addresses at equal distances pile up without the second. The
+  /// factor is 2^64 divided by the golden ratio: Knuth, The Art of Computer Programming, volume 3,
+  /// section 6.4.
   [[nodiscard]] static std::uint64_t hash_of(const Key& key) {
-    return static_cast<std::uint64_t>(Hash{}(key)) * 0x9E3779B97F4A7C15U;
+    constexpr std::uint64_t factor = 0x9E3779B97F4A7C15U;
+    const std::uint64_t once = static_cast<std::uint64_t>(Hash{}(key)) * factor;
+    return (once ^ (once >> 32U)) * factor;
   }
 };
 

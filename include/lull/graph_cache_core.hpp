@@ -145,17 +145,15 @@ class LULL_API graph_core_base {
     const known_reader& known = readers_of_this_thread[id_ % std::tuple_size_v<known_readers>];
     if (known.core_id != id_) return {};
     const graph_table table = table_.load(std::memory_order_acquire);
-    std::uint64_t at = table.home(hash);
-    for (int probe = 0; probe < longest_quick_probe; ++probe) {
-      graph_place& place = table.at(at);
-      graph_node* const node = place.node.load(std::memory_order_acquire);
-      if (node == nullptr) return {};
-      if (place.hash.load(std::memory_order_relaxed) == hash) {
-        return pin_if_present(*known.reader, place, *node, equal);
-      }
-      at = (at + 1) & table.mask();
+    graph_place* place = &table.at(table.home(hash));
+    graph_node* node = place->node.load(std::memory_order_acquire);
+    if (place->hash.load(std::memory_order_relaxed) != hash) [[unlikely]] {
+      place = displaced_place(table, hash);
+      if (place == nullptr) return {};
+      node = place->node.load(std::memory_order_acquire);
     }
-    return {};
+    if (node == nullptr) return {};
+    return pin_if_present(*known.reader, *place, *node, equal);
   }
 
   void unpin(const graph_pin& pin) noexcept {
@@ -199,16 +197,37 @@ class LULL_API graph_core_base {
   std::atomic<std::uint64_t> counted_pins_{0};    ///< the sum of all graph_node::pins
 
  private:
-  // At a quarter full, linear probing looks at 1.2 places on average; what is further away is found
-  // under the lock.
+  // At a quarter full, linear probing looks at 1.2 places on average (Knuth, The Art of Computer
+  // Programming, volume 3, 6.4); what is further away than this is found under the lock.
   static constexpr int longest_quick_probe = 16;
+
+  /// Where the hash is when it is not at home; null when it is not near either.
+  [[nodiscard]] static graph_place* displaced_place(graph_table table,
+                                                    std::uint64_t hash) noexcept {
+    std::uint64_t at = table.home(hash);
+    for (int probe = 1; probe < longest_quick_probe; ++probe) {
+      at = (at + 1) & table.mask();
+      graph_place& place = table.at(at);
+      if (place.node.load(std::memory_order_acquire) == nullptr) return nullptr;
+      if (place.hash.load(std::memory_order_relaxed) == hash) return &place;
+    }
+    return nullptr;
+  }
+
+  [[nodiscard]] static graph_reader::pin_place* another_pin_place(graph_reader& reader) noexcept {
+    for (graph_reader::pin_place& place : reader.pins) {
+      if (place.load(std::memory_order_acquire) == nullptr) return &place;
+    }
+    return nullptr;
+  }
 
   template <class Equal>
   graph_pin pin_if_present(graph_reader& reader, graph_place& place, graph_node& node,
                            const Equal& equal) noexcept {
     graph_reader::pin_place* pin = reader.pins.data();
-    while (pin->load(std::memory_order_acquire) != nullptr) {
-      if (++pin == reader.pins.data() + reader.pins.size()) return {};
+    if (pin->load(std::memory_order_acquire) != nullptr) [[unlikely]] {
+      pin = another_pin_place(reader);
+      if (pin == nullptr) return {};
     }
     pin->store(&node, std::memory_order_release);
     std::atomic_signal_fence(std::memory_order_seq_cst);
