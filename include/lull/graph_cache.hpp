@@ -145,8 +145,10 @@ class graph_cache : public any_graph_cache {
 
   /// The entry of a key, pinned; empty when there is none. Counts as its use.
   [[nodiscard]] handle find(const Key& key) {
-    if (handle found = find_quickly(key)) return found;
-    return handle(quick(), find_locked(ref(key)));
+    const detail::graph_pin found = find_quickly(key);
+    if (found.node == nullptr) [[unlikely]]
+      return find_slowly(key);
+    return handle(quick(), found);
   }
 
   /// The entry of a key, captured first when there is none.
@@ -163,7 +165,8 @@ class graph_cache : public any_graph_cache {
   template <class Capture>
   [[nodiscard]] handle get_or_capture(const Key& key, Capture&& capture,
                                       const graph_capture_options& options = {}) {
-    if (handle found = find_quickly(key)) return found;
+    const detail::graph_pin found = find_quickly(key);
+    if (found.node != nullptr) return handle(quick(), found);
     typed_maker<std::remove_reference_t<Capture>> how(key, capture);
     return handle(quick(), make_or_wait(ref(key), how, options));
   }
@@ -215,10 +218,15 @@ class graph_cache : public any_graph_cache {
     const Distance& distance_;
   };
 
-  [[nodiscard]] handle find_quickly(const Key& key) noexcept {
-    return handle(quick(), quick().find_quickly(hash_of(key), [&key](const auto& candidate) {
+  [[nodiscard]] detail::graph_pin find_quickly(const Key& key) const noexcept {
+    return quick().find_quickly(hash_of(key), [&key](const auto& candidate) {
       return Equal{}(static_cast<const node&>(candidate).key, key);
-    }));
+    });
+  }
+
+  /// Out of line, so that what a hit needs stays in registers.
+  [[nodiscard, gnu::noinline]] handle find_slowly(const Key& key) {
+    return handle(quick(), find_locked(ref(key)));
   }
 
   [[nodiscard]] static detail::graph_key ref(const Key& key) {

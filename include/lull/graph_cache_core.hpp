@@ -143,7 +143,9 @@ class LULL_API graph_core_base {
   template <class Equal>
   [[nodiscard]] graph_pin find_quickly(std::uint64_t hash, const Equal& equal) noexcept {
     const known_reader& known = readers_of_this_thread[id_ % std::tuple_size_v<known_readers>];
-    if (known.core_id != id_) return {};
+    if (known.core_id != id_) [[unlikely]]
+      return {};
+    graph_reader& reader = *known.reader;
     const graph_table table = table_.load(std::memory_order_acquire);
     graph_place* place = &table.at(table.home(hash));
     graph_node* node = place->node.load(std::memory_order_acquire);
@@ -152,12 +154,13 @@ class LULL_API graph_core_base {
       if (place == nullptr) return {};
       node = place->node.load(std::memory_order_acquire);
     }
-    if (node == nullptr) return {};
-    return pin_if_present(*known.reader, *place, *node, equal);
+    if (node == nullptr) [[unlikely]]
+      return {};
+    return pin_if_present(reader, *place, *node, equal);
   }
 
   void unpin(const graph_pin& pin) noexcept {
-    if (pin.place != nullptr) {
+    if (pin.place != nullptr) [[likely]] {
       pin.place->store(nullptr, std::memory_order_release);
       std::atomic_signal_fence(std::memory_order_seq_cst);
     } else {
@@ -165,7 +168,8 @@ class LULL_API graph_core_base {
       pin.node->pins.fetch_sub(1, std::memory_order_seq_cst);
     }
     // The node may be gone from here on.
-    if (awaiting_unpin_.load(std::memory_order_seq_cst) != 0) destroy_unpinned();
+    if (awaiting_unpin_.load(std::memory_order_seq_cst) != 0) [[unlikely]]
+      destroy_unpinned();
   }
 
  protected:
@@ -179,7 +183,7 @@ class LULL_API graph_core_base {
     constexpr auto relaxed = std::memory_order_relaxed;
     std::uint64_t clock = reader.clock.load(relaxed);
     const std::uint64_t era = era_->load(relaxed);
-    if (era > clock) {
+    if (era > clock) [[unlikely]] {
       reader.skipped.store(reader.skipped.load(relaxed) + (era - clock), relaxed);
       clock = era;
     }
@@ -232,7 +236,8 @@ class LULL_API graph_core_base {
     pin->store(&node, std::memory_order_release);
     std::atomic_signal_fence(std::memory_order_seq_cst);
     if (place.node.load(std::memory_order_acquire) != &node ||
-        node.generation != generation_->load(std::memory_order_acquire) || !equal(node)) {
+        node.generation != generation_->load(std::memory_order_acquire) || !equal(node))
+        [[unlikely]] {
       unpin({&node, pin});
       return {};
     }
