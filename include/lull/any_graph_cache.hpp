@@ -174,6 +174,9 @@ class LULL_API any_graph_cache {
   /// @return how many entries it evicted
   std::uint64_t trim();
 
+  /// clear() with a deadline that is so far away on the cache's clock.
+  void clear_within(duration span);
+
   /// Drops what was captured before the driver's generation was raised, without a vendor call.
   /// Lookups never find such entries, also before this is called.
   /// @return how many entries it dropped

@@ -131,6 +131,10 @@ void any_graph_cache::clear(time_point deadline) {
   core().wait_until_cleared(lock, deadline);
 }
 
+void any_graph_cache::clear_within(duration span) {
+  clear(core().options.clock->deadline_in(span));
+}
+
 std::uint64_t any_graph_cache::trim() {
   std::unique_lock lock(core().pool->mutex);
   core().drop_stale();
