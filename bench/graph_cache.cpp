@@ -4,11 +4,15 @@
 #include <lull/graph_cache.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <future>
 #include <list>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <random>
 #include <string>
 #include <string_view>
@@ -19,6 +23,40 @@
 #include <fmt/format.h>
 
 #include "comparison.hpp"
+
+namespace {
+
+/// What this thread has allocated so far, so that a hit can be shown to allocate nothing.
+thread_local std::uint64_t allocations = 0;
+
+void* allocate(std::size_t bytes, std::size_t alignment) {
+  ++allocations;
+  void* const memory =
+      std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+  return allocate(bytes, alignof(std::max_align_t));
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return allocate(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t /*bytes*/) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::align_val_t /*alignment*/) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t /*bytes*/, std::align_val_t /*alignment*/) noexcept {
+  std::free(memory);
+}
 
 namespace {
 
@@ -129,11 +167,16 @@ void hit(benchmark::State& state) {
     for (const std::uint64_t key : keys) cache->insert(key);
   }
   std::size_t at = static_cast<std::size_t>(state.thread_index()) * entries / 2;
+  std::uint64_t before = 0;
   for (auto _ : state) {
     const auto& found = cache->find(keys[at]);
     benchmark::DoNotOptimize(value_of(found).value);
     at = at + 1 == entries ? 0 : at + 1;
+    // A thread's first lookup makes its reader.
+    if (before == 0) [[unlikely]]
+      before = ++allocations;
   }
+  if (allocations != before) state.SkipWithError("a hit has allocated");
 }
 
 template <class Cache>
