@@ -9,6 +9,8 @@
 #include <lull/context.hpp>
 #include <lull/device.hpp>
 #include <lull/error.hpp>
+#include <lull/graph_cache.hpp>
+#include <lull/graph_driver.hpp>
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
 #include <lull/process.hpp>

@@ -4,6 +4,7 @@
 /// @file
 /// Sleeping when idle and waking when work arrives: the gate, the idle timer, and the transitions.
 
+#include <lull/any_graph_cache.hpp>
 #include <lull/clock.hpp>
 #include <lull/error.hpp>
 #include <lull/export.h>
@@ -212,6 +213,13 @@ class LULL_API sleeper {
   void add(std::shared_ptr<participant> who);
   /// Adds memory: its regions sleep as the plan says. `what` must outlive the sleeper.
   void manage(memory& what);
+  /// Adds a graph cache: it is cleared at every sleep, whatever the plan, because graphs refer to
+  /// memory that goes; after a wake they are captured again as they are asked for. Add it after the
+  /// memory that its graphs use: what is added last sleeps first. `what` must outlive the sleeper.
+  /// @param clear_timeout how long a sleep waits for graphs in use and captures under way, on the
+  ///        cache's clock; when it is over the sleep fails, and says what it waited for
+  /// @throws error (busy) when not awake; (invalid_argument) when the timeout is below 0
+  void manage(any_graph_cache& what, duration clear_timeout = std::chrono::seconds{10});
 
   /// A lease; wakes first when asleep.
   /// @param deadline on the sleeper's clock

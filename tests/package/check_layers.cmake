@@ -31,7 +31,9 @@ layer(registry PATHS "include/lull/(device|registry)\\.hpp" "src/core/.*"
   USES ${vocabulary} abi backend_common backend_host)
 layer(report PATHS "include/lull/report\\.hpp"
   USES ${vocabulary} registry)
-layer(mechanism PATHS "include/lull/(context|memory|process|settle)\\.hpp" "src/mechanism/.*"
+layer(mechanism PATHS
+    "include/lull/(any_graph_cache|context|graph_cache|graph_cache_core|graph_driver)\\.hpp"
+    "include/lull/(memory|process|settle)\\.hpp" "src/mechanism/.*"
   USES ${vocabulary} registry report)
 layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
   USES ${vocabulary} registry report mechanism)

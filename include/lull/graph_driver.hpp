@@ -1,0 +1,122 @@
+#ifndef LULL_GRAPH_DRIVER_HPP
+#define LULL_GRAPH_DRIVER_HPP
+
+/// @file
+/// What a graph cache needs from a vendor, and the hold that keeps every cache of the process from
+/// destroying graphs.
+
+#include <lull/clock.hpp>
+#include <lull/export.h>
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+namespace lull {
+
+/// The vendor's side of captured graphs: how one is destroyed and what it costs. A cache knows
+/// graphs as opaque handles only.
+///
+/// Operations are called on whatever thread evicts, captures or releases; a cache, and all caches
+/// of one budget, destroy on one thread at a time. No operation but used_bytes() and footprint() is
+/// called while any thread of the process captures (see graph_hold). What an operation throws is
+/// logged and counted; the handle counts as gone then.
+class LULL_API graph_driver {
+ public:
+  graph_driver() noexcept;
+  /// Takes the generation from elsewhere, such as a device's own counter.
+  /// @param generation must outlive the driver
+  explicit graph_driver(const std::atomic<std::uint64_t>& generation) noexcept;
+  virtual ~graph_driver();
+  graph_driver(const graph_driver&) = delete;
+  graph_driver& operator=(const graph_driver&) = delete;
+
+  /// Destroys an executable graph. May return before the vendor has given its memory back.
+  virtual void destroy(void* handle) = 0;
+
+  /// Called once before a batch of destroy(). Where the vendor destroys lazily or frees what still
+  /// runs (HIP: ROCm/pytorch pull request 1455 puts a synchronization around hipGraphExecDestroy),
+  /// wait for the work here. The default does nothing.
+  virtual void before_destroy() {}
+
+  /// Returns memory that the vendor keeps for graphs that are gone. The default does nothing.
+  virtual void trim() {}
+
+  /// An estimate of what a graph holds, in bytes; absent when it cannot be told.
+  [[nodiscard]] virtual std::optional<std::uint64_t> footprint(void* handle) noexcept;
+
+  /// What this process holds now of the memory that graphs are made of, in bytes; absent when it
+  /// cannot be told. Estimates are corrected by how it changes when graphs are destroyed.
+  [[nodiscard]] virtual std::optional<std::uint64_t> used_bytes() noexcept;
+
+  /// Raised when the device was reset: graphs that were captured under an older generation died
+  /// with the context, and are dropped without a call.
+  [[nodiscard]] std::uint64_t generation() const noexcept {
+    return generation_->load(std::memory_order_acquire);
+  }
+  /// Where generation() reads; for hot paths.
+  [[nodiscard]] const std::atomic<std::uint64_t>& generation_counter() const noexcept {
+    return *generation_;
+  }
+
+  /// Says that the device was reset. Thread-safe. Has no effect on a generation taken from
+  /// elsewhere.
+  void raise_generation() noexcept { own_generation_.fetch_add(1, std::memory_order_acq_rel); }
+
+ private:
+  std::atomic<std::uint64_t> own_generation_{0};
+  const std::atomic<std::uint64_t>* generation_ = &own_generation_;
+};
+
+/// A driver made of functions; see graph_driver for what each does.
+struct graph_driver_functions {
+  std::function<void(void*)> destroy;  ///< mandatory
+  std::function<void()> before_destroy = {};
+  std::function<void()> trim = {};
+  std::function<std::optional<std::uint64_t>(void*)> footprint = {};
+  std::function<std::optional<std::uint64_t>()> used_bytes = {};
+};
+
+class LULL_API function_graph_driver final : public graph_driver {
+ public:
+  /// @throws error (invalid_argument) when destroy is empty
+  explicit function_graph_driver(graph_driver_functions functions);
+
+  void destroy(void* handle) override;
+  void before_destroy() override;
+  void trim() override;
+  [[nodiscard]] std::optional<std::uint64_t> footprint(void* handle) noexcept override;
+  [[nodiscard]] std::optional<std::uint64_t> used_bytes() noexcept override;
+
+ private:
+  graph_driver_functions functions_;
+};
+
+/// While one exists, no cache of this process destroys a graph; what is evicted meanwhile is
+/// destroyed when the last hold ends, on the thread that ends it.
+///
+/// Vendors fail a capture when another thread destroys a graph or synchronizes meanwhile
+/// (ggml-org/llama.cpp pull request 27368). get_or_capture takes a hold by itself; take one around
+/// captures that do not go through a cache, and around a device reset.
+///
+/// Not to be moved between threads. Nests.
+class LULL_API graph_hold {
+ public:
+  /// Waits for destructions under way, and for those that a cache has been waiting to begin.
+  /// A thread that has a hold already never waits.
+  graph_hold();
+  /// @param deadline on `time`
+  /// @throws error (timed_out)
+  explicit graph_hold(time_point deadline, const clock& time = steady_clock());
+  ~graph_hold();
+  graph_hold(const graph_hold&) = delete;
+  graph_hold& operator=(const graph_hold&) = delete;
+
+  /// How many holds exist in this process.
+  [[nodiscard]] static std::uint64_t count() noexcept;
+};
+
+}  // namespace lull
+
+#endif  // LULL_GRAPH_DRIVER_HPP

@@ -1,0 +1,48 @@
+#include <lull/error.hpp>
+#include <lull/graph_driver.hpp>
+
+#include <utility>
+
+namespace lull {
+
+graph_driver::graph_driver() noexcept = default;
+graph_driver::graph_driver(const std::atomic<std::uint64_t>& generation) noexcept
+    : generation_(&generation) {}
+graph_driver::~graph_driver() = default;
+
+std::optional<std::uint64_t> graph_driver::footprint(void* /*handle*/) noexcept {
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> graph_driver::used_bytes() noexcept {
+  return std::nullopt;
+}
+
+function_graph_driver::function_graph_driver(graph_driver_functions functions)
+    : functions_(std::move(functions)) {
+  if (!functions_.destroy) {
+    throw error(status::invalid_argument, "a graph driver needs a function that destroys a graph");
+  }
+}
+
+void function_graph_driver::destroy(void* handle) {
+  functions_.destroy(handle);
+}
+
+void function_graph_driver::before_destroy() {
+  if (functions_.before_destroy) functions_.before_destroy();
+}
+
+void function_graph_driver::trim() {
+  if (functions_.trim) functions_.trim();
+}
+
+std::optional<std::uint64_t> function_graph_driver::footprint(void* handle) noexcept {
+  return functions_.footprint ? functions_.footprint(handle) : std::nullopt;
+}
+
+std::optional<std::uint64_t> function_graph_driver::used_bytes() noexcept {
+  return functions_.used_bytes ? functions_.used_bytes() : std::nullopt;
+}
+
+}  // namespace lull
