@@ -20,6 +20,15 @@ function(lull_target target)
   endif()
 endfunction()
 
+# lull_precompile(<target> <header>...): reads heavy headers once instead of once a file, where
+# LULL_PRECOMPILE is on: the sanitizer builds. The others stay without, so that a file which lacks an
+# include does not compile there.
+function(lull_precompile target)
+  if(LULL_PRECOMPILE)
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
 # lull_module(<target>): a backend module, on top of lull_target.
 function(lull_module target)
   lull_target(${target})
