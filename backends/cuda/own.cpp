@@ -38,9 +38,7 @@ cuda_own::cuda_own(const cuda_api& api) : api_(api) {
 }
 
 cuda_own::~cuda_own() {
-  for (const auto& device : devices_) {
-    if (device->context != nullptr) static_cast<void>(api_.context_release(device->driver_device));
-  }
+  for (const auto& device : devices_) let_go(*device);
 }
 
 int cuda_own::attribute(CUdevice device, CUdevice_attribute which) const {
@@ -132,6 +130,9 @@ CUcontext cuda_own::retain(std::uint32_t device) {
   // Somebody else may have reset the device since, with calls of their own. Then the handle that we
   // hold names a dead context, though a new one may get the same value.
   if (state.context == nullptr || !is_active(state)) {
+    // A reset does not end what was retained: retained twice and released once, the next context
+    // would outlive us.
+    let_go(state);
     api_.check(api_.context_retain(&state.context, state.driver_device), api_.context_retain.name);
   }
   return state.context;
@@ -144,11 +145,15 @@ void cuda_own::reset(std::uint32_t device) {
   // current, and leaves the dead one current afterwards.
   api_.check(api_.context_reset(state.driver_device), api_.context_reset.name);
   // A reset does not end what was retained (cuda.h, cuDevicePrimaryCtxReset). Ours is ended after it,
-  // so that a failed reset leaves all as it was; that it may fail then is of no interest.
-  if (state.context != nullptr) {
-    static_cast<void>(api_.context_release(state.driver_device));
-    state.context = nullptr;
-  }
+  // so that a failed reset leaves all as it was.
+  let_go(state);
+}
+
+/// Ends what we retained. That it may fail, the context being gone, is of no interest.
+void cuda_own::let_go(device_state& device) const noexcept {
+  if (device.context == nullptr) return;
+  static_cast<void>(api_.context_release(device.driver_device));
+  device.context = nullptr;
 }
 
 cuda_scope::cuda_scope(cuda_own& own, std::uint32_t device) : api_(own.api()) {

@@ -58,6 +58,7 @@ class cuda_own {
   [[nodiscard]] std::unique_ptr<device_state> inspect(int ordinal) const;
   [[nodiscard]] int attribute(CUdevice device, CUdevice_attribute which) const;
   [[nodiscard]] bool is_active(const device_state& device) const;
+  void let_go(device_state& device) const noexcept;
   void ask_runtime(const device_state& device, lull_backend_memory& out) const;
 
   const cuda_api& api_;
