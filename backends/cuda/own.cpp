@@ -9,10 +9,11 @@
 namespace lull::backends {
 namespace {
 
-/// "GPU-6b8e...", as NVML and nvidia-smi write it.
-std::string to_text(const CUuuid& uuid) {
+/// As NVML and nvidia-smi write it.
+/// @param prefix "GPU-" or "MIG-"
+std::string to_text(const CUuuid& uuid, std::string_view prefix) {
   constexpr std::string_view digits = "0123456789abcdef";
-  std::string text = "GPU-";
+  std::string text{prefix};
   for (std::size_t i = 0; i < sizeof uuid.bytes; ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
     const auto byte = static_cast<unsigned char>(uuid.bytes[i]);
@@ -57,7 +58,10 @@ std::unique_ptr<cuda_own::device_state> cuda_own::inspect(int ordinal) const {
              api_.device_name.name);
   CUuuid uuid{};
   api_.check(api_.device_uuid(&uuid, device->driver_device), api_.device_uuid.name);
-  device->identity.uuid = to_text(uuid);
+  // Of a slice of a GPU this is the slice's own (cuda.h, cuDeviceGetUuid_v2), and its name says what
+  // it is: "NVIDIA A100-SXM4-40GB MIG 1g.5gb".
+  const bool slice = std::string_view{device->name}.find(" MIG ") != std::string_view::npos;
+  device->identity.uuid = to_text(uuid, slice ? "MIG-" : "GPU-");
   char address[32] = {};
   api_.check(api_.get_pci_address(address, sizeof address, ordinal), api_.get_pci_address.name);
   device->identity.pci_address = lower_case(address);

@@ -86,7 +86,7 @@ void world::clear() {
   physical_.clear();
   handles_.clear();
   misuse_.clear();
-  contexts_created_ = captures_ = 0;
+  contexts_created_ = captures_ = under_way_ = 0;
 }
 
 void world::restart(const scenario& made) {
@@ -341,6 +341,21 @@ code world::fill(void* address, int value, std::uint64_t bytes) {
   }
   std::memset(address, value, bytes);
   return code::ok;
+}
+
+void world::depart() {
+  const std::lock_guard lock(mutex_);
+  ++under_way_;
+}
+
+void world::arrive() {
+  const std::lock_guard lock(mutex_);
+  under_way_ = 0;
+}
+
+int world::under_way() const {
+  const std::lock_guard lock(mutex_);
+  return under_way_;
 }
 
 // --- stream-ordered pools ---------------------------------------------------------------------------

@@ -55,6 +55,21 @@ TEST_P(Probe, ThatHangsCostsItsCallerTheDeadlineAndOthersNothing) {
   EXPECT_EQ(seen->total_bytes, here.gpu().made().total_bytes);
 }
 
+TEST_P(Probe, WhetherThereIsAContextIsCannotTellWhenTheDriverHangs) {
+  if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "reads files";
+  machine here(GetParam());
+  const device which = here.device();
+  const std::string ask = GetParam().which == simgpu::vendor::cuda ? "cuDevicePrimaryCtxGetState"
+                                                                   : "muDevicePrimaryCtxGetState";
+  here.gpu().script.hang(ask);
+  EXPECT_EQ(which.context_alive(30ms), tristate::cannot_tell);
+  EXPECT_EQ(which.context_alive(1h), tristate::cannot_tell);
+  EXPECT_EQ(here.gpu().script.calls(ask), 1u);
+  here.gpu().script.clear();
+  while (which.context_alive() == tristate::cannot_tell) std::this_thread::yield();
+  EXPECT_EQ(which.context_alive(), tristate::no);
+}
+
 TEST_P(Probe, ThatHangsDoesNotStopTheBackendFromGoing) {
   if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "reads files";
   machine here(GetParam());
@@ -104,6 +119,71 @@ TEST(HipReservations, AreCycledWhereMemoryStaysBehindAnAddress) {
       EXPECT_EQ(here.gpu().script.calls("hipMemAddressFree") - freed_before, keeps ? 3u : 0u);
     }
   }
+}
+
+class HipReservation : public testing::Test {
+ protected:
+  /// A machine on which memory stays behind its address.
+  HipReservation() {
+    simgpu::scenario made;
+    made.unmap_keeps_memory = true;
+    for (const vendor_case& each : vendor_cases()) {
+      if (each.which == simgpu::vendor::hip) here.emplace(each, made);
+    }
+  }
+  void SetUp() override {
+    if (!here) GTEST_SKIP() << "the HIP module is not built";
+    if (here->device().memory().used_by_process_bytes == std::nullopt) {
+      here->device().context_create();
+      if (here->device().memory().used_by_process_bytes == std::nullopt) GTEST_SKIP();
+    }
+  }
+  void TearDown() override {
+    EXPECT_THAT(simgpu::world::of(simgpu::vendor::hip).misuse(), testing::IsEmpty());
+  }
+  std::optional<machine> here;
+};
+
+TEST_F(HipReservation, ThatIsLostForAMomentIsTakenAgain) {
+  memory arena;
+  const region weights = arena.allocate(here->device(), 4u << 20);
+  void* const address = weights.address();
+  here->gpu().script.fail("hipMemAddressReserve", 1, 999);
+  arena.evict({.otherwise = contents_action::offload});
+  EXPECT_EQ(here->gpu().take_stock().physical, 0);
+  EXPECT_NO_THROW(dev_reset(here->device())) << "there is nothing that it would have to refuse for";
+  arena.restore();
+  EXPECT_EQ(weights.address(), address);
+  EXPECT_EQ(weights.where(), residency::resident);
+}
+
+TEST_F(HipReservation, ThatIsLostIsAnErrorWhenItIsNeededAndAtNoOtherTime) {
+  memory arena;
+  {
+    const region weights = arena.allocate(here->device(), 4u << 20, {.name = "w"});
+    here->gpu().script.fail("hipMemAddressReserve", 0, 999);
+    arena.evict({.otherwise = contents_action::offload});
+    const error failure = error_of([&] { arena.restore(); });
+    EXPECT_THAT(failure.what(), HasSubstr("cannot come back to its address"));
+    EXPECT_EQ(weights.where(), residency::offloaded);
+  }
+  const auto left = here->gpu().take_stock();
+  EXPECT_EQ(left.physical + left.mappings + left.reservations, 0) << to_string(left);
+}
+
+TEST_F(HipReservation, ThatHoldsOtherMappingsIsLeftAlone) {
+  const device which = here->device();
+  constexpr std::uint64_t half = 2u << 20;
+  auto* const address = static_cast<std::byte*>(which.vm_reserve(2 * half));
+  const std::uint64_t first = which.vm_create(half);
+  const std::uint64_t second = which.vm_create(half);
+  which.vm_map(address, half, first);
+  which.vm_map(address + half, half, second);
+  which.vm_unmap(address, half);
+  EXPECT_NO_THROW(which.vm_destroy(first));
+  which.vm_unmap(address + half, half);
+  which.vm_destroy(second);
+  which.vm_release(address, 2 * half);
 }
 
 // --- what can be missing ------------------------------------------------------------------------------
