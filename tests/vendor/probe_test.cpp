@@ -193,8 +193,9 @@ struct outcome {
   std::string complaints;
 };
 
-/// Runs `lull devices` with only these fakes on the library path.
-outcome list_devices(const std::vector<std::string>& fakes, const std::string& environment) {
+/// Runs `lull` with only these fakes on the library path.
+outcome run_tool(const std::vector<std::string>& fakes, const std::string& environment,
+                 const std::string& arguments) {
   const scratch_folder libraries;
   for (const std::string& each : fakes) {
     std::filesystem::create_symlink(std::filesystem::path{LULL_TEST_SIMGPU} / each,
@@ -202,8 +203,8 @@ outcome list_devices(const std::vector<std::string>& fakes, const std::string& e
   }
   const std::string errors = (libraries.path() / "stderr").string();
   const std::string command = "env " + environment + " LD_LIBRARY_PATH='" +
-                              libraries.path().string() + "' '" LULL_TEST_TOOL "' devices 2>'" +
-                              errors + "'";
+                              libraries.path().string() + "' '" LULL_TEST_TOOL "' " + arguments +
+                              " 2>'" + errors + "'";
   outcome seen;
   FILE* const pipe = ::popen(command.c_str(), "r");
   char buffer[4096];
@@ -216,7 +217,24 @@ outcome list_devices(const std::vector<std::string>& fakes, const std::string& e
   return seen;
 }
 
+outcome list_devices(const std::vector<std::string>& fakes, const std::string& environment) {
+  return run_tool(fakes, environment, "devices");
+}
+
 #ifdef LULL_TEST_CUDA
+TEST(ResetProbe, SaysWhatIsLeftAndHowThatIsKnown) {
+  const std::vector<std::string> all{"libsimgpu.so", "libcuda.so.1", "libcudart.so.13",
+                                     "libnvidia-ml.so.1"};
+  const std::string arguments = "reset-probe --device CUDA1 --cycles 2 --json";
+  const outcome clean = run_tool(all, "SIMGPU=devices=2", arguments);
+  EXPECT_EQ(clean.complaints, "");
+  EXPECT_THAT(clean.output, HasSubstr("\"context_bytes\": 314572800"));
+  EXPECT_THAT(clean.output, HasSubstr("\"residue_bytes\": 0"));
+  EXPECT_THAT(clean.output, HasSubstr("by the management library"));
+  const outcome stubborn = run_tool(all, "SIMGPU=devices=2,residue=376MiB", arguments);
+  EXPECT_THAT(stubborn.output, HasSubstr("\"residue_bytes\": 394264576"));
+}
+
 TEST(Missing, IsToldApartAndNothingIsPrinted) {
   const std::vector<std::string> all{"libsimgpu.so", "libcuda.so.1", "libcudart.so.13",
                                      "libnvidia-ml.so.1"};
