@@ -233,11 +233,21 @@ void reset_run::drain() {
   }
 }
 
-/// Gives up what a reset would leave on the device: first what is mapped, then the memory.
+/// Gives up what a reset would leave behind: what is mapped and then its memory, graphs (ROCm keeps
+/// what an executable one holds), and pinned memory, which hipDeviceReset leaves alone because it
+/// belongs to all devices (rocclr device.cpp: MemObjMap::Purge).
 void reset_run::release_what_outlives() {
+  const auto pointer = [](const detail::device_books::entry& each) {
+    return reinterpret_cast<void*>(static_cast<std::uintptr_t>(each.key));
+  };
+  for (const auto& graph : context_.books.all(object_kind::graph)) {
+    attempt([&] { device_.graph_destroy(pointer(graph)); });
+  }
+  for (const auto& pinned : context_.books.all(object_kind::pinned)) {
+    attempt([&] { device_.pinned_free(pointer(pinned)); });
+  }
   for (const auto& mapping : context_.books.all(object_kind::mapping)) {
-    auto* const address = reinterpret_cast<void*>(static_cast<std::uintptr_t>(mapping.key));
-    attempt([&] { device_.vm_unmap(address, mapping.bytes); });
+    attempt([&] { device_.vm_unmap(pointer(mapping), mapping.bytes); });
   }
   for (const auto& memory : context_.books.all(object_kind::memory)) {
     attempt([&] { device_.vm_destroy(memory.key); });

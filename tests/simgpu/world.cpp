@@ -274,6 +274,8 @@ void world::destroy_context_locked(int device) {
   }
   for (auto& [address, each] : handles_) {
     if (each.device != device || !each.alive) continue;
+    // A HIP reset purges what belongs to one device; portable host memory belongs to all.
+    if (vendor_ == vendor::hip && each.kind == handle_kind::pinned) continue;
     each.alive = false;
     if (each.kind == handle_kind::graph) refund(device, each.bytes);
   }
