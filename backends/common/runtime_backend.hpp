@@ -92,11 +92,13 @@ class runtime_backend {
     typename Api::device_address range{};
     call(api_.vm_reserve, &range, bytes, std::size_t{0}, typename Api::device_address{}, 0ull);
     *address = handle_cast<void*>(range);
+    own_.reserved(device, *address, bytes);
   }
 
   void vm_release(std::uint32_t device, void* address, std::uint64_t bytes) {
     const scope current(own_, device);
-    call(api_.vm_release, at(address), bytes);
+    if (!own_.is_lost(device, address)) call(api_.vm_release, at(address), bytes);
+    own_.released(device, address);
   }
 
   void vm_create(std::uint32_t device, std::uint64_t bytes, std::uint64_t* handle) {
@@ -116,6 +118,7 @@ class runtime_backend {
 
   void vm_map(std::uint32_t device, void* address, std::uint64_t bytes, std::uint64_t handle) {
     const scope current(own_, device);
+    own_.mapping_at(device, address);
     call(api_.vm_map, at(address), bytes, std::size_t{0},
          handle_cast<typename Api::memory_handle>(handle), 0ull);
     typename Api::access access{};
@@ -147,6 +150,9 @@ class runtime_backend {
   void copy_from_host(std::uint32_t device, void* address, const void* host, std::uint64_t bytes) {
     const scope current(own_, device);
     call(api_.memcpy, address, host, bytes, Api::host_to_device);
+    // From memory that is not pinned the vendor returns when the bytes are in its staging buffer (as
+    // below, "memcpy").
+    call(api_.stream_synchronize, typename Api::stream{});
   }
 
   void fill(std::uint32_t device, void* address, std::uint8_t value, std::uint64_t bytes) {
@@ -236,7 +242,9 @@ class runtime_backend {
     call(api_.graph_exec_destroy, handle_cast<typename Api::graph_exec>(graph_exec));
   }
 
-  void graph_node_count(std::uint32_t, void* graph, std::uint64_t* nodes) {
+  void graph_node_count(std::uint32_t device, void* graph, std::uint64_t* nodes) {
+    // A call without a device of its own may set the runtime up on whichever is current.
+    const scope current(own_, device);
     std::size_t count = 0;
     call(api_.graph_nodes, handle_cast<typename Api::graph>(graph), nullptr, &count);
     *nodes = count;
@@ -249,6 +257,7 @@ class runtime_backend {
 
   void graph_trim(std::uint32_t device) {
     if (own_.context_alive(device) == LULL_NO) return;
+    const scope current(own_, device);
     call(api_.graph_trim, static_cast<int>(device));
   }
 

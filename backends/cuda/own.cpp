@@ -9,10 +9,11 @@
 namespace lull::backends {
 namespace {
 
-/// "GPU-6b8e...", as NVML and nvidia-smi write it.
-std::string to_text(const CUuuid& uuid) {
+/// As NVML and nvidia-smi write it.
+/// @param prefix "GPU-" or "MIG-"
+std::string to_text(const CUuuid& uuid, std::string_view prefix) {
   constexpr std::string_view digits = "0123456789abcdef";
-  std::string text = "GPU-";
+  std::string text{prefix};
   for (std::size_t i = 0; i < sizeof uuid.bytes; ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
     const auto byte = static_cast<unsigned char>(uuid.bytes[i]);
@@ -38,9 +39,7 @@ cuda_own::cuda_own(const cuda_api& api) : api_(api) {
 }
 
 cuda_own::~cuda_own() {
-  for (const auto& device : devices_) {
-    if (device->context != nullptr) static_cast<void>(api_.context_release(device->driver_device));
-  }
+  for (const auto& device : devices_) let_go(*device);
 }
 
 int cuda_own::attribute(CUdevice device, CUdevice_attribute which) const {
@@ -59,7 +58,10 @@ std::unique_ptr<cuda_own::device_state> cuda_own::inspect(int ordinal) const {
              api_.device_name.name);
   CUuuid uuid{};
   api_.check(api_.device_uuid(&uuid, device->driver_device), api_.device_uuid.name);
-  device->identity.uuid = to_text(uuid);
+  // Of a slice of a GPU this is the slice's own (cuda.h, cuDeviceGetUuid_v2), and its name says what
+  // it is: "NVIDIA A100-SXM4-40GB MIG 1g.5gb".
+  const bool slice = std::string_view{device->name}.find(" MIG ") != std::string_view::npos;
+  device->identity.uuid = to_text(uuid, slice ? "MIG-" : "GPU-");
   char address[32] = {};
   api_.check(api_.get_pci_address(address, sizeof address, ordinal), api_.get_pci_address.name);
   device->identity.pci_address = lower_case(address);
@@ -132,6 +134,9 @@ CUcontext cuda_own::retain(std::uint32_t device) {
   // Somebody else may have reset the device since, with calls of their own. Then the handle that we
   // hold names a dead context, though a new one may get the same value.
   if (state.context == nullptr || !is_active(state)) {
+    // A reset does not end what was retained: retained twice and released once, the next context
+    // would outlive us.
+    let_go(state);
     api_.check(api_.context_retain(&state.context, state.driver_device), api_.context_retain.name);
   }
   return state.context;
@@ -144,11 +149,15 @@ void cuda_own::reset(std::uint32_t device) {
   // current, and leaves the dead one current afterwards.
   api_.check(api_.context_reset(state.driver_device), api_.context_reset.name);
   // A reset does not end what was retained (cuda.h, cuDevicePrimaryCtxReset). Ours is ended after it,
-  // so that a failed reset leaves all as it was; that it may fail then is of no interest.
-  if (state.context != nullptr) {
-    static_cast<void>(api_.context_release(state.driver_device));
-    state.context = nullptr;
-  }
+  // so that a failed reset leaves all as it was.
+  let_go(state);
+}
+
+/// Ends what we retained. That it may fail, the context being gone, is of no interest.
+void cuda_own::let_go(device_state& device) const noexcept {
+  if (device.context == nullptr) return;
+  static_cast<void>(api_.context_release(device.driver_device));
+  device.context = nullptr;
 }
 
 cuda_scope::cuda_scope(cuda_own& own, std::uint32_t device) : api_(own.api()) {

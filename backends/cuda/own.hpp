@@ -37,6 +37,10 @@ class cuda_own {
   [[nodiscard]] CUcontext retain(std::uint32_t device);
 
   void before_graph_destroy() const noexcept {}
+  void reserved(std::uint32_t, void*, std::uint64_t) const noexcept {}
+  void released(std::uint32_t, void*) const noexcept {}
+  [[nodiscard]] bool is_lost(std::uint32_t, void*) const noexcept { return false; }
+  void mapping_at(std::uint32_t, void*) const noexcept {}
   void mapped(std::uint32_t, std::uint64_t, void*, std::uint64_t) const noexcept {}
   void unmapping(std::uint32_t, void*) const noexcept {}
   void destroyed(std::uint32_t, std::uint64_t) const noexcept {}
@@ -58,6 +62,7 @@ class cuda_own {
   [[nodiscard]] std::unique_ptr<device_state> inspect(int ordinal) const;
   [[nodiscard]] int attribute(CUdevice device, CUdevice_attribute which) const;
   [[nodiscard]] bool is_active(const device_state& device) const;
+  void let_go(device_state& device) const noexcept;
   void ask_runtime(const device_state& device, lull_backend_memory& out) const;
 
   const cuda_api& api_;

@@ -97,7 +97,43 @@ void hip_own::unmapping(std::uint32_t device, void* address) {
   }
 }
 
-void hip_own::destroyed(std::uint32_t device, std::uint64_t handle) {
+void hip_own::reserved(std::uint32_t device, void* address, std::uint64_t bytes) noexcept {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.mutex);
+  try {
+    state.reservations.insert_or_assign(address, reservation{bytes, false});
+  } catch (const std::bad_alloc&) {  // what is not known here is not cycled
+  }
+}
+
+void hip_own::released(std::uint32_t device, void* address) noexcept {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.mutex);
+  state.reservations.erase(address);
+}
+
+bool hip_own::is_lost(std::uint32_t device, void* address) {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.mutex);
+  const auto found = state.reservations.find(address);
+  return found != state.reservations.end() && found->second.lost;
+}
+
+void hip_own::mapping_at(std::uint32_t device, void* address) {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.mutex);
+  const auto found = state.reservations.find(address);
+  if (found == state.reservations.end() || !found->second.lost) return;
+  if (!take_again(address, found->second.bytes)) {
+    throw backend_failure(
+        LULL_ERROR_BACKEND, api_.vm_reserve.name, 0,
+        "the address range had to be freed for its memory to be, and somebody else took it "
+        "meanwhile; the region cannot come back to its address");
+  }
+  found->second.lost = false;
+}
+
+void hip_own::destroyed(std::uint32_t device, std::uint64_t handle) noexcept {
   device_state& state = *devices_[device];
   mapping was;
   {
@@ -106,10 +142,17 @@ void hip_own::destroyed(std::uint32_t device, std::uint64_t handle) {
     if (node.empty()) return;  // never mapped: nothing that an address could keep
     was = node.mapped();
   }
-  if (release_.load() == release_kind::not_measured && was.held_before != 0) {
-    release_.store(memory_stayed(state, was) ? release_kind::keeps : release_kind::frees);
+  try {
+    make_memory_leave(state, was);
+  } catch (const std::exception&) {  // out of host memory: what stays is seen in the figures
   }
-  if (release_.load() == release_kind::keeps) cycle_reservation(was);
+}
+
+void hip_own::make_memory_leave(device_state& device, const mapping& was) {
+  if (release_.load() == release_kind::not_measured && was.held_before != 0) {
+    release_.store(memory_stayed(device, was) ? release_kind::keeps : release_kind::frees);
+  }
+  if (release_.load() == release_kind::keeps) cycle_reservation(device, was);
 }
 
 bool hip_own::memory_stayed(const device_state& device, const mapping& was) {
@@ -118,16 +161,29 @@ bool hip_own::memory_stayed(const device_state& device, const mapping& was) {
   return held && *held + was.bytes / 2 > was.held_before;
 }
 
-void hip_own::cycle_reservation(const mapping& was) const {
-  api_.check(api_.vm_release(was.address, was.bytes), api_.vm_release.name);
+void hip_own::cycle_reservation(device_state& device, const mapping& was) const {
+  const std::lock_guard lock(device.mutex);
+  const auto found = device.reservations.find(was.address);
+  // Other mappings may live in a range that is larger.
+  if (found == device.reservations.end() || found->second.bytes != was.bytes) return;
+  if (api_.vm_release(was.address, was.bytes) != hipSuccess) {
+    static_cast<void>(api_.take_last_error());
+    return;
+  }
+  found->second.lost = !take_again(was.address, was.bytes);
+}
+
+/// Reserves a range at an address, or nothing.
+bool hip_own::take_again(void* address, std::uint64_t bytes) const {
   void* again = nullptr;
-  api_.check(api_.vm_reserve(&again, was.bytes, 0, was.address, 0), api_.vm_reserve.name);
-  if (again == was.address) return;
+  if (api_.vm_reserve(&again, bytes, 0, address, 0) != hipSuccess) {
+    static_cast<void>(api_.take_last_error());
+    return false;
+  }
+  if (again == address) return true;
   // The runtime takes the address as a hint and reports success for another one (hip_vm.cpp).
-  static_cast<void>(api_.vm_release(again, was.bytes));
-  throw backend_failure(LULL_ERROR_BACKEND, api_.vm_reserve.name, 0,
-                        "the address range had to be freed for its memory to be, and somebody else "
-                        "took it meanwhile; the region cannot come back to its address");
+  static_cast<void>(api_.vm_release(again, bytes));
+  return false;
 }
 
 }  // namespace lull::backends

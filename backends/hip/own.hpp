@@ -40,12 +40,20 @@ class hip_own {
   /// (ROCm/pytorch pull request 1455): wait for the device first.
   void before_graph_destroy() const;
 
+  void reserved(std::uint32_t device, void* address, std::uint64_t bytes) noexcept;
+  void released(std::uint32_t device, void* address) noexcept;
+  /// Whether a reservation of ours could not be taken again; see destroyed().
+  [[nodiscard]] bool is_lost(std::uint32_t device, void* address);
+  /// Tries once more to take a lost reservation again.
+  /// @throws backend_failure when it is still lost
+  void mapping_at(std::uint32_t device, void* address);
   void mapped(std::uint32_t device, std::uint64_t handle, void* address, std::uint64_t bytes);
   void unmapping(std::uint32_t device, void* address);
   /// Some ROCm releases keep the memory behind an address until the address itself is freed
   /// (vllm-project/vllm issue 37533; ROCm 7.2). Whether this one does is measured; then the
-  /// reservation is freed and taken again at the same place.
-  void destroyed(std::uint32_t device, std::uint64_t handle);
+  /// reservation is freed and taken again at the same place. The memory is gone whatever comes of
+  /// that, so nothing is thrown: a reservation that is lost is an error when it is mapped again.
+  void destroyed(std::uint32_t device, std::uint64_t handle) noexcept;
 
   [[nodiscard]] const hip_api& api() const noexcept { return api_; }
   void mark_used(std::uint32_t device) noexcept { devices_[device]->used.store(true); }
@@ -56,6 +64,10 @@ class hip_own {
     std::uint64_t bytes = 0;
     std::uint64_t held_before = 0;  ///< by this process before unmapping; 0 when not known
   };
+  struct reservation {
+    std::uint64_t bytes = 0;
+    bool lost = false;
+  };
   struct device_state {
     std::string name;
     std::string pci_address;
@@ -63,7 +75,8 @@ class hip_own {
     bool stable_addresses = false;
     bool pools = false;
     std::atomic<bool> used{false};
-    std::mutex mutex;                                     ///< guards `mappings`
+    std::mutex mutex;  ///< guards what follows
+    std::unordered_map<void*, reservation> reservations;
     std::unordered_map<std::uint64_t, mapping> mappings;  ///< the last one of each handle
   };
   /// What freeing memory behind an address does here.
@@ -71,8 +84,10 @@ class hip_own {
 
   [[nodiscard]] std::unique_ptr<device_state> inspect(int ordinal) const;
   [[nodiscard]] int attribute(int ordinal, hipDeviceAttribute_t which) const;
+  void make_memory_leave(device_state& device, const mapping& was);
   [[nodiscard]] bool memory_stayed(const device_state& device, const mapping& was);
-  void cycle_reservation(const mapping& was) const;
+  void cycle_reservation(device_state& device, const mapping& was) const;
+  [[nodiscard]] bool take_again(void* address, std::uint64_t bytes) const;
 
   const hip_api& api_;
   hip_telemetry telemetry_;

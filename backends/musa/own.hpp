@@ -29,6 +29,10 @@ class musa_own {
   void reset(std::uint32_t device);
 
   void before_graph_destroy() const noexcept {}
+  void reserved(std::uint32_t, void*, std::uint64_t) const noexcept {}
+  void released(std::uint32_t, void*) const noexcept {}
+  [[nodiscard]] bool is_lost(std::uint32_t, void*) const noexcept { return false; }
+  void mapping_at(std::uint32_t, void*) const noexcept {}
   void mapped(std::uint32_t, std::uint64_t, void*, std::uint64_t) const noexcept {}
   void unmapping(std::uint32_t, void*) const noexcept {}
   void destroyed(std::uint32_t, std::uint64_t) const noexcept {}

@@ -50,17 +50,25 @@ struct reset_event {
 /// refuse the reset; then those called already get their `after` with was_reset = false. What a hook
 /// after throws is reported in the reset_report. Hooks must not start a reset.
 ///
+/// Other threads may go on using the device while the hooks before run. Who must be sure that nothing
+/// was made anew meanwhile gives a `check` too.
+///
 /// On a device without a context, the host, nothing is ever called.
 class LULL_API reset_hook {
  public:
   using callback = std::function<void(const reset_event&)>;
 
   /// @param name for reports and errors
-  reset_hook(lull::device device, std::string name, callback before, callback after);
+  /// @param check called last before the context goes, when no operation on the device is under way
+  ///        and none can begin; may throw to refuse the reset. It must not wait for another thread,
+  ///        which may be waiting for the device.
+  reset_hook(lull::device device, std::string name, callback before, callback after,
+             callback check = {});
   reset_hook() noexcept = default;
   reset_hook(reset_hook&& other) noexcept = default;
   reset_hook& operator=(reset_hook&& other) noexcept;
-  /// A reset that is under way may still call the hooks once more.
+  /// When it returns none of the callbacks runs or will run again; for that it waits for one that runs
+  /// on another thread.
   ~reset_hook();
 
  private:
@@ -72,8 +80,8 @@ struct reset_options {
   /// Give up what still lives on the device instead of refusing: allocations, streams, pinned memory
   /// and graphs made through lull, and regions without a lease (their contents are discarded).
   bool drop = false;
-  /// How long to wait for a reset and for operations under way, and then for submitted work to
-  /// finish. Above 0.
+  /// How long to wait for another reset of the device; and then, once the hooks before have run, for
+  /// operations under way and submitted work to finish. Above 0.
   duration drain_timeout = std::chrono::seconds{10};
   /// How long to wait, after the reset, for the driver to return the memory. Drivers do that tens to
   /// hundreds of milliseconds late (ollama, server/sched.go: converges in 0.5 to 1.5 s).
@@ -114,7 +122,7 @@ struct reset_report {
 /// a new one.
 ///
 /// Hooks before; gate closed to every other operation on the device; refusal if something of ours
-/// still lives there; synchronize, bounded; release what a reset leaves behind (stable-address
+/// still lives there, or a hook's check says no; synchronize, bounded; release what a reset leaves behind (stable-address
 /// memory, stream-ordered pools, graph memory); reset; generation + 1; gate open; hooks after;
 /// measurement. Address reservations stay: they hold no memory, and evicted regions need them.
 ///
@@ -213,8 +221,8 @@ class context_local {
   context_local(device where, std::string name, factory make)
       : state_(std::make_shared<state>(std::move(where), std::move(name), std::move(make))),
         hook_(
-            state_->where, state_->name, [s = state_](const reset_event&) { s->drop(); },
-            [](const reset_event&) {}) {}
+            state_->where, state_->name, [s = state_](const reset_event&) { s->drop(); }, {},
+            [s = state_](const reset_event&) { s->expect_none(); }) {}
 
   /// The value of the present context; made now if there is none. What the factory throws passes.
   [[nodiscard]] std::shared_ptr<T> get() {
@@ -236,6 +244,14 @@ class context_local {
       }
       gone = std::move(value);
       value.reset();
+    }
+
+    /// It may have been made again since drop(), or be in the making, and would live in the context
+    /// that goes. Whoever makes it holds the mutex and may wait for the device: so no waiting here.
+    void expect_none() {
+      const std::unique_lock lock(mutex, std::try_to_lock);
+      if (lock && !value) return;
+      throw error(status::busy, where.name() + ": '" + name + "' was made again meanwhile");
     }
 
     const device where;

@@ -114,9 +114,11 @@ class LULL_API device {
 
   /// @name The context (capability::context)
   /// @{
-  /// Whether this process has a context on the device. Creates none. Never waits. On a device
-  /// without contexts, the host, `no`.
-  [[nodiscard]] tristate context_alive() const;
+  /// Whether this process has a context on the device. Creates none, and does not wait for a reset
+  /// that is under way. On a device without contexts, the host, `no`.
+  /// @param limit the most time this takes, as in memory(); a driver that has not answered by then
+  ///        leaves it at `cannot_tell`
+  [[nodiscard]] tristate context_alive(std::chrono::milliseconds limit = default_probe_limit) const;
   /// Creates the context if there is none. May take seconds.
   void context_create() const;
   /// How often the context was reset through lull in this process. What was made under another

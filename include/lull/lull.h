@@ -227,6 +227,8 @@ typedef void (*lull_after_reset_fn)(void* user, const lull_reset_event* event);
 LULL_API lull_status lull_reset_hook_create(const lull_device* device, const char* name,
                                             lull_before_reset_fn before, lull_after_reset_fn after,
                                             void* user, lull_reset_hook** hook);
+/// When it returns neither function runs or will run again; for that it waits for one that runs on
+/// another thread.
 LULL_API void lull_reset_hook_destroy(lull_reset_hook* hook);
 
 typedef struct lull_reset_options {

@@ -26,7 +26,7 @@ lull_reset_event convert(const lull::reset_event& event) noexcept {
 }
 
 lull::duration milliseconds(std::int64_t count, const char* name) {
-  if (count < 0) {
+  if (count < 0 || count > lull::duration::max() / std::chrono::milliseconds{1}) {
     throw lull::error(lull::status::invalid_argument, fmt::format("{} is {}", name, count));
   }
   return std::chrono::milliseconds{count};

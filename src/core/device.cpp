@@ -226,17 +226,24 @@ memory_info device::memory(std::chrono::milliseconds limit) const {
               fmt::format("{}: memory_info did not return within {} ms", name(), limit.count()));
 }
 
-tristate device::context_alive() const {
+tristate device::context_alive(std::chrono::milliseconds limit) const {
   if (!supports(capability::context)) return tristate::no;
-  lull_tristate alive = LULL_CANNOT_TELL;
-  lull_backend_error failure{};
+  const clock& time = steady_clock();
   // Past the gate: the answer must not have to wait for a reset.
-  const lull_status code = state_->backend->table().ops.context_alive(
-      state_->backend->handle(), state_->index, &alive, &failure);
-  if (detail::raw(code) != LULL_OK) {
-    throw detail::make_error(detail::raw(code), name(), "context_alive", failure);
-  }
-  return static_cast<tristate>(alive);
+  const auto answer = state_->context->state_prober->call(
+      time,
+      [backend = state_->backend, index = state_->index, own_name = name()] {
+        lull_tristate alive = LULL_CANNOT_TELL;
+        lull_backend_error failure{};
+        const lull_status code =
+            backend->table().ops.context_alive(backend->handle(), index, &alive, &failure);
+        if (detail::raw(code) != LULL_OK) {
+          throw detail::make_error(detail::raw(code), own_name, "context_alive", failure);
+        }
+        return static_cast<tristate>(alive);
+      },
+      time.deadline_in(limit));
+  return answer.value.value_or(tristate::cannot_tell);
 }
 
 std::uint64_t device::generation() const noexcept {

@@ -17,16 +17,17 @@ std::shared_ptr<device_context> device_context::of(const std::string& key) {
   return context;
 }
 
-std::shared_ptr<context_hook> device_context::add_hook(context_hook hook) {
-  auto added = std::make_shared<context_hook>(std::move(hook));
+void device_context::add_hook(std::shared_ptr<context_hook> hook) {
   const std::lock_guard lock(hooks_mutex_);
-  hooks_.push_back(added);
-  return added;
+  hooks_.push_back(std::move(hook));
 }
 
 void device_context::remove_hook(const std::shared_ptr<context_hook>& hook) noexcept {
-  const std::lock_guard lock(hooks_mutex_);
-  hooks_.remove(hook);
+  {
+    const std::lock_guard lock(hooks_mutex_);
+    hooks_.remove(hook);
+  }
+  hook->remove();
 }
 
 std::vector<std::shared_ptr<context_hook>> device_context::hooks() const {

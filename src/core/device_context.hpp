@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/device_books.hpp"
@@ -24,9 +25,33 @@ struct hook_call {
 
 /// Called around a reset. Identified by its address in the list.
 struct context_hook {
-  std::string name;
-  std::function<void(const hook_call&)> before;
-  std::function<void(const hook_call&)> after;
+  using function = std::function<void(const hook_call&)>;
+
+  context_hook(std::string called, function first, function last_look, function then)
+      : name(std::move(called)),
+        before(std::move(first)),
+        check(std::move(last_look)),
+        after(std::move(then)) {}
+
+  const std::string name;
+  const function before;
+  const function check;
+  const function after;
+
+  /// Calls one of the functions, unless the hook was removed.
+  void call(const function& which, const hook_call& what) {
+    const std::lock_guard lock(calling_);
+    if (!removed_) which(what);
+  }
+  /// No function is called any more. Waits for one that runs, but for its own thread.
+  void remove() noexcept {
+    const std::lock_guard lock(calling_);
+    removed_ = true;
+  }
+
+ private:
+  std::recursive_mutex calling_;
+  bool removed_ = false;
 };
 
 /// What is common to all who use one physical device in this process, through whichever registry:
@@ -46,16 +71,20 @@ class device_context {
   /// A call that hangs for one user of the device is known to the others.
   const std::shared_ptr<probe_thread> prober = std::make_shared<probe_thread>();
 
+  /// Asks whether there is a context: a driver's answer does not depend on a management library that
+  /// hangs.
+  const std::shared_ptr<probe_thread> state_prober = std::make_shared<probe_thread>();
+
   /// Waits for the device's work before a reset, apart from the prober: observing goes on meanwhile.
   const std::shared_ptr<probe_thread> drainer = std::make_shared<probe_thread>();
 
   /// One reset at a time; taken before the gate is closed.
   std::timed_mutex resetting;
 
-  [[nodiscard]] std::shared_ptr<context_hook> add_hook(context_hook hook);
+  void add_hook(std::shared_ptr<context_hook> hook);
+  /// Waits for a call of it that runs on another thread.
   void remove_hook(const std::shared_ptr<context_hook>& hook) noexcept;
-  /// In the order of registration. Those that are removed meanwhile stay alive but may be called
-  /// once more.
+  /// In the order of registration.
   [[nodiscard]] std::vector<std::shared_ptr<context_hook>> hooks() const;
 
  private:

@@ -6,7 +6,8 @@
 
 namespace lull {
 
-reset_hook::reset_hook(lull::device device, std::string name, callback before, callback after)
+reset_hook::reset_hook(lull::device device, std::string name, callback before, callback after,
+                       callback check)
     : context_(detail::device_access::state(device)->context) {
   if (!context_) return;
   const auto forward = [device](const callback& to) {
@@ -14,7 +15,9 @@ reset_hook::reset_hook(lull::device device, std::string name, callback before, c
       if (to) to({device, call.dropping, call.was_reset});
     };
   };
-  hook_ = context_->add_hook({std::move(name), forward(before), forward(after)});
+  hook_ = std::make_shared<detail::context_hook>(std::move(name), forward(before), forward(check),
+                                                 forward(after));
+  context_->add_hook(hook_);
 }
 
 reset_hook& reset_hook::operator=(reset_hook&& other) noexcept {

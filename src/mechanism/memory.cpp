@@ -173,7 +173,20 @@ void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const dev
     everything.otherwise = contents_action::discard;
     static_cast<void>(evict_from(*alive, everything, {}, &event.device));
   };
-  memory->hooks.push_back({where, reset_hook(where, "regions", give_up, {})});
+  // The memory of whatever is on the books is dropped without asking; a region must not be there.
+  const auto expect_given_up = [weak = std::weak_ptr(memory)](const reset_event& event) {
+    const auto alive = weak.lock();
+    if (!alive || !event.dropping) return;
+    const std::lock_guard list_lock(alive->mutex);
+    for (const auto& region : alive->regions) {
+      if (!(region->where == event.device)) continue;
+      const bool given_up =
+          region->contents == residency::discarded || region->contents == residency::offloaded;
+      if (given_up && !region->moving) continue;
+      throw error(status::busy, fmt::format("{} came back meanwhile", region->describe()));
+    }
+  };
+  memory->hooks.push_back({where, reset_hook(where, "regions", give_up, {}, expect_given_up)});
 }
 
 memory_options checked(memory_options options) {

@@ -23,23 +23,22 @@ class hook_run {
   /// @throws error: what a hook threw, with its name
   void before() {
     for (called_from_ = hooks_.size(); called_from_ != 0; --called_from_) {
-      const detail::context_hook& hook = *hooks_[called_from_ - 1];
-      try {
-        hook.before({dropping_, false});
-      } catch (const error& failure) {
-        throw failure.with_context(fmt::format("reset hook '{}'", hook.name));
-      } catch (const std::exception& failure) {
-        throw error(status::callback,
-                    fmt::format("reset hook '{}': {}", hook.name, failure.what()));
-      }
+      detail::context_hook& hook = *hooks_[called_from_ - 1];
+      call(hook, hook.before);
     }
+  }
+
+  /// With the gate closed.
+  /// @throws as before()
+  void check() const {
+    for (const auto& hook : hooks_) call(*hook, hook->check);
   }
 
   /// Calls the counterparts of those that were called before, and collects what they throw.
   void after(bool was_reset, std::vector<std::string>& problems) noexcept {
     for (std::size_t i = called_from_; i < hooks_.size(); ++i) {
       try {
-        hooks_[i]->after({dropping_, was_reset});
+        hooks_[i]->call(hooks_[i]->after, {dropping_, was_reset});
       } catch (const std::exception& failure) {
         problems.push_back(
             fmt::format("reset hook '{}' (after): {}", hooks_[i]->name, failure.what()));
@@ -51,6 +50,19 @@ class hook_run {
   }
 
  private:
+  void call(detail::context_hook& hook, const detail::context_hook::function& which) const {
+    try {
+      hook.call(which, {dropping_, false});
+    } catch (const error& failure) {
+      throw failure.with_context(fmt::format("reset hook '{}'", hook.name));
+    } catch (const std::exception& failure) {
+      throw error(status::callback, fmt::format("reset hook '{}': {}", hook.name, failure.what()));
+    } catch (...) {
+      throw error(status::callback,
+                  fmt::format("reset hook '{}': an exception of unknown type", hook.name));
+    }
+  }
+
   std::vector<std::shared_ptr<detail::context_hook>> hooks_;
   std::size_t called_from_ = 0;
   bool dropping_;
@@ -65,8 +77,7 @@ class reset_run {
         context_(*state_.context),
         options_(options),
         clock_(*options.clock),
-        begun_(clock_.now()),
-        deadline_(clock_.deadline_in(options.drain_timeout)) {
+        begun_(clock_.now()) {
     report_.device = which.name();
   }
 
@@ -74,12 +85,13 @@ class reset_run {
 
  private:
   void with_hooks();
-  void with_gate_closed();
+  void with_gate_closed(const hook_run& hooks);
   void drain();
   void refuse_if_alive();
   void release_what_outlives();
   void destroy_context();
   void measure();
+  void log_problems() const;
   [[nodiscard]] memory_info observe();
 
   template <class Work>
@@ -105,7 +117,7 @@ class reset_run {
   const reset_options& options_;
   const clock& clock_;
   const time_point begun_;
-  const time_point deadline_;
+  time_point deadline_{};  ///< for operations and work under way, once the hooks are through
   reset_report report_;
 };
 
@@ -117,7 +129,8 @@ memory_info reset_run::observe() {
 
 reset_report reset_run::run() {
   std::unique_lock turn(context_.resetting, std::defer_lock);
-  if (!turn.try_lock_for(options_.drain_timeout)) {
+  // A lock waits on the machine's clock alone. As a deadline, because a span without end overflows.
+  if (!turn.try_lock_until(steady_clock().deadline_in(options_.drain_timeout))) {
     throw error(status::timed_out,
                 fmt::format("{}: another reset of it has been under way for longer than "
                             "drain_timeout",
@@ -134,25 +147,32 @@ reset_report reset_run::run() {
     measure();
   }
   report_.elapsed = clock_.now() - begun_;
+  log_problems();
+  return std::move(report_);
+}
+
+void reset_run::log_problems() const {
   for (const std::string& problem : report_.problems) {
     options_.log.write(log_level::warning, fmt::format("{}: reset: {}", device_.name(), problem));
   }
-  return std::move(report_);
 }
 
 void reset_run::with_hooks() {
   hook_run hooks(context_, options_.drop);
   try {
     step("hooks before", [&] { hooks.before(); });
-    with_gate_closed();
+    with_gate_closed(hooks);
   } catch (...) {
     hooks.after(false, report_.problems);
+    log_problems();  // there will be no report to carry them
     throw;
   }
   step("hooks after", [&] { hooks.after(report_.was_reset, report_.problems); });
 }
 
-void reset_run::with_gate_closed() {
+void reset_run::with_gate_closed(const hook_run& hooks) {
+  // From here: how long the hooks take, which may save gigabytes, is theirs to bound.
+  deadline_ = clock_.deadline_in(options_.drain_timeout);
   if (!context_.gate.close(clock_, deadline_)) {
     throw error(
         status::timed_out,
@@ -165,6 +185,7 @@ void reset_run::with_gate_closed() {
     ~opener() { gate.open(); }
   } const open_again{context_.gate};
 
+  hooks.check();
   refuse_if_alive();
   step("drain", [this] { drain(); });
   step("release", [this] { release_what_outlives(); });
@@ -212,11 +233,21 @@ void reset_run::drain() {
   }
 }
 
-/// Gives up what a reset would leave on the device: first what is mapped, then the memory.
+/// Gives up what a reset would leave behind: what is mapped and then its memory, graphs (ROCm keeps
+/// what an executable one holds), and pinned memory, which hipDeviceReset leaves alone because it
+/// belongs to all devices (rocclr device.cpp: MemObjMap::Purge).
 void reset_run::release_what_outlives() {
+  const auto pointer = [](const detail::device_books::entry& each) {
+    return reinterpret_cast<void*>(static_cast<std::uintptr_t>(each.key));
+  };
+  for (const auto& graph : context_.books.all(object_kind::graph)) {
+    attempt([&] { device_.graph_destroy(pointer(graph)); });
+  }
+  for (const auto& pinned : context_.books.all(object_kind::pinned)) {
+    attempt([&] { device_.pinned_free(pointer(pinned)); });
+  }
   for (const auto& mapping : context_.books.all(object_kind::mapping)) {
-    auto* const address = reinterpret_cast<void*>(static_cast<std::uintptr_t>(mapping.key));
-    attempt([&] { device_.vm_unmap(address, mapping.bytes); });
+    attempt([&] { device_.vm_unmap(pointer(mapping), mapping.bytes); });
   }
   for (const auto& memory : context_.books.all(object_kind::memory)) {
     attempt([&] { device_.vm_destroy(memory.key); });
@@ -283,6 +314,8 @@ reset_result reset_one(const device& which, const reset_options& options) {
     result.failure = failure;
   } catch (const std::exception& failure) {
     result.failure = error(status::internal, failure.what());
+  } catch (...) {
+    result.failure = error(status::internal, "an exception of unknown type");
   }
   return result;
 }

@@ -295,6 +295,16 @@ TEST_F(CApi, AWaitEndsAtItsTimeoutAndByItsCancelObject) {
   lull_lease_release(&lease);
 }
 
+TEST_F(CApi, ATimeoutThatCannotBeExpressedIsRefused) {
+  lull_reset_options options;
+  lull_reset_options_init(&options);
+  for (const std::int64_t bad : {std::int64_t{-1}, INT64_MAX}) {
+    options.drain_timeout_ms = bad;
+    EXPECT_EQ(lull_device_reset(device_, &options, nullptr), LULL_ERROR_INVALID_ARGUMENT);
+    EXPECT_THAT(lull_last_error_message(), HasSubstr("drain_timeout_ms"));
+  }
+}
+
 TEST_F(CApi, ValuesOutsideAnEnumerationAreRefused) {
   auto plan = sized<lull_eviction_plan>();
   plan.otherwise = static_cast<lull_contents_action>(7);

@@ -89,7 +89,9 @@ CUresult cuDeviceGet(CUdevice* device, int ordinal) {
 
 CUresult cuDeviceGetName(char* name, int size, CUdevice) {
   return run("cuDeviceGetName", [&] {
-    name[std::string{"Simulated CUDA GPU"}.copy(name, static_cast<std::size_t>(size) - 1)] = '\0';
+    const std::string text =
+        std::string{"Simulated CUDA GPU"} + (gpu().made().slices ? " MIG 1g.10gb" : "");
+    name[text.copy(name, static_cast<std::size_t>(size) - 1)] = '\0';
     return code::ok;
   });
 }

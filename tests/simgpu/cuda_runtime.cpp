@@ -140,7 +140,10 @@ cudaError_t cudaGetLastError() {
 }
 
 cudaError_t cudaDeviceSynchronize() {
-  return run_in_context("cudaDeviceSynchronize", [] { return code::ok; });
+  return run_in_context("cudaDeviceSynchronize", [] {
+    gpu().arrive();
+    return code::ok;
+  });
 }
 
 cudaError_t cudaDeviceReset() {
@@ -164,9 +167,12 @@ cudaError_t cudaFree(void* address) {
   return run_in_context("cudaFree", [&] { return gpu().free(address); });
 }
 
+/// To the device it returns when the bytes are staged, and cudaMemset at once (CUDA Runtime API, "API
+/// synchronization behavior").
 cudaError_t cudaMemcpy(void* destination, const void* source, std::size_t bytes,
                        cudaMemcpyKind kind) {
   return run_in_context("cudaMemcpy", [&] {
+    kind == cudaMemcpyDeviceToHost ? gpu().arrive() : gpu().depart();
     return gpu().copy(destination, source, bytes, kind == cudaMemcpyDeviceToHost);
   });
 }
@@ -180,7 +186,10 @@ cudaError_t cudaMemcpyAsync(void* destination, const void* source, std::size_t b
 }
 
 cudaError_t cudaMemset(void* address, int value, std::size_t bytes) {
-  return run_in_context("cudaMemset", [&] { return gpu().fill(address, value, bytes); });
+  return run_in_context("cudaMemset", [&] {
+    gpu().depart();
+    return gpu().fill(address, value, bytes);
+  });
 }
 
 cudaError_t cudaHostAlloc(void** address, std::size_t bytes, unsigned) {
@@ -203,7 +212,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return run_in_context("cudaStreamSynchronize", [&] { return gpu().stream_use(stream); });
+  return run_in_context("cudaStreamSynchronize", [&] {
+    if (stream == nullptr) gpu().arrive();
+    return gpu().stream_use(stream);
+  });
 }
 
 cudaError_t cudaMallocAsync(void** address, std::size_t bytes, cudaStream_t) {
@@ -235,9 +247,9 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph_exec) {
 
 /// A simulated graph is a pointer to its number of nodes.
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, std::size_t* count) {
-  return run("cudaGraphGetNodes", [&] {
+  return run_in_context("cudaGraphGetNodes", [&] {
     *count = *reinterpret_cast<std::size_t*>(graph);
-    return cudaSuccess;
+    return code::ok;
   });
 }
 
@@ -249,7 +261,7 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t graph_exec, cudaStream_t stream) {
 }
 
 cudaError_t cudaDeviceGraphMemTrim(int) {
-  return run("cudaDeviceGraphMemTrim", [] { return cudaSuccess; });
+  return run_in_context("cudaDeviceGraphMemTrim", [] { return code::ok; });
 }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {

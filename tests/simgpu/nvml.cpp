@@ -24,11 +24,21 @@ int run(const char* function, Work&& work) {
   return injected != 0 ? injected : work();
 }
 
+/// The handle of a slice is not that of its GPU.
+constexpr std::uintptr_t first_slice = 1000;
+
 nvml::device handle_of(int device) {
   return reinterpret_cast<nvml::device>(static_cast<std::uintptr_t>(device) + 1);
 }
+nvml::device slice_handle_of(int device) {
+  return reinterpret_cast<nvml::device>(static_cast<std::uintptr_t>(device) + first_slice);
+}
+bool is_slice(nvml::device handle) {
+  return reinterpret_cast<std::uintptr_t>(handle) >= first_slice;
+}
 int device_of(nvml::device handle) {
-  return static_cast<int>(reinterpret_cast<std::uintptr_t>(handle)) - 1;
+  const auto value = reinterpret_cast<std::uintptr_t>(handle);
+  return static_cast<int>(value - (is_slice(handle) ? first_slice : 1));
 }
 
 }  // namespace
@@ -52,14 +62,22 @@ LULL_API int nvmlDeviceGetHandleByPciBusId_v2(const char* address, nvml::device*
   });
 }
 
-LULL_API int nvmlDeviceGetHandleByUUID(const char*, nvml::device*) {
-  return run("nvmlDeviceGetHandleByUUID", [] { return nvml::not_found; });
+/// Knows slices only; the first byte of a simulated UUID is the ordinal.
+LULL_API int nvmlDeviceGetHandleByUUID(const char* uuid, nvml::device* device) {
+  return run("nvmlDeviceGetHandleByUUID", [&]() -> int {
+    const std::string text{uuid};
+    if (!gpu().made().slices || !text.starts_with("MIG-")) return nvml::not_found;
+    *device = slice_handle_of(std::stoi(text.substr(4, 2), nullptr, 16));
+    return nvml::success;
+  });
 }
 
 LULL_API int nvmlDeviceGetMemoryInfo(nvml::device device, nvml::memory* memory) {
   return run("nvmlDeviceGetMemoryInfo", [&] {
     const auto seen = gpu().observe(device_of(device));
-    *memory = {seen.total_bytes, seen.total_bytes - seen.used_bytes, seen.used_bytes};
+    const bool parent = gpu().made().slices && !is_slice(device);
+    const std::uint64_t total = seen.total_bytes * (parent ? 7 : 1);
+    *memory = {total, total - seen.used_bytes, seen.used_bytes};
     return nvml::success;
   });
 }

@@ -86,7 +86,7 @@ void world::clear() {
   physical_.clear();
   handles_.clear();
   misuse_.clear();
-  contexts_created_ = captures_ = 0;
+  contexts_created_ = captures_ = under_way_ = 0;
 }
 
 void world::restart(const scenario& made) {
@@ -274,6 +274,8 @@ void world::destroy_context_locked(int device) {
   }
   for (auto& [address, each] : handles_) {
     if (each.device != device || !each.alive) continue;
+    // A HIP reset purges what belongs to one device; portable host memory belongs to all.
+    if (vendor_ == vendor::hip && each.kind == handle_kind::pinned) continue;
     each.alive = false;
     if (each.kind == handle_kind::graph) refund(device, each.bytes);
   }
@@ -341,6 +343,21 @@ code world::fill(void* address, int value, std::uint64_t bytes) {
   }
   std::memset(address, value, bytes);
   return code::ok;
+}
+
+void world::depart() {
+  const std::lock_guard lock(mutex_);
+  ++under_way_;
+}
+
+void world::arrive() {
+  const std::lock_guard lock(mutex_);
+  under_way_ = 0;
+}
+
+int world::under_way() const {
+  const std::lock_guard lock(mutex_);
+  return under_way_;
 }
 
 // --- stream-ordered pools ---------------------------------------------------------------------------

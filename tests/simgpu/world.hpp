@@ -49,6 +49,8 @@ struct scenario {
   std::chrono::milliseconds reclaim_delay{0};
   bool stable_addresses = true;
   bool pools = true;
+  /// Devices are slices of larger GPUs, which have seven times their memory (CUDA).
+  bool slices = false;
   /// Memory behind an address stays until the address is freed (ROCm 7.2).
   bool unmap_keeps_memory = false;
   /// Added to our process id in what the platform lists: as in a container.
@@ -120,6 +122,10 @@ class world {
   code free(void* address);
   code copy(void* destination, const void* source, std::uint64_t bytes, bool to_host);
   code fill(void* address, int value, std::uint64_t bytes);
+  /// Work that the device still does when its call returns, in the null stream.
+  void depart();
+  void arrive();
+  [[nodiscard]] int under_way() const;
 
   code pinned_allocate(int device, std::uint64_t bytes, void** address);
   code pinned_free(void* address);
@@ -230,6 +236,7 @@ class world {
   std::uint64_t next_id_ = 1;
   int contexts_created_ = 0;
   int captures_ = 0;
+  int under_way_ = 0;
   std::vector<std::string> misuse_;
   std::filesystem::path sysfs_;
   mutable std::map<std::string, std::string> written_;  ///< what stands in its files

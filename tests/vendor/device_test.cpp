@@ -205,6 +205,55 @@ TEST_P(Vendor, GraphsAreCountedUploadedAndDestroyed) {
   EXPECT_EQ(error_of([&] { which.graph_destroy(graph); }).code(), status::stale);
 }
 
+TEST_P(Vendor, AskingOfOneDeviceWakesNoOther) {
+  machine here(GetParam());
+  const device which = here.device(1);
+  which.context_create();
+  std::size_t nodes = 3;
+  EXPECT_EQ(which.graph_node_count(&nodes), 3u);
+  if (which.supports(capability::graph_trim)) which.graph_trim();
+  which.pool_trim();
+  EXPECT_EQ(here.gpu().contexts_created(), 1);
+}
+
+#ifdef LULL_TEST_CUDA
+class Cuda : public testing::Test {
+ protected:
+  Cuda() {
+    for (const vendor_case& each : vendor_cases()) {
+      if (each.which == simgpu::vendor::cuda) vendor = each;
+    }
+  }
+  vendor_case vendor;
+};
+
+// cudaMemcpy from memory that is not pinned returns before the bytes are on the device, cudaMemset
+// always; a stream that does not wait for the null stream would read what was there before.
+TEST_F(Cuda, WhatIsWrittenHasArrived) {
+  machine here(vendor);
+  const device which = here.device();
+  const auto sent = pattern(MiB);
+  void* const address = which.allocate(sent.size());
+  which.copy_from_host(address, sent.data(), sent.size());
+  EXPECT_EQ(here.gpu().under_way(), 0);
+  which.fill(address, std::byte{1}, sent.size());
+  EXPECT_EQ(here.gpu().under_way(), 0);
+  which.deallocate(address, sent.size());
+}
+
+// A slice has the PCI address of its GPU; taken by that, the memory of all slices would be its own.
+TEST_F(Cuda, ASliceOfAGpuIsFoundByItsOwnUuid) {
+  simgpu::scenario sliced;
+  sliced.slices = true;
+  machine here(vendor, sliced);
+  const device which = here.device();
+  EXPECT_THAT(which.uuid(), testing::StartsWith("MIG-"));
+  const memory_info seen = which.memory();
+  EXPECT_EQ(seen.total_bytes, sliced.total_bytes);
+  EXPECT_EQ(seen.used_by_process_bytes, std::nullopt);
+}
+#endif
+
 INSTANTIATE_TEST_SUITE_P(Modules, Vendor, testing::ValuesIn(vendor_cases()), case_name);
 
 }  // namespace

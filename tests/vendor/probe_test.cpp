@@ -55,6 +55,21 @@ TEST_P(Probe, ThatHangsCostsItsCallerTheDeadlineAndOthersNothing) {
   EXPECT_EQ(seen->total_bytes, here.gpu().made().total_bytes);
 }
 
+TEST_P(Probe, WhetherThereIsAContextIsCannotTellWhenTheDriverHangs) {
+  if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "reads files";
+  machine here(GetParam());
+  const device which = here.device();
+  const std::string ask = GetParam().which == simgpu::vendor::cuda ? "cuDevicePrimaryCtxGetState"
+                                                                   : "muDevicePrimaryCtxGetState";
+  here.gpu().script.hang(ask);
+  EXPECT_EQ(which.context_alive(30ms), tristate::cannot_tell);
+  EXPECT_EQ(which.context_alive(1h), tristate::cannot_tell);
+  EXPECT_EQ(here.gpu().script.calls(ask), 1u);
+  here.gpu().script.clear();
+  while (which.context_alive() == tristate::cannot_tell) std::this_thread::yield();
+  EXPECT_EQ(which.context_alive(), tristate::no);
+}
+
 TEST_P(Probe, ThatHangsDoesNotStopTheBackendFromGoing) {
   if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "reads files";
   machine here(GetParam());
@@ -106,6 +121,71 @@ TEST(HipReservations, AreCycledWhereMemoryStaysBehindAnAddress) {
   }
 }
 
+class HipReservation : public testing::Test {
+ protected:
+  /// A machine on which memory stays behind its address.
+  HipReservation() {
+    simgpu::scenario made;
+    made.unmap_keeps_memory = true;
+    for (const vendor_case& each : vendor_cases()) {
+      if (each.which == simgpu::vendor::hip) here.emplace(each, made);
+    }
+  }
+  void SetUp() override {
+    if (!here) GTEST_SKIP() << "the HIP module is not built";
+    if (here->device().memory().used_by_process_bytes == std::nullopt) {
+      here->device().context_create();
+      if (here->device().memory().used_by_process_bytes == std::nullopt) GTEST_SKIP();
+    }
+  }
+  void TearDown() override {
+    EXPECT_THAT(simgpu::world::of(simgpu::vendor::hip).misuse(), testing::IsEmpty());
+  }
+  std::optional<machine> here;
+};
+
+TEST_F(HipReservation, ThatIsLostForAMomentIsTakenAgain) {
+  memory arena;
+  const region weights = arena.allocate(here->device(), 4u << 20);
+  void* const address = weights.address();
+  here->gpu().script.fail("hipMemAddressReserve", 1, 999);
+  arena.evict({.otherwise = contents_action::offload});
+  EXPECT_EQ(here->gpu().take_stock().physical, 0);
+  EXPECT_NO_THROW(dev_reset(here->device())) << "there is nothing that it would have to refuse for";
+  arena.restore();
+  EXPECT_EQ(weights.address(), address);
+  EXPECT_EQ(weights.where(), residency::resident);
+}
+
+TEST_F(HipReservation, ThatIsLostIsAnErrorWhenItIsNeededAndAtNoOtherTime) {
+  memory arena;
+  {
+    const region weights = arena.allocate(here->device(), 4u << 20, {.name = "w"});
+    here->gpu().script.fail("hipMemAddressReserve", 0, 999);
+    arena.evict({.otherwise = contents_action::offload});
+    const error failure = error_of([&] { arena.restore(); });
+    EXPECT_THAT(failure.what(), HasSubstr("cannot come back to its address"));
+    EXPECT_EQ(weights.where(), residency::offloaded);
+  }
+  const auto left = here->gpu().take_stock();
+  EXPECT_EQ(left.physical + left.mappings + left.reservations, 0) << to_string(left);
+}
+
+TEST_F(HipReservation, ThatHoldsOtherMappingsIsLeftAlone) {
+  const device which = here->device();
+  constexpr std::uint64_t half = 2u << 20;
+  auto* const address = static_cast<std::byte*>(which.vm_reserve(2 * half));
+  const std::uint64_t first = which.vm_create(half);
+  const std::uint64_t second = which.vm_create(half);
+  which.vm_map(address, half, first);
+  which.vm_map(address + half, half, second);
+  which.vm_unmap(address, half);
+  EXPECT_NO_THROW(which.vm_destroy(first));
+  which.vm_unmap(address + half, half);
+  which.vm_destroy(second);
+  which.vm_release(address, 2 * half);
+}
+
 // --- what can be missing ------------------------------------------------------------------------------
 
 struct outcome {
@@ -113,8 +193,9 @@ struct outcome {
   std::string complaints;
 };
 
-/// Runs `lull devices` with only these fakes on the library path.
-outcome list_devices(const std::vector<std::string>& fakes, const std::string& environment) {
+/// Runs `lull` with only these fakes on the library path.
+outcome run_tool(const std::vector<std::string>& fakes, const std::string& environment,
+                 const std::string& arguments) {
   const scratch_folder libraries;
   for (const std::string& each : fakes) {
     std::filesystem::create_symlink(std::filesystem::path{LULL_TEST_SIMGPU} / each,
@@ -122,8 +203,8 @@ outcome list_devices(const std::vector<std::string>& fakes, const std::string& e
   }
   const std::string errors = (libraries.path() / "stderr").string();
   const std::string command = "env " + environment + " LD_LIBRARY_PATH='" +
-                              libraries.path().string() + "' '" LULL_TEST_TOOL "' devices 2>'" +
-                              errors + "'";
+                              libraries.path().string() + "' '" LULL_TEST_TOOL "' " + arguments +
+                              " 2>'" + errors + "'";
   outcome seen;
   FILE* const pipe = ::popen(command.c_str(), "r");
   char buffer[4096];
@@ -136,7 +217,24 @@ outcome list_devices(const std::vector<std::string>& fakes, const std::string& e
   return seen;
 }
 
+outcome list_devices(const std::vector<std::string>& fakes, const std::string& environment) {
+  return run_tool(fakes, environment, "devices");
+}
+
 #ifdef LULL_TEST_CUDA
+TEST(ResetProbe, SaysWhatIsLeftAndHowThatIsKnown) {
+  const std::vector<std::string> all{"libsimgpu.so", "libcuda.so.1", "libcudart.so.13",
+                                     "libnvidia-ml.so.1"};
+  const std::string arguments = "reset-probe --device CUDA1 --cycles 2 --json";
+  const outcome clean = run_tool(all, "SIMGPU=devices=2", arguments);
+  EXPECT_EQ(clean.complaints, "");
+  EXPECT_THAT(clean.output, HasSubstr("\"context_bytes\": 314572800"));
+  EXPECT_THAT(clean.output, HasSubstr("\"residue_bytes\": 0"));
+  EXPECT_THAT(clean.output, HasSubstr("by the management library"));
+  const outcome stubborn = run_tool(all, "SIMGPU=devices=2,residue=376MiB", arguments);
+  EXPECT_THAT(stubborn.output, HasSubstr("\"residue_bytes\": 394264576"));
+}
+
 TEST(Missing, IsToldApartAndNothingIsPrinted) {
   const std::vector<std::string> all{"libsimgpu.so", "libcuda.so.1", "libcudart.so.13",
                                      "libnvidia-ml.so.1"};

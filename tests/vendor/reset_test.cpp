@@ -234,6 +234,48 @@ TEST_P(Reset, AHookCanRefuseAndThoseCalledAlreadyAreToldAgain) {
   EXPECT_EQ(which.context_alive(), tristate::yes);
 }
 
+TEST_P(Reset, AHookMayTakeLongerThanWorkIsWaitedFor) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  const reset_hook slow(which, "saves",
+                        [](const reset_event&) { std::this_thread::sleep_for(60ms); }, {});
+  EXPECT_TRUE(dev_reset(which, {.drain_timeout = 50ms}).was_reset);
+}
+
+TEST_P(Reset, WaitsWithoutEndWhenTold) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  EXPECT_TRUE(dev_reset(which, {.drain_timeout = duration::max()}).was_reset);
+}
+
+TEST_P(Reset, WhateverAHookThrowsIsAnErrorThatNamesIt) {
+  machine here(GetParam());
+  const std::vector<device> one{here.device()};
+  one[0].context_create();
+  const reset_hook odd(one[0], "odd", [](const reset_event&) { throw 1; }, {});
+  const auto results = dev_reset_all(one);
+  ASSERT_TRUE(results.at(0).failure);
+  EXPECT_EQ(results[0].failure->code(), status::callback);
+  EXPECT_THAT(results[0].failure->what(), HasSubstr("'odd'"));
+}
+
+TEST_P(Reset, ARefusedResetLogsWhatTheHooksAfterThrew) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  const reset_hook refusing(which, "engine",
+                            [](const reset_event&) { throw error(status::busy, "no"); }, {});
+  const reset_hook failing(which, "cache", {},
+                           [](const reset_event&) { throw std::runtime_error("cannot warm up"); });
+  std::string logged;
+  reset_options options;
+  options.log = log_sink([&](log_level, std::string_view line) { logged += line; });
+  EXPECT_EQ(error_of([&] { dev_reset(which, options); }).code(), status::busy);
+  EXPECT_THAT(logged, HasSubstr("cannot warm up"));
+}
+
 TEST_P(Reset, AHookBeforeMayFreeWhatItOwns) {
   machine here(GetParam());
   const device which = here.device();
@@ -407,6 +449,19 @@ TEST(StaleStatics, AStaticFlagCrashesOnTheSecondWake) {
   EXPECT_NE(run(), 0);
 }
 
+// cuda.h, cuDevicePrimaryCtxReset: what was retained has to be released all the same.
+TEST(CudaContext, ThatTheProgramResetItselfIsNotKeptAliveAfterClosing) {
+  machine here(cuda_case());
+  {
+    const device which = here.device();
+    which.context_create();
+    ASSERT_EQ(here.gpu().reset(0), simgpu::code::ok);
+    which.context_create();
+  }
+  here.close();
+  EXPECT_EQ(here.gpu().take_stock().contexts, 0);
+}
+
 TEST(StaleStatics, OncePerContextDoesNot) {
   machine here(cuda_case());
   const device which = here.device();
@@ -483,6 +538,72 @@ TEST_P(Reset, AContextLocalIsDestroyedBeforeTheResetAndRemadeAfterIt) {
   held.reset();
   EXPECT_TRUE(dev_reset(which).was_reset);
   EXPECT_NO_THROW(which.stream_synchronize(library.get()->stream));
+}
+
+// What is made after the hooks before have run would live in a context that is about to go.
+TEST_P(Reset, IsRefusedWhenAContextLocalWasMadeAgainMeanwhile) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  std::function<void()> meanwhile = [] {};
+  const reset_hook last(which, "last", [&](const reset_event&) { meanwhile(); }, {});
+  context_local<int> library(which, "blas", [](const device&) { return std::make_unique<int>(7); });
+  meanwhile = [&] { std::thread([&] { EXPECT_EQ(*library.get(), 7); }).join(); };
+  const error failure = error_of([&] { dev_reset(which); });
+  EXPECT_EQ(failure.code(), status::busy);
+  EXPECT_THAT(failure.what(), HasSubstr("'blas' was made again"));
+  EXPECT_EQ(which.generation(), 0u);
+  meanwhile = [] {};
+  EXPECT_TRUE(dev_reset(which).was_reset);
+}
+
+TEST_P(Reset, IsRefusedWhenARegionCameBackMeanwhile) {
+  machine here(GetParam());
+  const device which = here.device();
+  memory arena;
+  std::function<void()> meanwhile = [] {};
+  const reset_hook last(which, "last", [&](const reset_event&) { meanwhile(); }, {});
+  const region weights = arena.allocate(which, 4 * MiB, {.name = "w"});
+  meanwhile = [&] { std::thread([&] { arena.restore(); }).join(); };
+  const error failure = error_of([&] { dev_reset(which, {.drop = true}); });
+  EXPECT_EQ(failure.code(), status::busy);
+  EXPECT_THAT(failure.what(), HasSubstr("region 'w'"));
+  EXPECT_EQ(here.gpu().take_stock().mappings, 1) << "what it thinks it has it has";
+}
+
+TEST_P(Reset, AHookIsGoneWhenItsDestructorReturns) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  std::atomic<bool> entered{false};
+  std::atomic<bool> left{false};
+  std::atomic<bool> gone{false};
+  std::optional<reset_hook> hook;
+  hook.emplace(
+      which, "h",
+      [&](const reset_event&) {
+        entered = true;
+        std::this_thread::sleep_for(20ms);
+        left = true;
+      },
+      [&](const reset_event&) { EXPECT_FALSE(gone); });
+  std::thread resetting([&] { dev_reset(which); });
+  while (!entered) std::this_thread::yield();
+  hook.reset();
+  gone = true;
+  EXPECT_TRUE(left);
+  resetting.join();
+}
+
+TEST_P(Reset, AHookMayRemoveItself) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  std::optional<reset_hook> hook;
+  hook.emplace(
+      which, "h", [&](const reset_event&) { hook.reset(); },
+      [](const reset_event&) { ADD_FAILURE() << "called after its destruction"; });
+  EXPECT_TRUE(dev_reset(which).was_reset);
 }
 
 TEST_P(Reset, ASleeperCanGoAsDeepAsTheContext) {

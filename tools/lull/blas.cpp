@@ -27,6 +27,8 @@ struct blas_names {
   const char* gemm;
   const char* destroy;
   int no_transpose;
+  std::array<const char*, 4> runtimes;
+  const char* set_device;
 };
 
 // Source of the values for "not transposed": CUBLAS_OP_N in cublas_api.h, rocblas_operation_none in
@@ -37,19 +39,25 @@ constexpr std::array<blas_names, 3> vendors{{
      "cublasCreate_v2",
      "cublasSgemm_v2",
      "cublasDestroy_v2",
-     0},
+     0,
+     {"libcudart.so.13", "libcudart.so.12", nullptr, nullptr},
+     "cudaSetDevice"},
     {"hip",
      {"librocblas.so.5", "librocblas.so.4", "librocblas.so.0"},
      "rocblas_create_handle",
      "rocblas_sgemm",
      "rocblas_destroy_handle",
-     111},
+     111,
+     {"libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5", nullptr},
+     "hipSetDevice"},
     {"musa",
      {"libmublas.so.5", "libmublas.so.4", "libmublas.so"},
      "mublasCreate",
      "mublasSgemm",
      "mublasDestroy",
-     0},
+     0,
+     {"libmusart.so.5", "libmusart.so.4", "libmusart.so.1", "libmusart.so"},
+     "musaSetDevice"},
 }};
 
 constexpr int side = 64;
@@ -79,11 +87,30 @@ class matrices {
   void* data_;
 };
 
+/// A handle belongs to the device that is current when it is made, and that is the vendor runtime's to
+/// say: the one that the backend module has loaded.
+/// @return the vendor's code, or -1 when there is no such runtime
+int make_current(const blas_names& names, const device& which) {
+  const std::string& name = which.name();
+  const int ordinal = std::stoi(name.substr(name.find_first_of("0123456789")));
+  for (const char* const soname : names.runtimes) {
+    void* const runtime =
+        soname == nullptr ? nullptr : ::dlopen(soname, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+    if (runtime == nullptr) continue;
+    const auto set_device = reinterpret_cast<int (*)(int)>(::dlsym(runtime, names.set_device));
+    if (set_device != nullptr) return set_device(ordinal);
+  }
+  return -1;
+}
+
 std::string multiply(const blas_names& names, void* library, const device& which) {
   const auto create = reinterpret_cast<create_fn>(::dlsym(library, names.create));
   const auto gemm = reinterpret_cast<gemm_fn>(::dlsym(library, names.gemm));
   const auto destroy = reinterpret_cast<destroy_fn>(::dlsym(library, names.destroy));
   if (!create || !gemm || !destroy) return "it lacks the functions that are needed";
+  if (const int failed = make_current(names, which)) {
+    return fmt::format("{} answers {}", names.set_device, failed);
+  }
   const matrices data(which);
   void* handle = nullptr;
   if (const int failed = create(&handle)) return fmt::format("{} answers {}", names.create, failed);
