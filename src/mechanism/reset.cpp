@@ -1,4 +1,5 @@
 #include <lull/context.hpp>
+#include <lull/settle.hpp>
 
 #include <algorithm>
 #include <future>
@@ -79,6 +80,7 @@ class reset_run {
   void refuse_if_alive();
   void release_what_outlives();
   void destroy_context();
+  void mark_release() noexcept;
   void measure();
   [[nodiscard]] memory_info observe();
 
@@ -107,6 +109,7 @@ class reset_run {
   const time_point begun_;
   const time_point deadline_;
   reset_report report_;
+  bool released_ = false;  ///< something was given up, or may have been
 };
 
 memory_info reset_run::observe() {
@@ -146,10 +149,22 @@ void reset_run::with_hooks() {
     step("hooks before", [&] { hooks.before(); });
     with_gate_closed();
   } catch (...) {
+    mark_release();
     hooks.after(false, report_.problems);
     throw;
   }
+  mark_release();
   step("hooks after", [&] { hooks.after(report_.was_reset, report_.problems); });
+}
+
+/// Behind the gate again: who is told may look at the device at once.
+void reset_run::mark_release() noexcept {
+  if (!released_ || options_.releases == nullptr) return;
+  try {
+    options_.releases->mark(device_);
+  } catch (const std::exception&) {
+    options_.releases->mark_all();  // needs no memory
+  }
 }
 
 void reset_run::with_gate_closed() {
@@ -167,6 +182,7 @@ void reset_run::with_gate_closed() {
 
   refuse_if_alive();
   step("drain", [this] { drain(); });
+  released_ = true;
   step("release", [this] { release_what_outlives(); });
   step("reset", [this] { destroy_context(); });
 }
