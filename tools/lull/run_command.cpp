@@ -132,7 +132,7 @@ std::vector<device> devices_to_settle(const registry& all) {
   return chosen;
 }
 
-/// Says what is not back in time. Whatever happens here, the command's own result stands.
+/// Says what is not back in time.
 void wait_for_memory(const registry& all, const release_clock& releases, duration max_wait,
                      const std::stop_token& stop) {
   settle_options options;
@@ -161,11 +161,23 @@ exit_status run(const std::vector<std::string>& command, const run_arguments& ar
     return failure.code() == status::not_found ? exit_no_such_command : exit_cannot_run;
   }
   const signal_forwarder signals(*child, arguments.stop_timeout);
-  // While the child runs: loading the vendors' libraries can take a second.
-  const registry all;
+  // Whatever happens to what looks at memory, the command and its result stand.
+  const auto report_failure = [](const std::exception& failure) {
+    fmt::print(stderr, "lull run: cannot wait for memory: {}\n", failure.what());
+  };
+  std::optional<registry> all;
+  try {
+    all.emplace();  // while the command runs: loading the vendors' libraries can take a second
+  } catch (const std::exception& failure) {
+    report_failure(failure);
+  }
   const auto ended = child->wait(no_deadline, signals.give_up());
   if (!ended) return exit_failed;
-  wait_for_memory(all, releases, arguments.max_wait, signals.interrupted());
+  try {
+    if (all) wait_for_memory(*all, releases, arguments.max_wait, signals.interrupted());
+  } catch (const std::exception& failure) {
+    report_failure(failure);
+  }
   return static_cast<exit_status>(ended->shell_code());
 }
 
