@@ -153,7 +153,7 @@ TEST_F(CSettle, OptionsOutsideTheirRangeAreRefused) {
   lull_settlement* none = nullptr;
   const auto refused = [&] { return lull_settle(&device_, 1, &options_, &none); };
   const lull_settle_options good = options_;
-  for (auto* field :
+  for (std::int64_t lull_settle_options::*const field :
        {&lull_settle_options::max_wait_ms, &lull_settle_options::stale_after_ms,
         &lull_settle_options::first_interval_ms, &lull_settle_options::longest_interval_ms}) {
     options_ = good;

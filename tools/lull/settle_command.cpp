@@ -119,8 +119,8 @@ void print_text(const settle_result& result) {
   if (!result.devices.empty()) fmt::print("{}", table.text());
   const std::string why =
       result.status == settle_status::skipped ? std::string(to_string(result.skip)) : result.reason;
-  fmt::print("{}{}{} after {:.0f} ms\n", to_string(result.status), why.empty() ? "" : ": ", why,
-             milliseconds(result.elapsed));
+  fmt::print("{} after {:.0f} ms{}{}\n", to_string(result.status), milliseconds(result.elapsed),
+             why.empty() ? "" : ": ", why);
 }
 
 /// One wait. Nothing is known of a release here, so it counts as just done.
