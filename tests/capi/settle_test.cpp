@@ -80,7 +80,7 @@ TEST_F(CSettle, TheClockRemembersPerDevice) {
   EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", 5000), LULL_OK);
   EXPECT_GE(last("HOST"), 5 * second_ns);
   EXPECT_EQ(last("CUDA0"), -1);
-  EXPECT_EQ(last(nullptr), last("HOST") / second_ns * second_ns + last(nullptr) % second_ns);
+  EXPECT_GE(last(nullptr), 5 * second_ns);
   EXPECT_EQ(lull_release_clock_mark(releases_, nullptr, 0), LULL_OK);
   EXPECT_GE(last("CUDA0"), 0);
   EXPECT_LT(last("HOST"), 5 * second_ns);
