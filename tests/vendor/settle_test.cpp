@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <chrono>
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -156,21 +157,20 @@ TEST_P(Settle, ASleepMarksTheDevicesThatItFreed) {
   release_clock releases;
   sleeper_options options;
   options.releases = &releases;
-  bool marked_before_callback = false;
+  std::promise<bool> marked_before_callback;
   options.on_transition = [&](const transition_report& report) {
-    if (report.way == transition_report::direction::sleep) {
-      marked_before_callback = releases.last(which.name()).has_value();
-    }
+    if (report.way != transition_report::direction::sleep) return;
+    marked_before_callback.set_value(releases.last(which.name()).has_value());
   };
   sleeper model(options);
   model.manage(arena);
 
   const time_point before = steady_clock().now();
   model.sleep(plan_for(sleep_level::offload));
-  EXPECT_TRUE(marked_before_callback);
   const auto marked = releases.last(which.name());
   ASSERT_NE(marked, std::nullopt);
   EXPECT_GE(*marked, before);
+  EXPECT_TRUE(marked_before_callback.get_future().get());
   EXPECT_EQ(releases.last(here.device(1).name()), std::nullopt);
   model.wake();
   EXPECT_EQ(releases.last(which.name()), marked) << "waking releases nothing";
