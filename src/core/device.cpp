@@ -47,29 +47,39 @@ std::optional<std::uint64_t> known(std::uint64_t figure) noexcept {
   return figure == LULL_UNKNOWN ? std::nullopt : std::optional{figure};
 }
 
-/// The processes of a device. The list can grow between two calls, so there is always room to spare.
+/// By id, as device::processes() says.
+std::vector<device_process> convert(const std::vector<lull_backend_process>& list) {
+  std::vector<device_process> processes;
+  processes.reserve(list.size());
+  for (const lull_backend_process& each : list) {
+    processes.push_back({each.id, known(each.used_bytes)});
+  }
+  std::sort(processes.begin(), processes.end(),
+            [](const auto& a, const auto& b) { return a.id < b.id; });
+  return processes;
+}
+
+/// The processes of a device.
 std::vector<device_process> ask_processes(const detail::backend_instance& backend,
                                           std::uint32_t index, const std::string& name) {
   std::vector<lull_backend_process> list(32);
   std::uint64_t count = 0;
-  while (true) {
+  // The list can grow between two calls, but not for ever.
+  for (int attempt = 0; attempt < 4; ++attempt) {
     lull_backend_error failure{};
     const lull_status code = backend.table().ops.process_list(backend.handle(), index, list.data(),
                                                               list.size(), &count, &failure);
     if (detail::raw(code) != LULL_OK) {
       throw detail::make_error(detail::raw(code), name, "process_list", failure);
     }
-    if (count <= list.size()) break;
+    if (count <= list.size()) {
+      list.resize(count);
+      return convert(list);
+    }
     list.resize(count + 32);
   }
-  std::vector<device_process> processes;
-  processes.reserve(count);
-  for (std::uint64_t i = 0; i < count; ++i) {
-    processes.push_back({list[i].id, known(list[i].used_bytes)});
-  }
-  std::sort(processes.begin(), processes.end(),
-            [](const auto& a, const auto& b) { return a.id < b.id; });
-  return processes;
+  throw error(status::backend,
+              fmt::format("{}: process_list: the list grew with every call", name));
 }
 
 /// Asks on the device's prober, so that a library that hangs costs the caller `limit` and no more.
