@@ -1,5 +1,6 @@
-// What settle() costs when there is nothing to wait for, what a look costs, and how long after all
-// memory is back it returns, beside what others do, on generated reclaim curves.
+// What settle() costs when there is nothing to wait for, what a look costs, also by each vendor's way
+// on the simulated GPU, and how long after all memory is back it returns, beside what others do, on
+// generated reclaim curves.
 
 #include <lull/settle.hpp>
 
@@ -11,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "comparison.hpp"
+#include "settle_vendors.hpp"
 #include "support/hurrying_clock.hpp"
 #include "support/reclaim_curves.hpp"
 #include "support/settle_peers.hpp"
@@ -145,7 +147,7 @@ struct lag {
   }
 };
 
-void add(const char* name, void (*body)(benchmark::State&)) {
+void add(const char* name, const std::function<void(benchmark::State&)>& body) {
   benchmark::RegisterBenchmark(name, body)
       ->UseRealTime()
       ->Repetitions(9)
@@ -161,6 +163,10 @@ int main(int argc, char** argv) {
   add("mark/release", mark_release);
   add("look/settle", look_by_settle);
   add("look/by_hand", look_by_hand);
+
+#ifdef BENCH_SIMGPU
+  bench::add_vendor_probes(add);
+#endif
 
   const std::vector<lag> lags{
       {"lag/lull", [](const reclaim_scene& scene) { return lull_settle(scene, false); }},

@@ -15,11 +15,14 @@
 
 #include <lull/backend.h>
 
+#include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "common/thunk.hpp"
 
@@ -34,6 +37,12 @@ To handle_cast(From from) noexcept {
   std::memcpy(&to, &from, sizeof to);
   return to;
 }
+
+/// Whether a vendor's platform says which processes hold memory of a device.
+template <class Own>
+concept lists_processes = requires(Own& own, std::uint32_t device) {
+  { own.processes(device) } -> std::same_as<std::vector<lull_backend_process>>;
+};
 
 template <class Api>
 class runtime_backend {
@@ -53,6 +62,7 @@ class runtime_backend {
     if (api_.has_graphs()) facts.capabilities |= LULL_CAP_GRAPHS;
     if (api_.has_graph_upload()) facts.capabilities |= LULL_CAP_GRAPH_UPLOAD;
     if (api_.has_graph_trim()) facts.capabilities |= LULL_CAP_GRAPH_TRIM;
+    if (lists_processes<typename Api::own>) facts.capabilities |= LULL_CAP_PROCESSES;
     copy_text(facts.name, std::string{Api::device_prefix} + std::to_string(device));
     own_.describe(device, facts);
     copy_versioned(out, facts);
@@ -64,6 +74,13 @@ class runtime_backend {
     figures.total_bytes = figures.free_bytes = figures.used_by_process_bytes = LULL_UNKNOWN;
     own_.observe(device, figures);
     copy_versioned(out, figures);
+  }
+
+  void process_list(std::uint32_t device, lull_backend_process* list, std::uint64_t capacity,
+                    std::uint64_t* count) requires lists_processes<typename Api::own> {
+    const std::vector<lull_backend_process> all = own_.processes(device);
+    std::copy_n(all.begin(), std::min<std::uint64_t>(capacity, all.size()), list);
+    *count = all.size();
   }
 
   void allocate(std::uint32_t device, std::uint64_t bytes, void** address) {
@@ -338,6 +355,9 @@ lull_backend_ops make_ops(const Api& api) {
   }
   if (api.has_graph_upload()) table.graph_upload = thunk<&backend::graph_upload>;
   if (api.has_graph_trim()) table.graph_trim = thunk<&backend::graph_trim>;
+  if constexpr (lists_processes<typename Api::own>) {
+    table.process_list = thunk<&backend::process_list>;
+  }
   return table;
 }
 

@@ -100,6 +100,10 @@ void cuda_own::observe(std::uint32_t device, lull_backend_memory& out) {
   if (active) ask_runtime(state, out);
 }
 
+std::vector<lull_backend_process> cuda_own::processes(std::uint32_t device) {
+  return telemetry_.processes(devices_[device]->identity);
+}
+
 /// The driver's own figures. Only with a live context: without one it would make one.
 void cuda_own::ask_runtime(const device_state& device, lull_backend_memory& out) const {
   // A reset holds this mutex while it takes the context away; then there is nothing to ask.

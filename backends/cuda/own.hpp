@@ -30,6 +30,7 @@ class cuda_own {
   }
   void describe(std::uint32_t device, lull_backend_device& facts) const;
   void observe(std::uint32_t device, lull_backend_memory& out);
+  [[nodiscard]] std::vector<lull_backend_process> processes(std::uint32_t device);
   [[nodiscard]] lull_tristate context_alive(std::uint32_t device) const;
   void reset(std::uint32_t device);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "common/thunk.hpp"
+
 namespace lull::backends {
 
 /// Initializes NVML once. It is never shut down: another user of it in this process may count on it.
@@ -29,10 +31,9 @@ std::optional<nvml::device> cuda_telemetry::find(const target& device) const {
   return found;
 }
 
-std::optional<std::uint64_t> cuda_telemetry::used_by_process(nvml::device device,
-                                                             bool has_context) {
-  if (!api_.compute_processes) return std::nullopt;
-  std::vector<nvml::process_info> processes(32);
+int cuda_telemetry::list_processes(nvml::device device,
+                                   std::vector<nvml::process_info>& processes) const {
+  processes.resize(32);
   int result = nvml::insufficient_size;
   // The list can grow between the call that asks for its size and the one that fetches it.
   for (int attempt = 0; attempt < 4 && result == nvml::insufficient_size; ++attempt) {
@@ -40,7 +41,14 @@ std::optional<std::uint64_t> cuda_telemetry::used_by_process(nvml::device device
     result = api_.compute_processes(device, &count, processes.data());
     processes.resize(result == nvml::insufficient_size ? std::size_t{count} + 32 : count);
   }
-  if (result != nvml::success) return std::nullopt;
+  return result;
+}
+
+std::optional<std::uint64_t> cuda_telemetry::used_by_process(nvml::device device,
+                                                             bool has_context) {
+  if (!api_.compute_processes) return std::nullopt;
+  std::vector<nvml::process_info> processes;
+  if (list_processes(device, processes) != nvml::success) return std::nullopt;
 
   std::optional<std::uint64_t> listed;
   for (const nvml::process_info& each : processes) {
@@ -49,6 +57,32 @@ std::optional<std::uint64_t> cuda_telemetry::used_by_process(nvml::device device
     listed = listed.value_or(0) + each.used_gpu_memory;
   }
   return self_.judge(listed, has_context);
+}
+
+std::vector<lull_backend_process> cuda_telemetry::processes(const target& device) {
+  if (!ready() || !api_.compute_processes) {
+    throw backend_failure(LULL_ERROR_UNSUPPORTED, "", 0,
+                          "the NVML of this machine is missing or too old to list processes");
+  }
+  if (device.uuid.starts_with("MIG-")) {
+    throw backend_failure(LULL_ERROR_UNSUPPORTED, "", 0,
+                          "the processes of a slice are listed with its parent only, which takes "
+                          "privileges");
+  }
+  const auto handle = find(device);
+  if (!handle) throw backend_failure(LULL_ERROR_NOT_FOUND, "", 0, "NVML knows no such device");
+  std::vector<nvml::process_info> listed;
+  if (const int result = list_processes(*handle, listed); result != nvml::success) {
+    const bool refused = result == nvml::not_supported || result == nvml::no_permission;
+    throw backend_failure(refused ? LULL_ERROR_UNSUPPORTED : LULL_ERROR_BACKEND,
+                          api_.compute_processes.name, result, api_.error_string(result));
+  }
+  std::vector<lull_backend_process> processes;
+  for (const nvml::process_info& each : listed) {
+    const bool known = each.used_gpu_memory != nvml::value_not_available;
+    processes.push_back({each.pid, known ? each.used_gpu_memory : LULL_UNKNOWN});
+  }
+  return processes;
 }
 
 void cuda_telemetry::observe(const target& device, bool has_context, lull_backend_memory& out) {

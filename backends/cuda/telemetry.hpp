@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/own_process.hpp"
 #include "cuda/nvml.hpp"
@@ -26,9 +27,16 @@ class cuda_telemetry {
   /// @param has_context whether this process has a context on the device
   void observe(const target& device, bool has_context, lull_backend_memory& out);
 
+  /// The processes with a context on the device.
+  /// @throws backend_failure where NVML is missing, too old, or refuses to say
+  [[nodiscard]] std::vector<lull_backend_process> processes(const target& device);
+
  private:
   [[nodiscard]] bool ready();
   [[nodiscard]] std::optional<nvml::device> find(const target& device) const;
+  /// @return NVML's code; with `success` all entries are filled in
+  [[nodiscard]] int list_processes(nvml::device device,
+                                   std::vector<nvml::process_info>& processes) const;
   [[nodiscard]] std::optional<std::uint64_t> used_by_process(nvml::device device, bool has_context);
 
   std::mutex mutex_;

@@ -60,6 +60,10 @@ void hip_own::observe(std::uint32_t device, lull_backend_memory& out) {
   telemetry_.observe(devices_[device]->pci_address, devices_[device]->used.load(), out);
 }
 
+std::vector<lull_backend_process> hip_own::processes(std::uint32_t device) const {
+  return telemetry_.processes(devices_[device]->pci_address);
+}
+
 lull_tristate hip_own::context_alive(std::uint32_t device) {
   const device_state& state = *devices_[device];
   if (state.used.load()) return LULL_YES;

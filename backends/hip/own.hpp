@@ -31,6 +31,8 @@ class hip_own {
   void describe(std::uint32_t device, lull_backend_device& facts) const;
   void observe(std::uint32_t device, lull_backend_memory& out);
 
+  [[nodiscard]] std::vector<lull_backend_process> processes(std::uint32_t device) const;
+
   /// HIP's own answer is always "active". So: yes after we have used the device; else what the
   /// kernel driver says this process holds there.
   [[nodiscard]] lull_tristate context_alive(std::uint32_t device);

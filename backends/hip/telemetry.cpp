@@ -1,8 +1,11 @@
 #include "hip/telemetry.hpp"
 
+#include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <system_error>
+
+#include "common/thunk.hpp"
 
 namespace lull::backends {
 namespace {
@@ -52,6 +55,26 @@ std::optional<std::uint64_t> hip_telemetry::listed(const std::string& pci_addres
   const auto id = kfd_id(pci_address);
   if (!id) return std::nullopt;
   return read_number(sysfs_ / "class/kfd/kfd/proc" / std::to_string(self_.id()) / ("vram_" + *id));
+}
+
+std::vector<lull_backend_process> hip_telemetry::processes(const std::string& pci_address) const {
+  const fs::path list = sysfs_ / "class/kfd/kfd/proc";
+  const auto id = kfd_id(pci_address);
+  std::error_code failed;
+  if (!id || !fs::exists(list, failed)) {
+    throw backend_failure(LULL_ERROR_UNSUPPORTED, "", 0, "there is no " + list.string());
+  }
+  std::vector<lull_backend_process> processes;
+  for (fs::directory_iterator at(list, failed), end; !failed && at != end; at.increment(failed)) {
+    const std::string name = at->path().filename().string();
+    std::int64_t process = 0;
+    const auto [stop, bad] = std::from_chars(name.data(), name.data() + name.size(), process);
+    if (bad != std::errc{} || stop != name.data() + name.size()) continue;
+    // One that ends meanwhile takes its files with it.
+    const auto used = read_number(at->path() / ("vram_" + *id));
+    if (used && *used != 0) processes.push_back({process, *used});
+  }
+  return processes;
 }
 
 void hip_telemetry::observe(const std::string& pci_address, bool has_context,

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/own_process.hpp"
 
@@ -30,6 +31,11 @@ class hip_telemetry {
 
   /// What this process holds on the device; nothing when that cannot be known.
   [[nodiscard]] std::optional<std::uint64_t> held(const std::string& pci_address, bool has_context);
+
+  /// The processes that hold memory of the device. The driver also lists who only has it open; those
+  /// are left out.
+  /// @throws backend_failure where the files are missing
+  [[nodiscard]] std::vector<lull_backend_process> processes(const std::string& pci_address) const;
 
  private:
   [[nodiscard]] std::optional<std::string> kfd_id(const std::string& pci_address) const;

@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 #define LULL_BACKEND_ABI_MAJOR 1
-#define LULL_BACKEND_ABI_MINOR 1
+#define LULL_BACKEND_ABI_MINOR 2
 #define LULL_BACKEND_ABI_VERSION \
   (((uint32_t)LULL_BACKEND_ABI_MAJOR << 16) | (uint32_t)LULL_BACKEND_ABI_MINOR)
 
@@ -76,6 +76,7 @@ typedef enum lull_capability {
   LULL_CAP_SUSPEND = 1 << 9,           ///< suspend, resume
   LULL_CAP_GRAPH_UPLOAD = 1 << 10,     ///< graph_upload
   LULL_CAP_GRAPH_TRIM = 1 << 11,       ///< graph_trim
+  LULL_CAP_PROCESSES = 1 << 12,        ///< process_list
   LULL_CAP_HOST_ACCESSIBLE = 1 << 16   ///< not a group: the CPU can use device addresses directly
 } lull_capability;
 
@@ -124,6 +125,12 @@ typedef struct lull_backend_memory {
   uint64_t free_bytes;             ///< what can be had now, by any process
   uint64_t used_by_process_bytes;  ///< what this process holds
 } lull_backend_memory;
+
+/// A process that holds memory of a device. Goes in arrays, and so never grows.
+typedef struct lull_backend_process {
+  int64_t id;           ///< as the platform lists it: in a container perhaps the host's
+  uint64_t used_bytes;  ///< LULL_UNKNOWN where the platform cannot tell
+} lull_backend_process;
 
 /// The operations table. Up to and including memory_info every slot is mandatory.
 typedef struct lull_backend_ops {
@@ -273,6 +280,16 @@ typedef struct lull_backend_ops {
   /// All devices of the process at once. Waits for submitted work, at most `timeout_ms` > 0.
   lull_status (*suspend)(lull_backend* backend, uint32_t timeout_ms, lull_backend_error* error);
   lull_status (*resume)(lull_backend* backend, lull_backend_error* error);
+
+  // --- LULL_CAP_PROCESSES: who holds memory of a device (since 1.2) ------------------------------
+
+  /// The processes that the platform lists for a device, in any order. Creates no context and does not
+  /// wait for work.
+  /// @param list room for `capacity` entries; may be null when that is 0
+  /// @param count gets how many there are, which may be more than were written
+  /// @return LULL_ERROR_UNSUPPORTED where this machine's libraries cannot tell
+  lull_status (*process_list)(lull_backend* backend, uint32_t device, lull_backend_process* list,
+                              uint64_t capacity, uint64_t* count, lull_backend_error* error);
 } lull_backend_ops;
 
 /// The smallest table that is accepted: everything up to and including memory_info.

@@ -30,6 +30,8 @@
 
 namespace lull {
 
+class release_clock;  // lull/settle.hpp
+
 namespace detail {
 struct context_hook;
 class device_context;
@@ -89,6 +91,9 @@ struct reset_options {
   /// The program's own reset, for one whose vendor runtime is linked statically and keeps state of
   /// its own. Called instead of the module's, with the device current on no thread in particular.
   std::function<void(const lull::device&)> reset = {};
+  /// Gets a mark for the device as soon as the reset has released memory, also when it failed later:
+  /// the driver returns it after that. Must outlive the call. Null: nobody is told.
+  release_clock* releases = nullptr;
   const lull::clock* clock = &lull::steady_clock();
   log_sink log = {};
 };

@@ -40,6 +40,7 @@ enum class capability : std::uint64_t {
   suspend = LULL_CAP_SUSPEND,
   graph_upload = LULL_CAP_GRAPH_UPLOAD,
   graph_trim = LULL_CAP_GRAPH_TRIM,
+  processes = LULL_CAP_PROCESSES,
   host_accessible = LULL_CAP_HOST_ACCESSIBLE,
 };
 LULL_API std::string_view to_string(capability what) noexcept;
@@ -60,6 +61,15 @@ struct memory_info {
   std::optional<std::uint64_t> free_bytes;             ///< what can be had now, by any process
   std::optional<std::uint64_t> used_by_process_bytes;  ///< what this process holds
   memory_source source = memory_source::unknown;
+};
+
+/// A process that holds memory of a device.
+struct device_process {
+  /// As the platform lists it: in a container perhaps the host's id, which means nothing here.
+  std::int64_t id = 0;
+  std::optional<std::uint64_t> used_bytes = {};  ///< absent where the platform cannot tell
+
+  friend bool operator==(const device_process&, const device_process&) = default;
 };
 
 /// Whether something holds; "cannot tell" is an answer. See lull_tristate.
@@ -111,6 +121,13 @@ class LULL_API device {
   ///        once.
   /// @throws error timed_out; backend
   [[nodiscard]] memory_info memory(std::chrono::milliseconds limit = default_probe_limit) const;
+
+  /// The processes that hold memory of the device (capability::processes), this one included, by id.
+  /// Those that only draw are not listed on CUDA. Creates no context and waits for nothing, as memory().
+  /// @param limit as for memory(); both share one thread per device
+  /// @throws error timed_out; unsupported: also where this machine's libraries cannot tell; backend
+  [[nodiscard]] std::vector<device_process> processes(
+      std::chrono::milliseconds limit = default_probe_limit) const;
 
   /// @name The context (capability::context)
   /// @{

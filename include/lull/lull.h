@@ -185,6 +185,20 @@ LULL_API lull_status lull_device_get_info(const lull_device* device, lull_device
 /// Creates no context and does not wait for work.
 LULL_API lull_status lull_device_get_memory(const lull_device* device, lull_memory_info* info);
 
+/// A process that holds memory of a device (lull::device_process).
+typedef struct lull_device_process {
+  int64_t id;           ///< as the platform lists it: in a container perhaps the host's
+  uint64_t used_bytes;  ///< LULL_UNKNOWN where not known
+} lull_device_process;
+
+/// The processes that hold memory of a device, by id. Creates no context and does not wait for work.
+/// @param processes room for `capacity` entries; may be null when that is 0
+/// @param count gets how many there are, which may be more than were written
+/// @return LULL_ERROR_UNSUPPORTED where the platform cannot tell
+LULL_API lull_status lull_device_get_processes(const lull_device* device,
+                                               lull_device_process* processes, size_t capacity,
+                                               size_t* count);
+
 /// @name Plain allocations and copies. May create the device's context; copies block until done.
 /// @{
 LULL_API lull_status lull_device_allocate(const lull_device* device, uint64_t bytes,
@@ -198,6 +212,119 @@ LULL_API lull_status lull_device_copy_from_host(const lull_device* device, void*
 LULL_API lull_status lull_device_fill(const lull_device* device, void* address, uint8_t value,
                                       uint64_t bytes);
 /// @}
+
+// --- Settling (lull/settle.hpp)
+// ----------------------------------------------------------------------
+
+/// Remembers when memory was last released. Made by lull_release_clock_create, given back by
+/// lull_release_clock_destroy; what uses it keeps it alive. Runs on the machine's steady clock.
+typedef struct lull_release_clock lull_release_clock;
+
+LULL_API lull_status lull_release_clock_create(lull_release_clock** releases);
+LULL_API void lull_release_clock_destroy(lull_release_clock* releases);
+/// Memory was released on a device, `ago_ms` ago (0: now). Null: it is not known where, and the mark
+/// counts for every device; then `ago_ms` must be 0.
+LULL_API lull_status lull_release_clock_mark(lull_release_clock* releases, const char* device,
+                                             int64_t ago_ms);
+/// How long ago the last release was: on one device, or (null) on any. -1 when there was none.
+LULL_API lull_status lull_release_clock_last(const lull_release_clock* releases, const char* device,
+                                             int64_t* ago_ns);
+
+typedef enum lull_settle_status {
+  LULL_SETTLE_SETTLED = 0,
+  LULL_SETTLE_TIMED_OUT = 1,
+  LULL_SETTLE_SKIPPED = 2,
+  LULL_SETTLE_PROBE_FAILED = 3,
+  LULL_SETTLE_DEVICES_CHANGED = 4,
+  LULL_SETTLE_CANCELLED = 5
+} lull_settle_status;
+
+typedef enum lull_settle_skip {
+  LULL_SKIP_NONE = 0,
+  LULL_SKIP_NOTHING_RELEASED = 1,
+  LULL_SKIP_RELEASED_LONG_AGO = 2,
+  LULL_SKIP_NO_DEVICE = 3,
+  LULL_SKIP_FREE_UNKNOWN = 4
+} lull_settle_skip;
+
+typedef enum lull_settle_verdict {
+  LULL_SETTLE_WAITING = 0,
+  LULL_SETTLE_GAINED = 1,
+  LULL_SETTLE_STABLE = 2,
+  LULL_SETTLE_NOT_RELEASED = 3,
+  LULL_SETTLE_UNKNOWN = 4
+} lull_settle_verdict;
+
+typedef enum lull_settle_gain {
+  LULL_GAIN_NONE_EXPECTED = 0,
+  LULL_GAIN_ARRIVED = 1,
+  LULL_GAIN_ALREADY_THERE = 2,
+  LULL_GAIN_NOT_SEEN = 3,
+  LULL_GAIN_IMPOSSIBLE = 4
+} lull_settle_gain;
+
+/// What is known beforehand about one device.
+typedef struct lull_settle_expectation {
+  const char* device;
+  uint64_t gain_bytes;           ///< how much was released; 0: not known
+  uint64_t baseline_free_bytes;  ///< free before the release; LULL_UNKNOWN: the first sample
+} lull_settle_expectation;
+
+/// Called after every sample, for each device, on the thread that settles.
+/// @param free_bytes LULL_UNKNOWN where not known
+typedef lull_status (*lull_settle_sample_fn)(void* user, int64_t since_start_ns, const char* device,
+                                             uint64_t free_bytes);
+
+typedef struct lull_settle_options {
+  size_t struct_size;
+  int64_t max_wait_ms;                 ///< default 2000
+  int64_t stale_after_ms;              ///< default 15000
+  int64_t first_interval_ms;           ///< above 0; default 10
+  int64_t longest_interval_ms;         ///< not below first_interval_ms; default 25
+  const lull_release_clock* releases;  ///< default null
+  int64_t released_ago_ms;             ///< a release known otherwise; -1: none (default)
+  const lull_settle_expectation* expected;
+  size_t expected_count;
+  const lull_cancel* cancel;        ///< default null
+  lull_settle_sample_fn on_sample;  ///< default null
+  void* on_sample_user;
+} lull_settle_options;
+LULL_API void lull_settle_options_init(lull_settle_options* options);
+
+/// What a settle found out.
+typedef struct lull_settlement lull_settlement;  ///< given back by lull_settlement_destroy
+
+typedef struct lull_settle_summary {
+  size_t struct_size;
+  lull_settle_status status;
+  lull_settle_skip skip;
+  int64_t elapsed_ns;
+  size_t device_count;
+  char reason[256];
+} lull_settle_summary;
+
+typedef struct lull_device_settlement {
+  size_t struct_size;
+  lull_settle_verdict verdict;
+  lull_settle_gain gain;
+  uint64_t before_bytes;  ///< free; LULL_UNKNOWN where not known
+  uint64_t after_bytes;
+  uint32_t samples;
+  int64_t elapsed_ns;
+  char device[32];
+} lull_device_settlement;
+
+/// Waits until released memory is back. Blocks for at most max_wait_ms, also when a probe hangs.
+/// `options` may be null: then there is nothing to wait for.
+/// @return LULL_OK also when it did not settle: see the summary's status
+LULL_API lull_status lull_settle(const lull_device* const* devices, size_t count,
+                                 const lull_settle_options* options, lull_settlement** settlement);
+LULL_API lull_status lull_settlement_get_summary(const lull_settlement* settlement,
+                                                 lull_settle_summary* summary);
+/// @return LULL_ERROR_NOT_FOUND from the first index that there is not
+LULL_API lull_status lull_settlement_get_device(const lull_settlement* settlement, size_t index,
+                                                lull_device_settlement* device);
+LULL_API void lull_settlement_destroy(lull_settlement* settlement);
 
 // --- Contexts and resets (lull/context.hpp)
 // --------------------------------------------------------
@@ -239,6 +366,7 @@ typedef struct lull_reset_options {
   /// The program's own reset, instead of the module's; default null.
   lull_status (*reset)(void* user);
   void* user;
+  lull_release_clock* releases;  ///< gets a mark when memory was released; default null
 } lull_reset_options;
 
 LULL_API void lull_reset_options_init(lull_reset_options* options);
@@ -438,6 +566,7 @@ typedef struct lull_sleeper_options {
   lull_log_level log_threshold;  ///< default LULL_LOG_INFO
   lull_log_fn log;               ///< default null: silent
   void* log_user;
+  lull_release_clock* releases;  ///< gets a mark when a sleep freed memory; default null
 } lull_sleeper_options;
 LULL_API void lull_sleeper_options_init(lull_sleeper_options* options);
 
@@ -504,6 +633,154 @@ LULL_API lull_status lull_sleeper_next_deadline(const lull_sleeper* sleeper, int
 LULL_API lull_status lull_sleeper_set_idle_time(lull_sleeper* sleeper, int64_t idle_time_ms);
 /// @return LULL_ERROR_NOT_FOUND before the first transition
 LULL_API lull_status lull_sleeper_last_report(const lull_sleeper* sleeper, lull_report** report);
+
+// --- Processes (lull/process.hpp)
+// ----------------------------------------------------------------------
+
+typedef struct lull_process lull_process;  ///< given back by lull_process_destroy
+
+typedef enum lull_process_state {
+  LULL_PROCESS_LOADING = 0,
+  LULL_PROCESS_READY = 1,
+  LULL_PROCESS_SLEEPING = 2,
+  LULL_PROCESS_AWAKE = 3,
+  LULL_PROCESS_STOPPED = 4
+} lull_process_state;
+
+/// The child's side: says to the parent in which state this process is. Blocks for at most 100 ms.
+/// @param progress 0 to 1; NaN or below 0: none
+/// @param written gets whether it was; 0 also without such a parent. May be null.
+LULL_API lull_status lull_report_state(lull_process_state state, double progress, int32_t* written);
+
+typedef enum lull_exit_kind {
+  LULL_EXIT_EXITED = 0,
+  LULL_EXIT_SIGNALLED = 1,
+  LULL_EXIT_UNKNOWN = 2
+} lull_exit_kind;
+
+/// lull::exit_status. Part of other structs, and so never grows.
+typedef struct lull_exit_status {
+  lull_exit_kind how;
+  int32_t value;  ///< the exit code, or the number of the signal
+  int32_t core_dumped;
+  int32_t shell_code;  ///< as shells say it: the exit code, 128 + the signal, 255 when unknown
+} lull_exit_status;
+
+typedef struct lull_stop_options {
+  size_t struct_size;
+  int32_t signal;        ///< default SIGTERM
+  int64_t grace_ms;      ///< default 10000; 0: killed at once
+  int64_t kill_wait_ms;  ///< above 0; default 5000
+  /// Called with the process id before a kill, on a thread of its own; default null. When it has not
+  /// returned in time it is left behind, so `user` must not end.
+  lull_status (*before_kill)(void* user, int32_t id);
+  void* before_kill_user;
+  int64_t before_kill_timeout_ms;  ///< above 0; default 5000
+} lull_stop_options;
+LULL_API void lull_stop_options_init(lull_stop_options* options);
+
+typedef enum lull_stream {
+  LULL_STREAM_INHERIT = 0,
+  LULL_STREAM_NULL = 1,
+  LULL_STREAM_PIPE = 2
+} lull_stream;
+
+typedef struct lull_variable {
+  const char* name;
+  const char* value;  ///< null: removed
+} lull_variable;
+
+/// A line of the child. `progress` is -1 when it said none.
+typedef void (*lull_process_event_fn)(void* user, lull_process_state state, double progress);
+/// A line that was skipped. `text` is its beginning, any bytes, `text_size` of them.
+typedef void (*lull_rejected_line_fn)(void* user, const char* reason, const char* text,
+                                      size_t text_size, uint64_t line_size);
+
+typedef struct lull_process_options {
+  size_t struct_size;
+  const char* const* arguments;  ///< the program, then its arguments
+  size_t argument_count;
+  const lull_variable* environment;  ///< on top of this process's; default none
+  size_t environment_count;
+  int32_t inherit_environment;     ///< default 1
+  const char* directory;           ///< where it starts; default null: here
+  lull_stream input;               ///< default LULL_STREAM_NULL
+  lull_stream output;              ///< default LULL_STREAM_INHERIT
+  lull_stream errors;              ///< default LULL_STREAM_INHERIT
+  int32_t state_pipe;              ///< default 1
+  lull_process_event_fn on_event;  ///< on the child's thread, as the others; default null
+  void* on_event_user;
+  lull_rejected_line_fn on_rejected;  ///< default null
+  void* on_rejected_user;
+  const lull_stop_options* stopping;   ///< default null: its defaults
+  const char* pid_directory;           ///< default null: none
+  lull_release_clock* releases;        ///< gets a mark when the child has ended; default null
+  const char* const* release_devices;  ///< which devices are marked; default none: all
+  size_t release_device_count;
+  lull_log_level log_threshold;  ///< default LULL_LOG_INFO
+  lull_log_fn log;               ///< default null: silent
+  void* log_user;
+} lull_process_options;
+LULL_API void lull_process_options_init(lull_process_options* options);
+
+typedef struct lull_process_snapshot {
+  size_t struct_size;
+  int32_t id;
+  int32_t ended;
+  lull_exit_status status;        ///< when it has ended
+  int32_t has_event;              ///< whether it has said anything
+  lull_process_state last_state;  ///< what it said last
+  double last_progress;           ///< -1: none
+  uint64_t events;
+  uint64_t rejected_lines;
+} lull_process_snapshot;
+
+typedef struct lull_stop_result {
+  size_t struct_size;
+  lull_exit_status status;
+  int32_t killed;
+  int64_t elapsed_ns;
+} lull_stop_result;
+
+/// Starts a child; returns when the program runs.
+/// @return LULL_ERROR_NOT_FOUND: no such program or directory; LULL_ERROR_IO
+LULL_API lull_status lull_process_start(const lull_process_options* options,
+                                        lull_process** process);
+/// Kills what still runs, without grace. Blocks for at most kill_wait_ms and what before_kill may take.
+LULL_API void lull_process_destroy(lull_process* process);
+LULL_API lull_status lull_process_observe(const lull_process* process,
+                                          lull_process_snapshot* snapshot);
+
+typedef enum lull_standard_stream {
+  LULL_STANDARD_INPUT = 0,
+  LULL_STANDARD_OUTPUT = 1,
+  LULL_STANDARD_ERRORS = 2
+} lull_standard_stream;
+
+/// The parent's end of a stream that is a pipe; the caller closes it. -1 when it is none or was taken
+/// before.
+LULL_API lull_status lull_process_take_stream(lull_process* process, lull_standard_stream which,
+                                              int32_t* descriptor);
+/// Blocks until the child has ended, at most `timeout_ms` (-1: no limit). `cancel` and `status` may be
+/// null.
+/// @return LULL_ERROR_TIMED_OUT; LULL_ERROR_CANCELLED; LULL_ERROR_BUSY: called from its callback
+LULL_API lull_status lull_process_wait(lull_process* process, int64_t timeout_ms,
+                                       const lull_cancel* cancel, lull_exit_status* status);
+/// Asks, waits for the grace period, kills. Blocks. `options` (null: those of the start) and `result`
+/// may be null.
+LULL_API lull_status lull_process_stop(lull_process* process, const lull_stop_options* options,
+                                       lull_stop_result* result);
+/// `sent` (may be null) gets 0 when it has ended.
+LULL_API lull_status lull_process_signal(lull_process* process, int32_t number, int32_t* sent);
+
+/// Stops the children that a crashed parent left behind, as lull_process_stop does, and removes their
+/// pid files. Blocks. Goes on with the others when one cannot be stopped.
+/// @param options may be null
+/// @param releases gets a mark for every device if any had to be stopped; may be null
+/// @param stopped gets how many had to be stopped; may be null
+/// @return LULL_OK, or the first failure
+LULL_API lull_status lull_stop_orphans(const char* pid_directory, const lull_stop_options* options,
+                                       lull_release_clock* releases, size_t* stopped);
 
 // --- Reports (lull/report.hpp)
 // ----------------------------------------------------------------------

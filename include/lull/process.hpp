@@ -25,6 +25,8 @@
 
 namespace lull {
 
+class release_clock;  // lull/settle.hpp
+
 // The line protocol ------------------------------------------------------------------------------
 //
 // The child finds the number of a descriptor in the environment variable LULL_STATE_FD and writes
@@ -110,6 +112,13 @@ LULL_API std::string to_string(const exit_status& status);
 /// Told when the memory of a process is released, as far as the kernel is concerned: its group has
 /// ended. The driver may take a moment longer.
 using release_callback = std::function<void(time_point when)>;
+
+/// A release_callback that marks these devices.
+/// @param releases on the same clock as the process; must outlive the callback
+/// @param device_names where the process had memory. Empty: it is not known, and the mark counts for
+///        every device.
+[[nodiscard]] LULL_API release_callback mark_on_release(release_clock& releases,
+                                                        std::vector<std::string> device_names = {});
 
 /// How a process is stopped.
 struct stop_options {

@@ -24,6 +24,8 @@
 
 namespace lull {
 
+class release_clock;  // lull/settle.hpp
+
 namespace detail {
 struct lease_access;
 }
@@ -163,6 +165,10 @@ struct sleeper_options {
   /// Called after every transition, on the sleeper's thread; what it throws is swallowed and
   /// logged.
   std::function<void(const transition_report&)> on_transition = {};
+  /// Gets a mark for every device on which a sleep has freed memory, before sleep() returns and before
+  /// on_transition is called. What a participant of one's own frees without a word in its transition
+  /// is for it to mark. Must outlive the sleeper. Null: nobody is told.
+  release_clock* releases = nullptr;
   const lull::clock* clock = &lull::steady_clock();
   log_sink log = {};
 };

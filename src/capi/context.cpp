@@ -10,6 +10,7 @@
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
 
+using lull::capi::checked_milliseconds;
 using lull::capi::guard;
 using lull::capi::read_versioned;
 using lull::capi::required;
@@ -19,24 +20,20 @@ namespace {
 static_assert(LULL_CANNOT_TELL == static_cast<int>(lull::tristate::cannot_tell));
 
 constexpr lull_reset_options default_reset_options{
-    sizeof(lull_reset_options), 0, 10000, 2000, nullptr, nullptr};
+    sizeof(lull_reset_options), 0, 10000, 2000, nullptr, nullptr, nullptr};
 
 lull_reset_event convert(const lull::reset_event& event) noexcept {
   return {sizeof(lull_reset_event), event.dropping ? 1 : 0, event.was_reset ? 1 : 0};
 }
 
-lull::duration milliseconds(std::int64_t count, const char* name) {
-  if (count < 0 || count > lull::duration::max() / std::chrono::milliseconds{1}) {
-    throw lull::error(lull::status::invalid_argument, fmt::format("{} is {}", name, count));
-  }
-  return std::chrono::milliseconds{count};
-}
-
 lull::reset_options convert(const lull_reset_options& given) {
   lull::reset_options options;
   options.drop = given.drop != 0;
-  options.drain_timeout = milliseconds(given.drain_timeout_ms, "options->drain_timeout_ms");
-  options.settle_timeout = milliseconds(given.settle_timeout_ms, "options->settle_timeout_ms");
+  options.drain_timeout =
+      checked_milliseconds(given.drain_timeout_ms, 0, "options->drain_timeout_ms");
+  options.settle_timeout =
+      checked_milliseconds(given.settle_timeout_ms, 0, "options->settle_timeout_ms");
+  if (given.releases != nullptr) options.releases = given.releases->value.get();
   if (given.reset != nullptr) {
     options.reset = [reset = given.reset, user = given.user](const lull::device&) {
       lull::capi::expect_callback_ok(reset(user), "options->reset");

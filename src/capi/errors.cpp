@@ -1,4 +1,5 @@
 #include <lull/bytes.hpp>
+#include <lull/clock.hpp>
 
 #include <fmt/format.h>
 
@@ -42,6 +43,24 @@ log_sink make_log_sink(lull_log_fn callback, void* user, lull_log_level threshol
         callback(user, static_cast<lull_log_level>(level), std::string(line).c_str());
       },
       static_cast<log_level>(detail::raw(threshold)));
+}
+
+duration checked_milliseconds(std::int64_t count, std::int64_t lowest, const char* name) {
+  if (count < lowest || count > duration::max() / std::chrono::milliseconds{1}) {
+    throw error(status::invalid_argument,
+                lowest == 0 ? fmt::format("{} is {}; it must not be negative", name, count)
+                            : fmt::format("{} is {}; it must be above 0 ms", name, count));
+  }
+  return std::chrono::milliseconds{count};
+}
+
+time_point deadline_after(std::int64_t timeout_ms) {
+  if (timeout_ms == nothing) return no_deadline;
+  return steady_clock().deadline_in(checked_milliseconds(timeout_ms, 0, "timeout_ms"));
+}
+
+std::stop_token token_of(const lull_cancel* cancel) {
+  return cancel != nullptr ? cancel->source.get_token() : std::stop_token{};
 }
 
 }  // namespace lull::capi

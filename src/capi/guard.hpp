@@ -77,13 +77,21 @@ Struct read_versioned(const Struct* given, Struct defaults, const char* name) {
   return defaults;
 }
 
-/// Writes a result into a struct of any version: no more than the caller has room for.
+/// For a result that is written after something has happened: what is wrong with the struct must be
+/// known before.
 template <class Struct>
-void write_versioned(Struct* out, Struct value, const char* name) {
+void expect_versioned(const Struct* out, const char* name) {
   const std::size_t size = required(out, name).struct_size;
   if (size <= offsetof(Struct, struct_size) + sizeof(std::size_t)) {
     reject_struct_size(name, size, sizeof(Struct));
   }
+}
+
+/// Writes a result into a struct of any version: no more than the caller has room for.
+template <class Struct>
+void write_versioned(Struct* out, Struct value, const char* name) {
+  expect_versioned(out, name);
+  const std::size_t size = out->struct_size;
   value.struct_size = size;
   std::memcpy(out, &value, std::min(size, sizeof(Struct)));
 }

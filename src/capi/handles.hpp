@@ -20,6 +20,14 @@ struct lull_registry {
   std::shared_ptr<lull::registry> value;
 };
 
+struct lull_release_clock {
+  std::shared_ptr<lull::release_clock> value;
+};
+
+struct lull_settlement {
+  lull::settle_result value;
+};
+
 struct lull_device {
   lull::device value;
 };
@@ -45,7 +53,12 @@ struct lull_refill_target {
 };
 
 struct lull_sleeper {
+  std::shared_ptr<lull::release_clock> releases;  // first, so that it goes last
   lull::sleeper value;
+};
+
+struct lull_process {
+  lull::process value;
 };
 
 struct lull_report {
@@ -64,6 +77,22 @@ namespace lull::capi {
 log_sink make_log_sink(lull_log_fn callback, void* user, lull_log_level threshold);
 
 backing_store make_backing(const lull_backing_kind& kind, const char* path);
+
+/// What C calls -1: nothing.
+inline constexpr std::int64_t nothing = -1;
+
+/// @throws error (invalid_argument), with `name`, for a number of milliseconds below `lowest` or beyond
+///         what a duration can hold
+duration checked_milliseconds(std::int64_t count, std::int64_t lowest, const char* name);
+
+/// C programs have no clock object: what they have runs on the machine's.
+/// @param timeout_ms -1: no_deadline
+time_point deadline_after(std::int64_t timeout_ms);
+
+std::stop_token token_of(const lull_cancel* cancel);
+
+/// Null for a null handle.
+std::shared_ptr<release_clock> shared_clock(const lull_release_clock* releases);
 
 /// @throws error (invalid_argument) for an action that there is not
 eviction_plan make_eviction_plan(const lull_eviction_plan& given);

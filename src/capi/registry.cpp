@@ -182,6 +182,19 @@ lull_status lull_device_get_memory(const lull_device* device, lull_memory_info* 
   });
 }
 
+lull_status lull_device_get_processes(const lull_device* device, lull_device_process* processes,
+                                      size_t capacity, size_t* count) {
+  return guard([&] {
+    auto& total = required(count, "count");
+    if (capacity != 0) required(processes, "processes");
+    const auto all = required(device, "device").value.processes();
+    for (std::size_t i = 0; i < std::min(capacity, all.size()); ++i) {
+      processes[i] = {all[i].id, or_unknown(all[i].used_bytes)};
+    }
+    total = all.size();
+  });
+}
+
 lull_status lull_device_allocate(const lull_device* device, uint64_t bytes, void** address) {
   return guard([&] {
     auto& result = required(address, "address");

@@ -22,39 +22,25 @@ struct lease_access {
 
 }  // namespace lull::detail
 
+using lull::capi::deadline_after;
 using lull::capi::guard;
+using lull::capi::nothing;
 using lull::capi::read_versioned;
 using lull::capi::required;
+using lull::capi::token_of;
 using lull::capi::write_versioned;
 using lull::detail::lease_access;
 using std::chrono::milliseconds;
 
 namespace {
 
-constexpr std::int64_t nothing = -1;
-
 lull::duration checked_ms(std::int64_t ms, const char* name) {
-  if (ms <= 0 || ms > lull::duration::max() / milliseconds{1}) {
-    throw lull::error(lull::status::invalid_argument,
-                      fmt::format("{} is {}; it must be above 0 ms", name, ms));
-  }
-  return milliseconds{ms};
+  return lull::capi::checked_milliseconds(ms, 1, name);
 }
 
 std::optional<lull::duration> idle_time(std::int64_t ms) {
   if (ms == nothing) return std::nullopt;
   return checked_ms(ms, "idle_time_ms");
-}
-
-/// C programs have no clock object: their sleepers run on the machine's.
-lull::time_point deadline_after(std::int64_t timeout_ms) {
-  if (timeout_ms == nothing) return lull::no_deadline;
-  if (timeout_ms == 0) return lull::steady_clock().now();
-  return lull::steady_clock().deadline_in(checked_ms(timeout_ms, "timeout_ms"));
-}
-
-std::stop_token token_of(const lull_cancel* cancel) {
-  return cancel != nullptr ? cancel->source.get_token() : std::stop_token{};
 }
 
 lull::sleep_plan make_plan(const lull_sleep_plan& from) {
@@ -100,6 +86,7 @@ lull::sleeper_options convert(const lull_sleeper_options& given) {
   options.drain_timeout = checked_ms(given.drain_timeout_ms, "drain_timeout_ms");
   options.watch_idle = given.watch_idle != 0;
   options.log = lull::capi::make_log_sink(given.log, given.log_user, given.log_threshold);
+  if (given.releases != nullptr) options.releases = given.releases->value.get();
   if (given.on_transition != nullptr) {
     options.on_transition = [callback = given.on_transition, user = given.on_transition_user](
                                 const lull::transition_report& report) {
@@ -143,8 +130,8 @@ int32_t lull_sleep_level_supported(lull_sleep_level level) {
 
 void lull_sleeper_options_init(lull_sleeper_options* options) {
   if (options == nullptr) return;
-  *options = {sizeof *options, nothing, nullptr,       10000,   0,
-              nullptr,         nullptr, LULL_LOG_INFO, nullptr, nullptr};
+  *options = {sizeof *options, nothing,       nullptr, 10000,   0,      nullptr,
+              nullptr,         LULL_LOG_INFO, nullptr, nullptr, nullptr};
 }
 
 lull_status lull_sleeper_create(const lull_sleeper_options* options, lull_sleeper** sleeper) {
@@ -152,7 +139,9 @@ lull_status lull_sleeper_create(const lull_sleeper_options* options, lull_sleepe
     auto& result = required(sleeper, "sleeper");
     lull_sleeper_options defaults{};
     lull_sleeper_options_init(&defaults);
-    result = new lull_sleeper{lull::sleeper(convert(read_versioned(options, defaults, "options")))};
+    const auto given = read_versioned(options, defaults, "options");
+    result =
+        new lull_sleeper{lull::capi::shared_clock(given.releases), lull::sleeper(convert(given))};
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -14,7 +15,7 @@
 namespace lull {
 namespace {
 
-constexpr std::array<std::pair<capability, std::string_view>, 13> capability_names{{
+constexpr std::array<std::pair<capability, std::string_view>, 14> capability_names{{
     {capability::allocate, "allocate"},
     {capability::stable_addresses, "stable_addresses"},
     {capability::copy, "copy"},
@@ -27,6 +28,7 @@ constexpr std::array<std::pair<capability, std::string_view>, 13> capability_nam
     {capability::suspend, "suspend"},
     {capability::graph_upload, "graph_upload"},
     {capability::graph_trim, "graph_trim"},
+    {capability::processes, "processes"},
     {capability::host_accessible, "host_accessible"},
 }};
 
@@ -43,6 +45,63 @@ std::string_view text_for(std::int32_t code) noexcept {
 
 std::optional<std::uint64_t> known(std::uint64_t figure) noexcept {
   return figure == LULL_UNKNOWN ? std::nullopt : std::optional{figure};
+}
+
+/// By id, as device::processes() says.
+std::vector<device_process> convert(const std::vector<lull_backend_process>& list) {
+  std::vector<device_process> processes;
+  processes.reserve(list.size());
+  for (const lull_backend_process& each : list) {
+    processes.push_back({each.id, known(each.used_bytes)});
+  }
+  std::sort(processes.begin(), processes.end(),
+            [](const auto& a, const auto& b) { return a.id < b.id; });
+  return processes;
+}
+
+/// The processes of a device.
+std::vector<device_process> ask_processes(const detail::backend_instance& backend,
+                                          std::uint32_t index, const std::string& name) {
+  std::vector<lull_backend_process> list(32);
+  std::uint64_t count = 0;
+  // The list can grow between two calls, but not for ever.
+  for (int attempt = 0; attempt < 4; ++attempt) {
+    lull_backend_error failure{};
+    const lull_status code = backend.table().ops.process_list(backend.handle(), index, list.data(),
+                                                              list.size(), &count, &failure);
+    if (detail::raw(code) != LULL_OK) {
+      throw detail::make_error(detail::raw(code), name, "process_list", failure);
+    }
+    if (count <= list.size()) {
+      list.resize(count);
+      return convert(list);
+    }
+    list.resize(count + 32);
+  }
+  throw error(status::backend,
+              fmt::format("{}: process_list: the list grew with every call", name));
+}
+
+/// Asks on the device's prober, so that a library that hangs costs the caller `limit` and no more.
+template <class Ask>
+auto ask_within(const detail::device_state& state, std::string_view question,
+                std::chrono::milliseconds limit, Ask ask) {
+  const clock& time = steady_clock();
+  auto answer = state.prober->call(
+      time,
+      [ask, backend = state.backend, index = state.index, name = state.name] {
+        return ask(*backend, index, name);
+      },
+      time.deadline_in(limit));
+  if (answer.value) return std::move(*answer.value);
+  if (answer.outcome == detail::call_outcome::still_hanging) {
+    throw error(status::timed_out,
+                fmt::format("{}: an earlier question about its memory has not been answered yet; "
+                            "it is not asked again until then",
+                            state.name));
+  }
+  throw error(status::timed_out, fmt::format("{}: {} did not return within {} ms", state.name,
+                                             question, limit.count()));
 }
 
 }  // namespace
@@ -208,22 +267,12 @@ memory_info device::memory(std::chrono::milliseconds limit) const {
   if (type() == device_type::host) {
     return detail::ask_memory(*state_->backend, state_->index, name());
   }
-  const clock& time = steady_clock();
-  auto answer = state_->prober->call(
-      time,
-      [backend = state_->backend, index = state_->index, own_name = name()] {
-        return detail::ask_memory(*backend, index, own_name);
-      },
-      time.deadline_in(limit));
-  if (answer.value) return *answer.value;
-  if (answer.outcome == detail::call_outcome::still_hanging) {
-    throw error(status::timed_out,
-                fmt::format("{}: an earlier question about its memory has not been answered yet; "
-                            "it is not asked again until then",
-                            name()));
-  }
-  throw error(status::timed_out,
-              fmt::format("{}: memory_info did not return within {} ms", name(), limit.count()));
+  return ask_within(*state_, "memory_info", limit, &detail::ask_memory);
+}
+
+std::vector<device_process> device::processes(std::chrono::milliseconds limit) const {
+  require(capability::processes, "processes");
+  return ask_within(*state_, "process_list", limit, &ask_processes);
 }
 
 tristate device::context_alive(std::chrono::milliseconds limit) const {

@@ -61,6 +61,7 @@ void for_each_optional_slot(lull_backend_ops& ops, Visit&& visit) {
   visit(LULL_CAP_GRAPH_TRIM, "graph_trim", ops.graph_trim);
   visit(LULL_CAP_SUSPEND, "suspend", ops.suspend);
   visit(LULL_CAP_SUSPEND, "resume", ops.resume);
+  visit(LULL_CAP_PROCESSES, "process_list", ops.process_list);
 }
 
 void check_mandatory(const lull_backend_ops& ops) {

@@ -2,6 +2,7 @@
 
 #include <lull/error.hpp>
 #include <lull/process.hpp>
+#include <lull/settle.hpp>
 
 #include <sys/wait.h>
 
@@ -280,6 +281,13 @@ void child::finish() noexcept {
 }
 
 }  // namespace detail
+
+release_callback mark_on_release(release_clock& releases, std::vector<std::string> device_names) {
+  return [&releases, names = std::move(device_names)](time_point when) {
+    if (names.empty()) releases.mark_all();
+    for (const std::string& each : names) releases.mark_at(each, when);
+  };
+}
 
 int exit_status::shell_code() const noexcept {
   constexpr int signal_base = 128;

@@ -1,4 +1,5 @@
 #include <lull/context.hpp>
+#include <lull/settle.hpp>
 
 #include <algorithm>
 #include <future>
@@ -90,6 +91,7 @@ class reset_run {
   void refuse_if_alive();
   void release_what_outlives();
   void destroy_context();
+  void mark_release() noexcept;
   void measure();
   void log_problems() const;
   [[nodiscard]] memory_info observe();
@@ -119,6 +121,7 @@ class reset_run {
   const time_point begun_;
   time_point deadline_{};  ///< for operations and work under way, once the hooks are through
   reset_report report_;
+  bool released_ = false;  ///< something was given up, or may have been
 };
 
 memory_info reset_run::observe() {
@@ -163,11 +166,23 @@ void reset_run::with_hooks() {
     step("hooks before", [&] { hooks.before(); });
     with_gate_closed(hooks);
   } catch (...) {
+    mark_release();
     hooks.after(false, report_.problems);
     log_problems();  // there will be no report to carry them
     throw;
   }
+  mark_release();
   step("hooks after", [&] { hooks.after(report_.was_reset, report_.problems); });
+}
+
+/// Behind the gate again: who is told may look at the device at once.
+void reset_run::mark_release() noexcept {
+  if (!released_ || options_.releases == nullptr) return;
+  try {
+    options_.releases->mark(device_);
+  } catch (const std::exception&) {
+    options_.releases->mark_all();  // needs no memory
+  }
 }
 
 void reset_run::with_gate_closed(const hook_run& hooks) {
@@ -188,6 +203,7 @@ void reset_run::with_gate_closed(const hook_run& hooks) {
   hooks.check();
   refuse_if_alive();
   step("drain", [this] { drain(); });
+  released_ = true;
   step("release", [this] { release_what_outlives(); });
   step("reset", [this] { destroy_context(); });
 }

@@ -1,10 +1,34 @@
 // The sleeper's own thread: it carries out transitions, one at a time.
 
+#include <lull/settle.hpp>
+
 #include <fmt/format.h>
 
 #include "policy/sleeper_impl.hpp"
 
 namespace lull {
+namespace {
+
+/// Whether a sleep gave up memory of a device. Measured where the platform can tell.
+bool released_memory(const device_report& on, context_action context) noexcept {
+  if (on.copied_bytes != 0 || on.discarded_bytes != 0) return true;
+  const auto freed = on.freed_bytes();
+  return freed ? *freed > 0 : context == context_action::reset;
+}
+
+void mark_released(release_clock& releases, const std::vector<device_report>& devices,
+                   context_action context) noexcept {
+  for (const device_report& each : devices) {
+    if (!released_memory(each, context)) continue;
+    try {
+      releases.mark(each.device);
+    } catch (const std::exception&) {
+      return releases.mark_all();  // needs no memory
+    }
+  }
+}
+
+}  // namespace
 
 void sleeper::impl::run() {
   std::unique_lock lock(mutex);
@@ -81,6 +105,10 @@ void sleeper::impl::perform_sleep(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   transition current = begin_transition();
   const detail::outcome result = sleepers.sleep(attempt->plan, current);
+  // A sleep that was taken back holds its memory again.
+  if (options.releases != nullptr && (!result.failure || !result.rolled_back)) {
+    mark_released(*options.releases, current.devices_, attempt->plan.context);
+  }
   lock.lock();
 
   current.write_to(report, result.failure, result.rolled_back);

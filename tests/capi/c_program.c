@@ -225,6 +225,36 @@ static void use_sleeper(lull_memory* memory, const lull_region* region) {
   CHECK(transitions == 4);
 }
 
+/* A child ends, which marks the clock; then there is something to wait for. */
+static void use_processes_and_settle(lull_device* device) {
+  lull_release_clock* releases = NULL;
+  CHECK(lull_release_clock_create(&releases) == LULL_OK);
+  const char* const words[] = {"sh", "-c", "exit 3"};
+  lull_process_options options;
+  lull_process_options_init(&options);
+  options.arguments = words;
+  options.argument_count = 3;
+  options.releases = releases;
+  lull_process* child = NULL;
+  CHECK(lull_process_start(&options, &child) == LULL_OK);
+  lull_exit_status status;
+  CHECK(lull_process_wait(child, -1, NULL, &status) == LULL_OK);
+  CHECK(status.how == LULL_EXIT_EXITED && status.shell_code == 3);
+  lull_process_destroy(child);
+
+  lull_settle_options how;
+  lull_settle_options_init(&how);
+  how.releases = releases;
+  how.max_wait_ms = 20;
+  lull_settlement* done = NULL;
+  CHECK(lull_settle((const lull_device* const*)&device, 1, &how, &done) == LULL_OK);
+  lull_settle_summary summary = {.struct_size = sizeof summary};
+  CHECK(lull_settlement_get_summary(done, &summary) == LULL_OK);
+  CHECK(summary.status == LULL_SETTLE_TIMED_OUT && summary.device_count == 1);
+  lull_settlement_destroy(done);
+  lull_release_clock_destroy(releases);
+}
+
 int main(void) {
   use_vocabulary();
   lull_registry* registry = make_registry();
@@ -251,6 +281,7 @@ int main(void) {
 
   use_memory(memory, region);
   use_sleeper(memory, region);
+  use_processes_and_settle(device);
   CHECK(refills >= 2);
 
   lull_region_destroy(region);

@@ -95,6 +95,9 @@ void world::write_sysfs() const {
                std::to_string(seen.total_bytes));
     write_file(sysfs_ / "bus/pci/devices" / address / "mem_info_vram_used",
                std::to_string(seen.used_bytes));
+    // The driver also lists who has the device open and holds nothing.
+    write_file(kfd / "proc/1" / ("vram_" + id),
+               std::to_string(gpus_[static_cast<std::size_t>(device)].foreign));
     if (seen.ours) {
       write_file(kfd / "proc" / std::to_string(seen.listed_pid) / ("vram_" + id),
                  std::to_string(*seen.ours));

@@ -2,6 +2,7 @@
 
 #include <lull/error.hpp>
 #include <lull/process.hpp>
+#include <lull/settle.hpp>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -136,6 +137,24 @@ TEST_P(Process, OneThatDiesAtOnceIsReapedByItself) {
   EXPECT_FALSE(result.killed);
   EXPECT_FALSE(child.send_signal(SIGTERM));
   EXPECT_EQ(releases, 1);
+}
+
+TEST_P(Process, ItsEndMarksTheDevicesThatItHadMemoryOn) {
+  lull::release_clock named;
+  lull::release_clock everywhere;
+  auto options = child_options({"exit", "0"});
+  options.on_release = lull::mark_on_release(named, {"CUDA0", "CUDA1"});
+  lull::process child = start(std::move(options));
+  const auto before = lull::steady_clock().now();
+  child.wait();
+  ASSERT_NE(named.last("CUDA0"), std::nullopt);
+  EXPECT_LE(*named.last("CUDA0"), lull::steady_clock().now());
+  EXPECT_EQ(named.last("CUDA0"), named.last("CUDA1"));
+  EXPECT_EQ(named.last("CUDA2"), std::nullopt);
+
+  lull::mark_on_release(everywhere)(before);
+  ASSERT_NE(everywhere.last("CUDA2"), std::nullopt);
+  EXPECT_GE(*everywhere.last("CUDA2"), before) << "known to no name, it counts for each";
 }
 
 TEST_P(Process, OneThatIsStoppedBySigstopCanStillEndPolitely) {

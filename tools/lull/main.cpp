@@ -1,24 +1,50 @@
 #include <lull/version.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "commands.hpp"
 
+namespace {
+
+/// Takes the command of `run` off the end of the arguments. The parser is kept away from it: it would
+/// take `[a,b]` apart and look for its own commands in there.
+std::vector<std::string> split_command(std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments.front() != "run") return {};
+  const auto mark = std::find(arguments.begin(), arguments.end(), "--");
+  if (mark == arguments.end()) return {};
+  std::vector<std::string> words(mark + 1, arguments.end());
+  arguments.erase(mark, arguments.end());
+  return words;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  std::vector<std::string> words = split_command(arguments);
+
   CLI::App app{"lull: gives the memory of idle inference processes back", "lull"};
   app.set_version_flag("--version", lull_version_string());
   app.require_subcommand(1);
-  app.footer("Exit status: 0 done; 1 failed; 2 wrong usage.");
+  app.footer("Exit status: 0 done; 1 failed; 2 wrong usage. `run` has its own.");
 
   lull::tool::exit_status status = lull::tool::exit_ok;
   lull::tool::add_devices_command(app, status);
   lull::tool::add_demo_command(app, status);
   lull::tool::add_reset_probe_command(app, status);
+  lull::tool::add_run_command(app, status, std::move(words));
+  lull::tool::add_settle_command(app, status);
+  lull::tool::add_top_command(app, status);
   try {
-    app.parse(argc, argv);
+    std::reverse(arguments.begin(), arguments.end());  // as the parser wants them
+    app.parse(arguments);
     return status;
   } catch (const CLI::Success& asked_for_text) {
     app.exit(asked_for_text);

@@ -1,0 +1,221 @@
+// Settling and the release clock by the C API.
+
+#include <lull/lull.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
+constexpr std::int64_t second_ns = 1000000000;
+
+template <class Struct>
+Struct sized() {
+  Struct value{};
+  value.struct_size = sizeof value;
+  return value;
+}
+
+/// A host device of 16 MiB of its own, so that what is free does not move.
+class CSettle : public testing::Test {
+ protected:
+  CSettle() {
+    const lull_setting capacity{"host", "capacity_bytes", "16MiB"};
+    lull_registry_options options;
+    lull_registry_options_init(&options);
+    options.search = 0;
+    options.settings = &capacity;
+    options.setting_count = 1;
+    EXPECT_EQ(lull_registry_create(&options, &registry_), LULL_OK);
+    EXPECT_EQ(lull_registry_find(registry_, "HOST", &device_), LULL_OK);
+    EXPECT_EQ(lull_release_clock_create(&releases_), LULL_OK);
+    lull_settle_options_init(&options_);
+    options_.releases = releases_;
+  }
+  ~CSettle() override {
+    lull_release_clock_destroy(releases_);
+    lull_device_release(device_);
+    lull_registry_destroy(registry_);
+  }
+
+  lull_settle_summary settle() {
+    lull_settlement* done = nullptr;
+    EXPECT_EQ(lull_settle(&device_, 1, &options_, &done), LULL_OK) << lull_last_error_message();
+    auto summary = sized<lull_settle_summary>();
+    EXPECT_EQ(lull_settlement_get_summary(done, &summary), LULL_OK);
+    devices_.clear();
+    auto device = sized<lull_device_settlement>();
+    for (std::size_t i = 0; lull_settlement_get_device(done, i, &device) == LULL_OK; ++i) {
+      devices_.push_back(device);
+    }
+    EXPECT_EQ(devices_.size(), summary.device_count);
+    EXPECT_EQ(lull_last_error_status(), LULL_ERROR_NOT_FOUND);
+    lull_settlement_destroy(done);
+    return summary;
+  }
+
+  std::int64_t last(const char* device) {
+    std::int64_t ago_ns = -2;
+    EXPECT_EQ(lull_release_clock_last(releases_, device, &ago_ns), LULL_OK);
+    return ago_ns;
+  }
+
+  lull_registry* registry_ = nullptr;
+  lull_device* device_ = nullptr;
+  lull_release_clock* releases_ = nullptr;
+  lull_settle_options options_{};
+  std::vector<lull_device_settlement> devices_;
+};
+
+TEST_F(CSettle, TheClockRemembersPerDevice) {
+  EXPECT_EQ(last(nullptr), -1);
+  EXPECT_EQ(last("HOST"), -1);
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", 5000), LULL_OK);
+  EXPECT_GE(last("HOST"), 5 * second_ns);
+  EXPECT_EQ(last("CUDA0"), -1);
+  EXPECT_GE(last(nullptr), 5 * second_ns);
+  EXPECT_EQ(lull_release_clock_mark(releases_, nullptr, 0), LULL_OK);
+  EXPECT_GE(last("CUDA0"), 0);
+  EXPECT_LT(last("HOST"), 5 * second_ns);
+  EXPECT_EQ(lull_release_clock_mark(releases_, nullptr, 1), LULL_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", -1), LULL_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", INT64_MAX), LULL_ERROR_INVALID_ARGUMENT);
+}
+
+TEST_F(CSettle, IsSkippedWhereThereIsNothingToWaitFor) {
+  auto summary = settle();
+  EXPECT_EQ(summary.status, LULL_SETTLE_SKIPPED);
+  EXPECT_EQ(summary.skip, LULL_SKIP_NOTHING_RELEASED);
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", 60000), LULL_OK);
+  EXPECT_EQ(settle().skip, LULL_SKIP_RELEASED_LONG_AGO);
+  lull_settlement* none = nullptr;
+  EXPECT_EQ(lull_settle(nullptr, 0, nullptr, &none), LULL_OK);
+  lull_settlement_destroy(none);
+}
+
+TEST_F(CSettle, ReturnsWithTheExpectedGain) {
+  void* memory = nullptr;
+  ASSERT_EQ(lull_device_allocate(device_, 8 * MiB, &memory), LULL_OK);
+  auto before = sized<lull_memory_info>();
+  ASSERT_EQ(lull_device_get_memory(device_, &before), LULL_OK);
+  ASSERT_EQ(lull_device_deallocate(device_, memory, 8 * MiB), LULL_OK);
+
+  std::vector<std::string> seen;
+  const lull_settle_expectation expected{"HOST", 8 * MiB, before.free_bytes};
+  options_.releases = nullptr;
+  options_.released_ago_ms = 0;
+  options_.expected = &expected;
+  options_.expected_count = 1;
+  options_.on_sample = [](void* user, std::int64_t, const char* device, std::uint64_t free_bytes) {
+    static_cast<std::vector<std::string>*>(user)->push_back(std::string(device) + " " +
+                                                            std::to_string(free_bytes));
+    return LULL_OK;
+  };
+  options_.on_sample_user = &seen;
+  EXPECT_EQ(settle().status, LULL_SETTLE_SETTLED);
+  ASSERT_EQ(devices_.size(), 1u);
+  EXPECT_EQ(devices_[0].verdict, LULL_SETTLE_GAINED);
+  EXPECT_EQ(devices_[0].gain, LULL_GAIN_ALREADY_THERE);
+  EXPECT_EQ(devices_[0].before_bytes, 8 * MiB);
+  EXPECT_EQ(devices_[0].after_bytes, 16 * MiB);
+  EXPECT_STREQ(devices_[0].device, "HOST");
+  EXPECT_EQ(seen, std::vector<std::string>{"HOST " + std::to_string(16 * MiB)});
+
+  options_.on_sample = [](void*, std::int64_t, const char*, std::uint64_t) {
+    return LULL_ERROR_IO;
+  };
+  lull_settlement* none = nullptr;
+  EXPECT_EQ(lull_settle(&device_, 1, &options_, &none), LULL_ERROR_CALLBACK);
+  EXPECT_EQ(none, nullptr);
+}
+
+TEST_F(CSettle, EndsAtItsLimitAndByItsCancelObject) {
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", 0), LULL_OK);
+  options_.max_wait_ms = 5;
+  EXPECT_EQ(settle().status, LULL_SETTLE_TIMED_OUT);
+  lull_cancel* cancel = nullptr;
+  ASSERT_EQ(lull_cancel_create(&cancel), LULL_OK);
+  EXPECT_EQ(lull_cancel_request(cancel), LULL_OK);
+  options_.max_wait_ms = 3600000;
+  options_.cancel = cancel;
+  EXPECT_EQ(settle().status, LULL_SETTLE_CANCELLED);
+  lull_cancel_destroy(cancel);
+}
+
+TEST_F(CSettle, OptionsOutsideTheirRangeAreRefused) {
+  lull_settlement* none = nullptr;
+  const auto refused = [&] { return lull_settle(&device_, 1, &options_, &none); };
+  const lull_settle_options good = options_;
+  for (std::int64_t lull_settle_options::*const field :
+       {&lull_settle_options::max_wait_ms, &lull_settle_options::stale_after_ms,
+        &lull_settle_options::first_interval_ms, &lull_settle_options::longest_interval_ms}) {
+    options_ = good;
+    options_.*field = -1;
+    EXPECT_EQ(refused(), LULL_ERROR_INVALID_ARGUMENT);
+  }
+  options_ = good;
+  options_.released_ago_ms = -2;
+  EXPECT_EQ(refused(), LULL_ERROR_INVALID_ARGUMENT);
+  EXPECT_THAT(lull_last_error_message(), HasSubstr("released_ago_ms is -2"));
+  options_ = good;
+  options_.expected_count = 1;
+  EXPECT_EQ(refused(), LULL_ERROR_INVALID_ARGUMENT);
+  EXPECT_STREQ(lull_last_error_message(), "options->expected is null");
+}
+
+TEST_F(CSettle, NullsAreNamed) {
+  const auto named = [](lull_status code, const char* words) {
+    EXPECT_EQ(code, LULL_ERROR_INVALID_ARGUMENT);
+    EXPECT_STREQ(lull_last_error_message(), words);
+  };
+  std::int64_t ns = 0;
+  auto summary = sized<lull_settle_summary>();
+  auto device = sized<lull_device_settlement>();
+  lull_settlement* done = nullptr;
+  std::size_t count = 0;
+  named(lull_release_clock_create(nullptr), "releases is null");
+  named(lull_release_clock_mark(nullptr, "HOST", 0), "releases is null");
+  named(lull_release_clock_last(nullptr, "HOST", &ns), "releases is null");
+  named(lull_release_clock_last(releases_, "HOST", nullptr), "ago_ns is null");
+  named(lull_settle(&device_, 1, &options_, nullptr), "settlement is null");
+  named(lull_settle(nullptr, 1, &options_, &done), "devices is null");
+  named(lull_settlement_get_summary(nullptr, &summary), "settlement is null");
+  named(lull_settlement_get_device(nullptr, 0, &device), "settlement is null");
+  named(lull_device_get_processes(nullptr, nullptr, 0, &count), "device is null");
+  named(lull_device_get_processes(device_, nullptr, 0, nullptr), "count is null");
+  lull_release_clock_destroy(nullptr);
+  lull_settlement_destroy(nullptr);
+  EXPECT_EQ(lull_device_get_processes(device_, nullptr, 0, &count), LULL_ERROR_UNSUPPORTED);
+}
+
+// The handle of the clock may go first: the sleeper keeps what it marks.
+TEST_F(CSettle, ASleepMarksTheClock) {
+  lull_memory* memory = nullptr;
+  lull_region* region = nullptr;
+  ASSERT_EQ(lull_memory_create(nullptr, &memory), LULL_OK);
+  ASSERT_EQ(lull_memory_allocate(memory, device_, MiB, nullptr, &region), LULL_OK);
+  lull_sleeper_options options;
+  lull_sleeper_options_init(&options);
+  options.releases = releases_;
+  lull_sleeper* sleeper = nullptr;
+  ASSERT_EQ(lull_sleeper_create(&options, &sleeper), LULL_OK);
+  ASSERT_EQ(lull_sleeper_manage(sleeper, memory), LULL_OK);
+  EXPECT_EQ(lull_sleeper_sleep(sleeper, nullptr, nullptr), LULL_OK);
+  EXPECT_GE(last("HOST"), 0);
+  EXPECT_EQ(lull_sleeper_wake(sleeper, -1, nullptr), LULL_OK) << lull_last_error_message();
+  lull_release_clock_destroy(releases_);
+  releases_ = nullptr;
+  EXPECT_EQ(lull_sleeper_sleep(sleeper, nullptr, nullptr), LULL_OK);
+  lull_sleeper_destroy(sleeper);
+  lull_region_destroy(region);
+  lull_memory_destroy(memory);
+}
+
+}  // namespace

@@ -1,0 +1,224 @@
+// settle, run and top as processes, on what every machine has.
+
+#include <lull/process.hpp>
+
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+struct outcome {
+  int exit_code;
+  std::string output;  ///< standard output and standard error together
+};
+
+outcome run_shell(const std::string& command) {
+  FILE* const pipe = ::popen(command.c_str(), "r");
+  std::string output;
+  std::array<char, 4096> buffer{};
+  for (std::size_t got = 0; (got = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
+    output.append(buffer.data(), got);
+  }
+  const int status = ::pclose(pipe);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, output};
+}
+
+outcome run(const std::string& arguments) {
+  return run_shell(std::string(LULL_CLI) + " " + arguments + " 2>&1");
+}
+
+std::size_t count(std::string_view text, std::string_view what) {
+  std::size_t found = 0;
+  for (auto at = text.find(what); at != text.npos; at = text.find(what, at + 1)) ++found;
+  return found;
+}
+
+/// A tool that is running, and what it prints.
+class running_tool {
+ public:
+  explicit running_tool(std::vector<std::string> arguments)
+      : process_(options(std::move(arguments))), output_(process_.take_output()) {}
+  ~running_tool() { ::close(output_); }
+  running_tool(const running_tool&) = delete;
+  running_tool& operator=(const running_tool&) = delete;
+
+  /// Reads until the output holds `text` so often, or ends.
+  const std::string& read_until(std::string_view text, std::size_t times = 1) {
+    std::array<char, 4096> buffer{};
+    while (count(seen_, text) < times) {
+      const ssize_t got = ::read(output_, buffer.data(), buffer.size());
+      if (got <= 0) break;
+      seen_.append(buffer.data(), static_cast<std::size_t>(got));
+    }
+    return seen_;
+  }
+
+  /// The tool alone, as a supervisor or `kill` does it.
+  void signal(int number) const { ::kill(process_.id(), number); }
+  int exit_code() { return process_.wait()->shell_code(); }
+
+ private:
+  static lull::process_options options(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), LULL_CLI);
+    lull::process_options made;
+    made.arguments = std::move(arguments);
+    made.output = lull::stream::pipe;
+    return made;
+  }
+
+  lull::process process_;
+  int output_;
+  std::string seen_;
+};
+
+// --- run --------------------------------------------------------------------------------------------
+
+TEST(RunCommand, EndsWithTheCommandsExitStatus) {
+  EXPECT_EQ(run("run -- true").exit_code, 0);
+  EXPECT_EQ(run("run -- sh -c 'exit 7'").exit_code, 7);
+  EXPECT_EQ(run("run -- sh -c 'kill -9 $$'").exit_code, 128 + SIGKILL);
+}
+
+TEST(RunCommand, SaysWhyACommandCannotBeRun) {
+  const auto missing = run("run -- lull-no-such-command");
+  EXPECT_EQ(missing.exit_code, 127);
+  EXPECT_THAT(missing.output, HasSubstr("lull-no-such-command"));
+  const auto folder = run("run -- /");
+  EXPECT_EQ(folder.exit_code, 126);
+  EXPECT_THAT(folder.output, HasSubstr("lull run: "));
+}
+
+TEST(RunCommand, PassesArgumentsAndStreamsOnAsTheyAre) {
+  EXPECT_EQ(run("run -- printf '<%s>' '[1,2]' '' --help -- top").output,
+            "<[1,2]><><--help><--><top>");
+  EXPECT_EQ(run_shell("echo hello | " LULL_CLI " run -- cat").output, "hello\n");
+  EXPECT_EQ(run_shell(LULL_CLI " run -- sh -c 'echo out; echo err >&2' 2>/dev/null").output,
+            "out\n");
+}
+
+TEST(RunCommand, StopsTheCommandPolitely) {
+  for (const int number : {SIGTERM, SIGINT}) {
+    running_tool tool(
+        {"run", "--", "sh", "-c",
+         "trap 'echo told; exit 3' TERM INT; echo ready; while :; do sleep 0.02; done"});
+    tool.read_until("ready");
+    tool.signal(number);
+    EXPECT_EQ(tool.exit_code(), 3);
+    EXPECT_THAT(tool.read_until("told"), HasSubstr("told"));
+  }
+}
+
+TEST(RunCommand, KillsACommandThatDoesNotStop) {
+  running_tool tool({"run", "--stop-timeout", "100ms", "--", "sh", "-c",
+                     "trap '' TERM; echo ready; while :; do sleep 0.02; done"});
+  tool.read_until("ready");
+  tool.signal(SIGTERM);
+  EXPECT_EQ(tool.exit_code(), 128 + SIGKILL);
+}
+
+// With the default timeout of 10 s the test would show it by its length; with this one, by never ending.
+TEST(RunCommand, ASecondSignalKillsAtOnce) {
+  running_tool tool({"run", "--stop-timeout", "1440m", "--", "sh", "-c",
+                     "trap 'echo told' TERM; echo ready; while :; do sleep 0.02; done"});
+  tool.read_until("ready");
+  tool.signal(SIGTERM);
+  tool.read_until("told");
+  tool.signal(SIGTERM);
+  EXPECT_EQ(tool.exit_code(), 128 + SIGKILL);
+}
+
+// --- settle -----------------------------------------------------------------------------------------
+
+TEST(SettleCommand, SaysThatItDidNotSettleByItsExitStatus) {
+  const auto [code, output] = run("settle --device HOST --max-wait 0s");
+  EXPECT_EQ(code, 1);
+  EXPECT_THAT(output, HasSubstr("timed out"));
+  const auto unknown = run("settle --device CUDA7");
+  EXPECT_EQ(unknown.exit_code, 1);
+  EXPECT_THAT(unknown.output, HasSubstr("there is no device 'CUDA7'"));
+}
+
+TEST(SettleCommand, PrintsSamplesAndTheResultAsJsonLines) {
+  const auto [code, output] = run("settle --device HOST --max-wait 100ms --json");
+  EXPECT_EQ(code, 1);
+  std::vector<nlohmann::json> lines;
+  for (std::size_t at = 0, end = 0; (end = output.find('\n', at)) != output.npos; at = end + 1) {
+    lines.push_back(nlohmann::json::parse(output.substr(at, end - at)));
+  }
+  ASSERT_GE(lines.size(), 3u) << output;
+  EXPECT_EQ(lines.front().at("sample").at("device"), "HOST");
+  EXPECT_GT(lines.front().at("sample").at("free_bytes"), 0);
+  const auto& result = lines.back().at("result");
+  EXPECT_EQ(result.at("status"), "timed out");
+  EXPECT_EQ(result.at("devices").at(0).at("samples"), lines.size() - 1);
+}
+
+TEST(SettleCommand, AWatchGoesOnUntilItIsInterrupted) {
+  running_tool tool({"settle", "--device", "HOST", "--max-wait", "20ms", "--watch"});
+  EXPECT_EQ(count(tool.read_until("timed out after", 3), "timed out after"), 3u);
+  tool.signal(SIGINT);
+  EXPECT_EQ(tool.exit_code(), 1) << "the last one did not settle";
+}
+
+// --- top --------------------------------------------------------------------------------------------
+
+TEST(TopCommand, LooksOnce) {
+  const auto [code, output] = run("top --once");
+  EXPECT_EQ(code, 0);
+  EXPECT_THAT(output, HasSubstr("DEVICE"));
+  EXPECT_THAT(output, HasSubstr("HOST"));
+  EXPECT_THAT(output, Not(HasSubstr("\x1b")));
+  EXPECT_EQ(run("top --once --device CUDA7").exit_code, 1);
+}
+
+TEST(TopCommand, RepeatsPlainTablesWhereThereIsNoTerminal) {
+  running_tool tool({"top", "--device", "HOST", "--interval", "10ms"});
+  EXPECT_THAT(tool.read_until("\n\nDEVICE"), HasSubstr("\n\nDEVICE"));
+  tool.signal(SIGINT);
+  EXPECT_EQ(tool.exit_code(), 0);
+  EXPECT_THAT(tool.read_until("\x1b"), Not(HasSubstr("\x1b")));
+}
+
+TEST(TopCommand, DrawsOverItselfOnATerminal) {
+  int terminal = -1;
+  const pid_t id = ::forkpty(&terminal, nullptr, nullptr, nullptr);
+  ASSERT_GE(id, 0);
+  if (id == 0) {
+    ::execl(LULL_CLI, LULL_CLI, "top", "--device", "HOST", "--interval", "10ms", nullptr);
+    ::_exit(1);
+  }
+  std::string seen;
+  std::array<char, 4096> buffer{};
+  while (count(seen, "\x1b[H") < 3) {
+    const ssize_t got = ::read(terminal, buffer.data(), buffer.size());
+    ASSERT_GT(got, 0) << seen;
+    seen.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+  EXPECT_EQ(count(seen, "\x1b[2J"), 1u) << "cleared once, then drawn over";
+  EXPECT_EQ(::write(terminal, "\x03", 1), 1);  // Ctrl-C
+  // The terminal must be read for its writer to go on.
+  while (::read(terminal, buffer.data(), buffer.size()) > 0) {
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(id, &status, 0), id);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  ::close(terminal);
+}
+
+}  // namespace

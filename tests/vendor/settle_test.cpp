@@ -1,0 +1,306 @@
+// Memory that comes back late: settle() and those who mark releases, on the simulated GPU. And the
+// commands that look at devices from outside.
+
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include <chrono>
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/expect_error.hpp"
+#include "vendor/vendor_fixture.hpp"
+
+namespace lull::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
+constexpr std::uint64_t released_bytes = 2048 * MiB;
+
+class Settle : public Vendor {
+ protected:
+  static simgpu::scenario late(std::chrono::milliseconds by) {
+    simgpu::scenario made;
+    made.reclaim_delay = by;
+    return made;
+  }
+};
+
+/// Takes memory and gives it back.
+struct release {
+  std::uint64_t free_before = 0;
+  time_point at;  ///< no later than the simulator's own moment
+
+  explicit release(const device& which) {
+    void* const address = which.allocate(released_bytes);
+    free_before = *which.memory().free_bytes;
+    at = steady_clock().now();
+    which.deallocate(address, released_bytes);
+  }
+};
+
+/// Keeps the simulated kernel's files up to date while memory comes back: no call of ours does.
+class file_writer {
+ public:
+  explicit file_writer(simgpu::world& gpu)
+      : thread_([&gpu](const std::stop_token& stop) {
+          while (!stop.stop_requested()) {
+            gpu.set_foreign_bytes(0, 0);
+            std::this_thread::sleep_for(1ms);
+          }
+        }) {}
+
+ private:
+  std::jthread thread_;
+};
+
+// The sample before the last one was taken too early to see it: it came back in between, and so within
+// one interval.
+TEST_P(Settle, ReturnsWithinOneIntervalOfTheTrueMoment) {
+  for (const auto delay : {60ms, 175ms, 410ms}) {
+    machine here(GetParam(), late(delay));
+    const file_writer writer(here.gpu());
+    const device which = here.device();
+    const release done(which);
+    release_clock releases;
+    releases.mark_at(which.name(), done.at);
+    settle_options options;
+    options.releases = &releases;
+    options.expected = {{which.name(), released_bytes, done.free_before}};
+    std::vector<std::pair<time_point, std::uint64_t>> seen;
+    options.on_sample = [&, started = steady_clock().now()](const settle_sample& sample) {
+      seen.emplace_back(started + sample.since_start, *sample.readings.at(0).memory.free_bytes);
+    };
+    const settle_result result = settle({which}, options);
+    EXPECT_EQ(result.status, settle_status::settled);
+    EXPECT_EQ(result.devices.at(0).gain, settle_gain::arrived);
+    EXPECT_EQ(result.devices.at(0).gained_bytes(), static_cast<std::int64_t>(released_bytes));
+    ASSERT_GE(seen.size(), 2u);
+    EXPECT_GE(steady_clock().now(), done.at + delay) << "too early";
+    for (std::size_t i = 0; i + 1 < seen.size(); ++i) EXPECT_EQ(seen[i].second, done.free_before);
+    EXPECT_EQ(seen.back().second, done.free_before + released_bytes);
+  }
+}
+
+TEST_P(Settle, WithoutAnExpectedGainItIsNotEarlyEither) {
+  machine here(GetParam(), late(400ms));
+  const file_writer writer(here.gpu());
+  const device which = here.device();
+  const release done(which);
+  settle_options options;
+  options.released_at = done.at;
+  const settle_result result = settle({which}, options);
+  EXPECT_EQ(result.status, settle_status::settled);
+  EXPECT_EQ(result.devices.at(0).verdict, settle_verdict::stable);
+  EXPECT_EQ(result.devices.at(0).after_bytes, done.free_before + released_bytes);
+}
+
+TEST_P(Settle, MakesNoContext) {
+  machine here(GetParam());
+  settle_options options;
+  options.released_at = steady_clock().now();
+  options.max_wait = 50ms;
+  EXPECT_EQ(settle(here.registry().devices(), options).status, settle_status::timed_out);
+  EXPECT_EQ(here.gpu().contexts_created(), 0);
+}
+
+// --- who marks --------------------------------------------------------------------------------------
+
+TEST_P(Settle, AResetMarksItsDevice) {
+  machine here(GetParam());
+  const device which = here.device();
+  release_clock releases;
+  reset_options options;
+  options.releases = &releases;
+  if (which.context_alive() == tristate::no) {
+    EXPECT_FALSE(dev_reset(which, options).was_reset);
+    EXPECT_EQ(releases.latest(), std::nullopt) << "there was nothing to release";
+  }
+
+  void* const address = which.allocate(MiB);
+  EXPECT_EQ(error_of([&] { dev_reset(which, options); }).code(), status::busy);
+  EXPECT_EQ(releases.latest(), std::nullopt) << "refused before anything was released";
+  which.deallocate(address, MiB);
+
+  bool marked_before_hooks_end = false;
+  const reset_hook hook(which, "after", {}, [&](const reset_event&) {
+    marked_before_hooks_end = releases.last(which.name()).has_value();
+  });
+  EXPECT_TRUE(dev_reset(which, options).was_reset);
+  EXPECT_TRUE(marked_before_hooks_end);
+  EXPECT_EQ(releases.last(here.device(1).name()), std::nullopt);
+}
+
+TEST_P(Settle, AResetThatFailsLateMarksToo) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  release_clock releases;
+  reset_options options;
+  options.releases = &releases;
+  options.reset = [](const device&) { throw error(status::backend, "not today"); };
+  EXPECT_EQ(error_of([&] { dev_reset(which, options); }).code(), status::backend);
+  EXPECT_NE(releases.last(which.name()), std::nullopt);
+}
+
+TEST_P(Settle, ASleepMarksTheDevicesThatItFreed) {
+  machine here(GetParam());
+  const device which = here.device();
+  memory arena;
+  const region weights = arena.allocate(which, 8 * MiB);
+  release_clock releases;
+  sleeper_options options;
+  options.releases = &releases;
+  std::promise<bool> marked_before_callback;
+  options.on_transition = [&](const transition_report& report) {
+    if (report.way != transition_report::direction::sleep) return;
+    marked_before_callback.set_value(releases.last(which.name()).has_value());
+  };
+  sleeper model(options);
+  model.manage(arena);
+
+  const time_point before = steady_clock().now();
+  model.sleep(plan_for(sleep_level::offload));
+  const auto marked = releases.last(which.name());
+  ASSERT_NE(marked, std::nullopt);
+  EXPECT_GE(*marked, before);
+  EXPECT_TRUE(marked_before_callback.get_future().get());
+  EXPECT_EQ(releases.last(here.device(1).name()), std::nullopt);
+  model.wake();
+  EXPECT_EQ(releases.last(which.name()), marked) << "waking releases nothing";
+}
+
+class refuses_to_sleep final : public participant {
+ public:
+  [[nodiscard]] std::string_view name() const noexcept override { return "model"; }
+  void sleep(const sleep_plan&, transition&) override { throw error(status::busy, "not now"); }
+  void wake(transition&) override {}
+};
+
+TEST_P(Settle, ASleepThatIsTakenBackMarksNothing) {
+  machine here(GetParam());
+  memory arena;
+  const region weights = arena.allocate(here.device(), 8 * MiB);
+  release_clock releases;
+  sleeper_options options;
+  options.releases = &releases;
+  sleeper model(options);
+  model.add(std::make_shared<refuses_to_sleep>());  // sleeps last
+  model.manage(arena);
+  EXPECT_EQ(error_of([&] { model.sleep(plan_for(sleep_level::offload)); }).code(), status::busy);
+  EXPECT_EQ(releases.latest(), std::nullopt);
+}
+
+// --- processes --------------------------------------------------------------------------------------
+
+TEST_P(Settle, ProcessesAreListedWithoutAContext) {
+  machine here(GetParam());
+  const device which = here.device();
+  if (GetParam().which == simgpu::vendor::musa) {
+    EXPECT_FALSE(which.supports(capability::processes));
+    EXPECT_EQ(error_of([&] { static_cast<void>(which.processes()); }).code(), status::unsupported);
+    return;
+  }
+  ASSERT_TRUE(which.supports(capability::processes));
+  // NVML as simulated always lists one that is not ours; the kernel's files as much as we say. Of the
+  // processes in them, those that hold nothing are left out.
+  std::vector<device_process> others{{1, 64 * MiB}};
+  if (GetParam().which == simgpu::vendor::hip) {
+    EXPECT_THAT(which.processes(), IsEmpty());
+    for (const int ordinal : {0, 1}) here.gpu().set_foreign_bytes(ordinal, 64 * MiB);
+  }
+  EXPECT_EQ(which.processes(), others);
+  EXPECT_EQ(here.gpu().contexts_created(), 0);
+
+  void* const address = which.allocate(16 * MiB);
+  auto with_us = others;
+  with_us.push_back({::getpid(), here.gpu().made().context_bytes + 16 * MiB});
+  EXPECT_EQ(which.processes(), with_us);
+  EXPECT_EQ(here.device(1).processes(), others);
+  which.deallocate(address, 16 * MiB);
+}
+
+TEST_P(Settle, AProcessListThatCannotBeHadIsAnError) {
+  if (GetParam().which != simgpu::vendor::cuda) GTEST_SKIP() << "only NVML can refuse it";
+  const std::string question = "nvmlDeviceGetComputeRunningProcesses_v3";
+  simgpu::scenario silent;
+  silent.per_process = false;
+  machine here(GetParam(), silent);
+  const device which = here.device();
+  EXPECT_EQ(error_of([&] { static_cast<void>(which.processes()); }).code(), status::unsupported);
+  here.gpu().script.hang(question);
+  EXPECT_EQ(error_of([&] { static_cast<void>(which.processes(20ms)); }).code(), status::timed_out);
+  here.gpu().script.clear();
+  while (here.gpu().script.hanging() != 0) std::this_thread::yield();
+}
+
+// --- the command line -------------------------------------------------------------------------------
+
+struct outcome {
+  int exit_code = -1;
+  std::string output;  ///< standard output and standard error together
+};
+
+/// Runs the tool on one simulated device.
+outcome run_tool(const std::string& arguments) {
+  const std::string command = "env SIMGPU=devices=1 SIMGPU_VENDORS=" + Settle::GetParam().name +
+                              " LD_LIBRARY_PATH='" LULL_TEST_SIMGPU "' '" LULL_TEST_TOOL "' " +
+                              arguments + " 2>&1";
+  outcome seen;
+  FILE* const pipe = ::popen(command.c_str(), "r");
+  char buffer[4096];
+  while (const std::size_t read = ::fread(buffer, 1, sizeof buffer, pipe)) {
+    seen.output.append(buffer, read);
+  }
+  const int status = ::pclose(pipe);
+  if (WIFEXITED(status)) seen.exit_code = WEXITSTATUS(status);
+  return seen;
+}
+
+TEST_P(Settle, TheCommandSettles) {
+  if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "its files are those of the machine";
+  const auto [code, output] = run_tool("settle");
+  EXPECT_EQ(code, 0) << output;
+  EXPECT_THAT(output, HasSubstr("ms  " + GetParam().device));
+  EXPECT_THAT(output, HasSubstr("8 GiB free"));
+  EXPECT_THAT(output, HasSubstr("settled after"));
+}
+
+// A context would show: the simulated one takes 300 MiB.
+TEST_P(Settle, TopShowsDevicesAndProcessesAndMakesNoContext) {
+  if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "its files are those of the machine";
+  const auto [code, output] = run_tool("top --once --device " + GetParam().device);
+  EXPECT_EQ(code, 0);
+  EXPECT_THAT(output, testing::ContainsRegex(GetParam().device + " +8 GiB +0 B +8 GiB +0.0"));
+  if (GetParam().which == simgpu::vendor::cuda) {
+    EXPECT_THAT(output, testing::ContainsRegex("CUDA0 +1 +64 MiB"));
+  } else {
+    EXPECT_THAT(output, testing::Not(HasSubstr("PID")));
+  }
+}
+
+TEST_P(Settle, RunWaitsForTheMemoryAndKeepsTheExitStatus) {
+  if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "its files are those of the machine";
+  const time_point before = steady_clock().now();
+  const auto [code, output] = run_tool("run -- sh -c 'exit 5'");
+  EXPECT_EQ(code, 5);
+  EXPECT_EQ(output, "");
+  // Nothing is known of what the command held, so quiet counts after 1 s only.
+  EXPECT_GE(steady_clock().now() - before, 1s);
+
+  const auto impatient = run_tool("run --max-wait 10ms -- sh -c 'exit 5'");
+  EXPECT_EQ(impatient.exit_code, 5);
+  EXPECT_THAT(impatient.output, HasSubstr("not all memory may be back: timed out"));
+  EXPECT_THAT(impatient.output, HasSubstr(GetParam().device));
+}
+
+INSTANTIATE_TEST_SUITE_P(Modules, Settle, testing::ValuesIn(vendor_cases()), case_name);
+
+}  // namespace
+}  // namespace lull::test
