@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <chrono>
+#include <csignal>
 #include <future>
 #include <string>
 #include <thread>
@@ -248,10 +249,11 @@ struct outcome {
 };
 
 /// Runs the tool on one simulated device.
-outcome run_tool(const std::string& arguments) {
+/// @param wrapper a command that runs the tool
+outcome run_tool(const std::string& arguments, const std::string& wrapper = "") {
   const std::string command = "env SIMGPU=devices=1 SIMGPU_VENDORS=" + Settle::GetParam().name +
-                              " LD_LIBRARY_PATH='" LULL_TEST_SIMGPU "' '" LULL_TEST_TOOL "' " +
-                              arguments + " 2>&1";
+                              " LD_LIBRARY_PATH='" LULL_TEST_SIMGPU "' " + wrapper +
+                              " '" LULL_TEST_TOOL "' " + arguments + " 2>&1";
   outcome seen;
   FILE* const pipe = ::popen(command.c_str(), "r");
   char buffer[4096];
@@ -298,6 +300,17 @@ TEST_P(Settle, RunWaitsForTheMemoryAndKeepsTheExitStatus) {
   EXPECT_EQ(impatient.exit_code, 5);
   EXPECT_THAT(impatient.output, HasSubstr("not all memory may be back: timed out"));
   EXPECT_THAT(impatient.output, HasSubstr(GetParam().device));
+}
+
+// Who stops the tool, a supervisor, wants the memory too before it starts the next one.
+TEST_P(Settle, RunWaitsForTheMemoryOfACommandThatASignalStopped) {
+  if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "its files are those of the machine";
+  const time_point before = steady_clock().now();
+  const auto [code, output] =
+      run_tool("run -- sleep 1000", "timeout --foreground --preserve-status -s TERM 1");
+  EXPECT_EQ(code, 128 + SIGTERM);
+  EXPECT_EQ(output, "");
+  EXPECT_GE(steady_clock().now() - before, 2s) << "1 s until the signal, 1 s of quiet";
 }
 
 INSTANTIATE_TEST_SUITE_P(Modules, Settle, testing::ValuesIn(vendor_cases()), case_name);

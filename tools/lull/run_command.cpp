@@ -54,7 +54,8 @@ class signal_block {
 };
 
 /// Stops the child when this process is told to stop: the first signal is passed on, with the grace
-/// period; the second one kills at once.
+/// period; the second one kills at once. A signal that comes when the child has ended, and a second one,
+/// also end the wait for its memory; the one that stopped it does not.
 class signal_forwarder {
  public:
   signal_forwarder(process& child, duration grace)
@@ -62,10 +63,10 @@ class signal_forwarder {
         grace_(grace),
         watcher_([this](const std::stop_token& stop) { watch(stop); }) {}
 
-  /// Set with the second signal, and when the child cannot be killed: do not wait any longer.
+  /// Set when the child cannot be killed: do not wait for it any longer.
   [[nodiscard]] std::stop_token give_up() const noexcept { return give_up_.get_token(); }
-  /// Set with the first signal.
-  [[nodiscard]] std::stop_token interrupted() const noexcept { return interrupted_.get_token(); }
+  /// Set when its memory is not to be waited for.
+  [[nodiscard]] std::stop_token impatient() const noexcept { return impatient_.get_token(); }
 
  private:
   void watch(const std::stop_token& stop) {
@@ -75,10 +76,10 @@ class signal_forwarder {
     while (!stop.stop_requested()) {
       const int number = ::sigtimedwait(&signals, nullptr, &look_again);
       if (number <= 0) continue;
-      if (!first) {
-        interrupted_.request_stop();
+      if (!first && !child_.observe().ended) {
         first.emplace([this, number] { stop_child(number, grace_); });
       } else {
+        impatient_.request_stop();
         stop_child(number, duration::zero());
       }
     }
@@ -100,7 +101,7 @@ class signal_forwarder {
 
   process& child_;
   const duration grace_;
-  std::stop_source interrupted_;
+  std::stop_source impatient_;
   std::stop_source give_up_;
   std::jthread watcher_;  // last: ends before what it uses
 };
@@ -174,7 +175,7 @@ exit_status run(const std::vector<std::string>& command, const run_arguments& ar
   const auto ended = child->wait(no_deadline, signals.give_up());
   if (!ended) return exit_failed;
   try {
-    if (all) wait_for_memory(*all, releases, arguments.max_wait, signals.interrupted());
+    if (all) wait_for_memory(*all, releases, arguments.max_wait, signals.impatient());
   } catch (const std::exception& failure) {
     report_failure(failure);
   }
@@ -203,7 +204,9 @@ void add_run_command(CLI::App& app, exit_status& status, std::vector<std::string
   command->footer(
       "SIGINT, SIGTERM and SIGHUP are passed on to the command and all it has started in its "
       "process "
-      "group; after --stop-timeout, or with a second signal, they are killed.\n"
+      "group; after --stop-timeout, or with a second signal, they are killed. A second signal also "
+      "ends the "
+      "wait for the memory.\n"
       "The command has this tool's standard streams, except that a terminal is not its input.\n"
       "Exit status: that of the command; 128 + the signal when it was killed by one; 126 it cannot "
       "be run; 127 there is no such command; 1 it could not be stopped; 2 wrong usage.");
