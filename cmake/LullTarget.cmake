@@ -20,11 +20,11 @@ function(lull_target target)
   endif()
 endfunction()
 
-# lull_precompile(<target> <header>...): reads heavy headers once instead of once a file, where
-# LULL_PRECOMPILE is on: the sanitizer builds. The others stay without, so that a file which lacks an
+# lull_precompile(<target> <header>...): reads heavy headers once instead of once a file, in builds for
+# tests (LULL_PRECOMPILE, LULL_TEST_BUILD). Release builds stay without, so that a file which lacks an
 # include does not compile there.
 function(lull_precompile target)
-  if(LULL_PRECOMPILE)
+  if(LULL_PRECOMPILE OR LULL_TEST_BUILD)
     target_precompile_headers(${target} PRIVATE ${ARGN})
   endif()
 endfunction()

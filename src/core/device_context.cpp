@@ -17,6 +17,23 @@ std::shared_ptr<device_context> device_context::of(const std::string& key) {
   return context;
 }
 
+device_context::turn::turn(device_context& context, const clock& time, time_point deadline)
+    : context_(context) {
+  std::unique_lock lock(context.turn_mutex_);
+  while (context.turn_taken_) {
+    if (time.now() >= deadline) return;
+    time.wait_until(context.turn_changed_, lock, deadline);
+  }
+  context.turn_taken_ = taken_ = true;
+}
+
+device_context::turn::~turn() {
+  if (!taken_) return;
+  const std::lock_guard lock(context_.turn_mutex_);
+  context_.turn_taken_ = false;
+  context_.turn_changed_.notify_all();
+}
+
 void device_context::add_hook(std::shared_ptr<context_hook> hook) {
   const std::lock_guard lock(hooks_mutex_);
   hooks_.push_back(std::move(hook));

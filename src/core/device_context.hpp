@@ -78,8 +78,21 @@ class device_context {
   /// Waits for the device's work before a reset, apart from the prober: observing goes on meanwhile.
   const std::shared_ptr<probe_thread> drainer = std::make_shared<probe_thread>();
 
-  /// One reset at a time; taken before the gate is closed.
-  std::timed_mutex resetting;
+  /// The right to reset, for one thread at a time; taken before the gate is closed.
+  class turn {
+   public:
+    /// Waits for it until the deadline; then the result is false.
+    turn(device_context& context, const clock& time, time_point deadline);
+    ~turn();
+    turn(const turn&) = delete;
+    turn& operator=(const turn&) = delete;
+
+    [[nodiscard]] explicit operator bool() const noexcept { return taken_; }
+
+   private:
+    device_context& context_;
+    bool taken_ = false;
+  };
 
   void add_hook(std::shared_ptr<context_hook> hook);
   /// Waits for a call of it that runs on another thread.
@@ -88,6 +101,10 @@ class device_context {
   [[nodiscard]] std::vector<std::shared_ptr<context_hook>> hooks() const;
 
  private:
+  std::mutex turn_mutex_;
+  std::condition_variable turn_changed_;
+  bool turn_taken_ = false;
+
   mutable std::mutex hooks_mutex_;
   std::list<std::shared_ptr<context_hook>> hooks_;
 };

@@ -131,9 +131,8 @@ memory_info reset_run::observe() {
 }
 
 reset_report reset_run::run() {
-  std::unique_lock turn(context_.resetting, std::defer_lock);
-  // A lock waits on the machine's clock alone. As a deadline, because a span without end overflows.
-  if (!turn.try_lock_until(steady_clock().deadline_in(options_.drain_timeout))) {
+  const device_context::turn turn(context_, clock_, clock_.deadline_in(options_.drain_timeout));
+  if (!turn) {
     throw error(status::timed_out,
                 fmt::format("{}: another reset of it has been under way for longer than "
                             "drain_timeout",

@@ -241,6 +241,8 @@ TEST_P(Settle, AProcessListThatCannotBeHadIsAnError) {
   while (here.gpu().script.hanging() != 0) std::this_thread::yield();
 }
 
+#ifdef LULL_TEST_TOOL
+
 // --- the command line -------------------------------------------------------------------------------
 
 struct outcome {
@@ -312,6 +314,8 @@ TEST_P(Settle, RunWaitsForTheMemoryOfACommandThatASignalStopped) {
   EXPECT_EQ(output, "");
   EXPECT_GE(steady_clock().now() - before, 2s) << "1 s until the signal, 1 s of quiet";
 }
+
+#endif
 
 INSTANTIATE_TEST_SUITE_P(Modules, Settle, testing::ValuesIn(vendor_cases()), case_name);
 
