@@ -11,7 +11,9 @@
 /// - `own`: what is truly the vendor's, for as long as the backend is open: devices and their facts,
 ///   observing without a context, whether there is one, and the reset;
 /// - `device_scope`: makes a device current for this thread while it exists, and leaves the thread as
-///   it was.
+///   it was;
+/// - `cleanup_scope`: what giving up stable addresses needs instead. They outlive contexts, so it makes
+///   none: a process that sleeps without a context can end without one.
 
 #include <lull/backend.h>
 
@@ -44,6 +46,11 @@ concept lists_processes = requires(Own& own, std::uint32_t device) {
   { own.processes(device) } -> std::same_as<std::vector<lull_backend_process>>;
 };
 
+template <class Own>
+concept checkpoints_processes = requires(Own& own, int pid, std::uint32_t timeout_ms) {
+  own.checkpoint(pid, timeout_ms);
+};
+
 template <class Api>
 class runtime_backend {
  public:
@@ -63,6 +70,9 @@ class runtime_backend {
     if (api_.has_graph_upload()) facts.capabilities |= LULL_CAP_GRAPH_UPLOAD;
     if (api_.has_graph_trim()) facts.capabilities |= LULL_CAP_GRAPH_TRIM;
     if (lists_processes<typename Api::own>) facts.capabilities |= LULL_CAP_PROCESSES;
+    if constexpr (checkpoints_processes<typename Api::own>) {
+      if (api_.has_checkpoint()) facts.capabilities |= LULL_CAP_CHECKPOINT;
+    }
     copy_text(facts.name, std::string{Api::device_prefix} + std::to_string(device));
     own_.describe(device, facts);
     copy_versioned(out, facts);
@@ -81,6 +91,11 @@ class runtime_backend {
     const std::vector<lull_backend_process> all = own_.processes(device);
     std::copy_n(all.begin(), std::min<std::uint64_t>(capacity, all.size()), list);
     *count = all.size();
+  }
+
+  void process_checkpoint(std::uint32_t, std::int64_t pid, std::uint32_t timeout_ms) requires
+      checkpoints_processes<typename Api::own> {
+    own_.checkpoint(static_cast<int>(pid), timeout_ms);
   }
 
   void allocate(std::uint32_t device, std::uint64_t bytes, void** address) {
@@ -113,7 +128,7 @@ class runtime_backend {
   }
 
   void vm_release(std::uint32_t device, void* address, std::uint64_t bytes) {
-    const scope current(own_, device);
+    const cleanup_scope current(own_, device);
     if (!own_.is_lost(device, address)) call(api_.vm_release, at(address), bytes);
     own_.released(device, address);
   }
@@ -128,7 +143,7 @@ class runtime_backend {
   }
 
   void vm_destroy(std::uint32_t device, std::uint64_t handle) {
-    const scope current(own_, device);
+    const cleanup_scope current(own_, device);
     call(api_.vm_destroy, handle_cast<typename Api::memory_handle>(handle));
     own_.destroyed(device, handle);
   }
@@ -154,7 +169,7 @@ class runtime_backend {
   }
 
   void vm_unmap(std::uint32_t device, void* address, std::uint64_t bytes) {
-    const scope current(own_, device);
+    const cleanup_scope current(own_, device);
     own_.unmapping(device, address);
     call(api_.vm_unmap, at(address), bytes);
   }
@@ -280,6 +295,7 @@ class runtime_backend {
 
  private:
   using scope = typename Api::device_scope;
+  using cleanup_scope = typename Api::cleanup_scope;
 
   template <class Function, class... Arguments>
   void call(const Function& function, Arguments... arguments) const {
@@ -357,6 +373,9 @@ lull_backend_ops make_ops(const Api& api) {
   if (api.has_graph_trim()) table.graph_trim = thunk<&backend::graph_trim>;
   if constexpr (lists_processes<typename Api::own>) {
     table.process_list = thunk<&backend::process_list>;
+  }
+  if constexpr (checkpoints_processes<typename Api::own>) {
+    if (api.has_checkpoint()) table.process_checkpoint = thunk<&backend::process_checkpoint>;
   }
   return table;
 }

@@ -1,5 +1,6 @@
 #include "cuda/api.hpp"
 
+#include "common/capture.hpp"
 #include "common/thunk.hpp"
 
 namespace lull::backends {
@@ -11,7 +12,7 @@ lull_status status_of(cudaError_t result) noexcept {
     case cudaErrorMemoryAllocation: return LULL_ERROR_OUT_OF_DEVICE_MEMORY;
     case cudaErrorContextIsDestroyed: return LULL_ERROR_STALE;
     case cudaErrorNotSupported: return LULL_ERROR_UNSUPPORTED;
-    default: return LULL_ERROR_BACKEND;
+    default: return is_capture_code(result) ? LULL_ERROR_BUSY : LULL_ERROR_BACKEND;
   }
 }
 
@@ -20,7 +21,7 @@ lull_status status_of(CUresult result) noexcept {
     case CUDA_ERROR_OUT_OF_MEMORY: return LULL_ERROR_OUT_OF_DEVICE_MEMORY;
     case CUDA_ERROR_CONTEXT_IS_DESTROYED: return LULL_ERROR_STALE;
     case CUDA_ERROR_NOT_SUPPORTED: return LULL_ERROR_UNSUPPORTED;
-    default: return LULL_ERROR_BACKEND;
+    default: return is_capture_code(result) ? LULL_ERROR_BUSY : LULL_ERROR_BACKEND;
   }
 }
 
@@ -66,6 +67,7 @@ cuda_api::cuda_api() {
   }
   bind(driver, vm_granularity, vm_reserve, vm_release, vm_create, vm_destroy, vm_map, vm_set_access,
        vm_unmap);
+  bind(driver, checkpoint_state, checkpoint_lock, checkpoint_save, checkpoint_unlock);
   bind(runtime, pool_default, pool_trim);
   bind(runtime, graph_exec_destroy, graph_nodes);
   bind(runtime, graph_upload);

@@ -13,6 +13,7 @@ namespace lull::backends {
 
 class cuda_own;
 class cuda_scope;
+struct cuda_cleanup_scope;
 
 /// CUDA's functions, types and constants for runtime_backend. The runtime serves where it can, the
 /// driver where only it can: stable addresses, and contexts that must be looked at without making
@@ -23,6 +24,7 @@ struct cuda_api {
 
   using own = cuda_own;
   using device_scope = cuda_scope;
+  using cleanup_scope = cuda_cleanup_scope;
   using stream = cudaStream_t;
   using graph = cudaGraph_t;
   using graph_exec = cudaGraphExec_t;
@@ -105,6 +107,22 @@ struct cuda_api {
       vm_set_access;
   vendor_fn<"cuMemUnmap", CUresult(CUdeviceptr, std::size_t)> vm_unmap;
 
+  // Process checkpoint, since the driver of CUDA 12.8. The arguments are structs of 64 bytes whose
+  // fields move from release to release (cuda-python issue 2145), so they are declared here.
+  struct alignas(8) lock_arguments {
+    unsigned timeout_ms = 0;
+    unsigned reserved[15] = {};
+  };
+  struct alignas(8) no_arguments {
+    unsigned reserved[16] = {};
+  };
+  static_assert(sizeof(lock_arguments) == 64 && sizeof(no_arguments) == 64);
+  enum process_state : int { running = 0, locked = 1, checkpointed = 2, failed = 3 };
+  vendor_fn<"cuCheckpointProcessGetState", CUresult(int, int*)> checkpoint_state;
+  vendor_fn<"cuCheckpointProcessLock", CUresult(int, lock_arguments*)> checkpoint_lock;
+  vendor_fn<"cuCheckpointProcessCheckpoint", CUresult(int, no_arguments*)> checkpoint_save;
+  vendor_fn<"cuCheckpointProcessUnlock", CUresult(int, no_arguments*)> checkpoint_unlock;
+
   /// Why the backend cannot be used here: which library or function is missing. Empty when it can.
   std::string problem;
 
@@ -116,6 +134,8 @@ struct cuda_api {
   [[nodiscard]] bool has_graphs() const noexcept { return bool{graph_exec_destroy}; }
   [[nodiscard]] bool has_graph_upload() const noexcept { return bool{graph_upload}; }
   [[nodiscard]] bool has_graph_trim() const noexcept { return bool{graph_trim}; }
+
+  [[nodiscard]] bool has_checkpoint() const noexcept { return bool{checkpoint_save}; }
 
   /// @throws backend_failure for a result that is not success
   void check(cudaError_t result, const char* call) const;

@@ -164,6 +164,24 @@ void cuda_own::let_go(device_state& device) const noexcept {
   device.context = nullptr;
 }
 
+void cuda_own::checkpoint(int pid, std::uint32_t timeout_ms) const {
+  int state = cuda_api::running;
+  api_.check(api_.checkpoint_state(pid, &state), api_.checkpoint_state.name);
+  if (state == cuda_api::checkpointed) return;
+  if (state == cuda_api::running) {
+    cuda_api::lock_arguments lock{.timeout_ms = timeout_ms};
+    api_.check(api_.checkpoint_lock(pid, &lock), api_.checkpoint_lock.name);
+  }
+  cuda_api::no_arguments none;
+  try {
+    api_.check(api_.checkpoint_save(pid, &none), api_.checkpoint_save.name);
+  } catch (...) {
+    // A failure leaves the process locked, and then it hangs in its next call of the driver.
+    static_cast<void>(api_.checkpoint_unlock(pid, &none));
+    throw;
+  }
+}
+
 cuda_scope::cuda_scope(cuda_own& own, std::uint32_t device) : api_(own.api()) {
   api_.check(api_.context_push(own.retain(device)), api_.context_push.name);
 }

@@ -37,6 +37,9 @@ class cuda_own {
   /// The device's primary context, made if there is none. Kept alive from then on, until a reset.
   [[nodiscard]] CUcontext retain(std::uint32_t device);
 
+  /// Locks another process and moves its GPU state to the host.
+  void checkpoint(int pid, std::uint32_t timeout_ms) const;
+
   void before_graph_destroy() const noexcept {}
   void reserved(std::uint32_t, void*, std::uint64_t) const noexcept {}
   void released(std::uint32_t, void*) const noexcept {}
@@ -83,6 +86,12 @@ class cuda_scope {
 
  private:
   const cuda_api& api_;
+};
+
+/// Nothing at all: none of cuMemUnmap, cuMemRelease and cuMemAddressFree lists a missing context among
+/// its errors (cuda.h), and their memory belongs to no context (cuCtxDestroy there).
+struct cuda_cleanup_scope {
+  cuda_cleanup_scope(const cuda_own&, std::uint32_t) noexcept {}
 };
 
 }  // namespace lull::backends

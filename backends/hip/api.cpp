@@ -1,5 +1,6 @@
 #include "hip/api.hpp"
 
+#include "common/capture.hpp"
 #include "common/thunk.hpp"
 
 namespace lull::backends {
@@ -10,7 +11,7 @@ lull_status status_of(hipError_t result) noexcept {
     case hipErrorOutOfMemory: return LULL_ERROR_OUT_OF_DEVICE_MEMORY;
     case hipErrorContextIsDestroyed: return LULL_ERROR_STALE;
     case hipErrorNotSupported: return LULL_ERROR_UNSUPPORTED;
-    default: return LULL_ERROR_BACKEND;
+    default: return is_capture_code(result) ? LULL_ERROR_BUSY : LULL_ERROR_BACKEND;
   }
 }
 

@@ -21,6 +21,7 @@ struct hip_api {
 
   using own = hip_own;
   class device_scope;
+  class cleanup_scope;
   using stream = hipStream_t;
   using graph = hipGraph_t;
   using graph_exec = hipGraphExec_t;

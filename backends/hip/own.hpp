@@ -106,6 +106,13 @@ class hip_api::device_scope : public device_restorer<hip_api> {
   }
 };
 
+/// Makes a device current, which alone does not put it into use.
+class hip_api::cleanup_scope : public device_restorer<hip_api> {
+ public:
+  cleanup_scope(const hip_own& own, std::uint32_t device)
+      : device_restorer(own.api(), static_cast<int>(device)) {}
+};
+
 }  // namespace lull::backends
 
 #endif  // LULL_BACKENDS_HIP_OWN_HPP

@@ -1,5 +1,6 @@
 #include "musa/api.hpp"
 
+#include "common/capture.hpp"
 #include "common/thunk.hpp"
 
 namespace lull::backends {
@@ -10,7 +11,7 @@ lull_status status_of(musaError_t result) noexcept {
     case musaErrorMemoryAllocation: return LULL_ERROR_OUT_OF_DEVICE_MEMORY;
     case musaErrorContextIsDestroyed: return LULL_ERROR_STALE;
     case musaErrorNotSupported: return LULL_ERROR_UNSUPPORTED;
-    default: return LULL_ERROR_BACKEND;
+    default: return is_capture_code(result) ? LULL_ERROR_BUSY : LULL_ERROR_BACKEND;
   }
 }
 
@@ -19,7 +20,7 @@ lull_status status_of(MUresult result) noexcept {
     case MUSA_ERROR_OUT_OF_MEMORY: return LULL_ERROR_OUT_OF_DEVICE_MEMORY;
     case MUSA_ERROR_CONTEXT_IS_DESTROYED: return LULL_ERROR_STALE;
     case MUSA_ERROR_NOT_SUPPORTED: return LULL_ERROR_UNSUPPORTED;
-    default: return LULL_ERROR_BACKEND;
+    default: return is_capture_code(result) ? LULL_ERROR_BUSY : LULL_ERROR_BACKEND;
   }
 }
 

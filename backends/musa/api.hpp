@@ -26,6 +26,7 @@ struct musa_api {
 
   using own = musa_own;
   class device_scope;
+  class cleanup_scope;
   using stream = musaStream_t;
   using graph = musaGraph_t;
   using graph_exec = musaGraphExec_t;

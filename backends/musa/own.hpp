@@ -62,6 +62,12 @@ class musa_api::device_scope : public device_restorer<musa_api> {
       : device_restorer(own.api(), static_cast<int>(device)) {}
 };
 
+/// Setting the device is taken to make no context by itself, which nothing public says.
+class musa_api::cleanup_scope : public musa_api::device_scope {
+ public:
+  using device_scope::device_scope;
+};
+
 }  // namespace lull::backends
 
 #endif  // LULL_BACKENDS_MUSA_OWN_HPP

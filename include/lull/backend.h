@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 #define LULL_BACKEND_ABI_MAJOR 1
-#define LULL_BACKEND_ABI_MINOR 2
+#define LULL_BACKEND_ABI_MINOR 3
 #define LULL_BACKEND_ABI_VERSION \
   (((uint32_t)LULL_BACKEND_ABI_MAJOR << 16) | (uint32_t)LULL_BACKEND_ABI_MINOR)
 
@@ -77,6 +77,7 @@ typedef enum lull_capability {
   LULL_CAP_GRAPH_UPLOAD = 1 << 10,     ///< graph_upload
   LULL_CAP_GRAPH_TRIM = 1 << 11,       ///< graph_trim
   LULL_CAP_PROCESSES = 1 << 12,        ///< process_list
+  LULL_CAP_CHECKPOINT = 1 << 13,       ///< process_checkpoint
   LULL_CAP_HOST_ACCESSIBLE = 1 << 16   ///< not a group: the CPU can use device addresses directly
 } lull_capability;
 
@@ -290,6 +291,15 @@ typedef struct lull_backend_ops {
   /// @return LULL_ERROR_UNSUPPORTED where this machine's libraries cannot tell
   lull_status (*process_list)(lull_backend* backend, uint32_t device, lull_backend_process* list,
                               uint64_t capacity, uint64_t* count, lull_backend_error* error);
+
+  // --- LULL_CAP_CHECKPOINT: the GPU state of another process, by the driver (since 1.3) ----------
+
+  /// Locks another process out of its GPUs, waits for its submitted work, at most `timeout_ms` > 0,
+  /// and moves its GPU state into its host memory. For a process that is about to be killed: it does
+  /// not come back from this by itself. One that is checkpointed already is left alone. Blocks for
+  /// the copies. Creates no context.
+  lull_status (*process_checkpoint)(lull_backend* backend, uint32_t device, int64_t pid,
+                                    uint32_t timeout_ms, lull_backend_error* error);
 } lull_backend_ops;
 
 /// The smallest table that is accepted: everything up to and including memory_info.

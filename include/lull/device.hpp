@@ -41,6 +41,7 @@ enum class capability : std::uint64_t {
   graph_upload = LULL_CAP_GRAPH_UPLOAD,
   graph_trim = LULL_CAP_GRAPH_TRIM,
   processes = LULL_CAP_PROCESSES,
+  checkpoint = LULL_CAP_CHECKPOINT,
   host_accessible = LULL_CAP_HOST_ACCESSIBLE,
 };
 LULL_API std::string_view to_string(capability what) noexcept;
@@ -211,6 +212,14 @@ class LULL_API device {
   /// Returns memory that the vendor keeps for graphs which are gone.
   void graph_trim() const;
   /// @}
+
+  /// Moves the GPU state of another process to its host memory, for good (capability::checkpoint).
+  /// What a process needs before it is killed where the driver cannot bear that: see
+  /// checkpoint_before_kill(). Blocks for the copies; creates no context.
+  /// @param pid as this process knows it; takes the right to trace it
+  /// @param timeout for its submitted work; 1 ms to 49 days
+  /// @throws error unsupported; invalid_argument; backend: with the driver's reason
+  void checkpoint_process(std::int64_t pid, std::chrono::milliseconds timeout) const;
 
   /// Whether both refer to the same device of the same registry.
   friend bool operator==(const device& a, const device& b) noexcept { return a.state_ == b.state_; }

@@ -7,6 +7,7 @@
 /// child says in which state it is.
 
 #include <lull/clock.hpp>
+#include <lull/device.hpp>
 #include <lull/export.h>
 #include <lull/log.hpp>
 
@@ -119,6 +120,15 @@ using release_callback = std::function<void(time_point when)>;
 ///        every device.
 [[nodiscard]] LULL_API release_callback mark_on_release(release_clock& releases,
                                                         std::vector<std::string> device_names = {});
+
+/// A before_kill hook for a process whose CUDA state was restored from a checkpoint: locks and
+/// checkpoints it before it is killed. Killing such a process without that hung the host with driver
+/// 595.71 (NVIDIA/cuda-checkpoint issue 53).
+/// @param device any device with capability::checkpoint
+/// @param timeout for the work that the process has submitted; keep it below before_kill_timeout
+/// @throws error (unsupported) when the device lacks the capability
+[[nodiscard]] LULL_API std::function<void(int id)> checkpoint_before_kill(
+    const device& device, std::chrono::milliseconds timeout = std::chrono::seconds{2});
 
 /// How a process is stopped.
 struct stop_options {

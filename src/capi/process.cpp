@@ -42,7 +42,7 @@ lull_process_options default_process_options() {
 
 /// A value of an enumeration that came from C.
 template <class Enum, class From>
-Enum checked_enum(From given, Enum last, const char* name) {
+Enum checked_enum(const From& given, Enum last, const char* name) {
   const auto number = static_cast<std::int64_t>(lull::detail::raw(given));
   if (number < 0 || number > static_cast<std::int64_t>(last)) {
     throw lull::error(lull::status::invalid_argument,

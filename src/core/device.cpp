@@ -15,7 +15,7 @@
 namespace lull {
 namespace {
 
-constexpr std::array<std::pair<capability, std::string_view>, 14> capability_names{{
+constexpr std::array<std::pair<capability, std::string_view>, 15> capability_names{{
     {capability::allocate, "allocate"},
     {capability::stable_addresses, "stable_addresses"},
     {capability::copy, "copy"},
@@ -29,6 +29,7 @@ constexpr std::array<std::pair<capability, std::string_view>, 14> capability_nam
     {capability::graph_upload, "graph_upload"},
     {capability::graph_trim, "graph_trim"},
     {capability::processes, "processes"},
+    {capability::checkpoint, "checkpoint"},
     {capability::host_accessible, "host_accessible"},
 }};
 

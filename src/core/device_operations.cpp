@@ -252,4 +252,15 @@ void device::graph_trim() const {
   detail::call(*state_, "graph_trim", state_->backend->table().ops.graph_trim);
 }
 
+void device::checkpoint_process(std::int64_t pid, std::chrono::milliseconds timeout) const {
+  // The vendors take 0 for "no timeout", and 32 bits.
+  if (timeout.count() < 1 || timeout.count() > UINT32_MAX) {
+    throw error(status::invalid_argument,
+                fmt::format("{}: a timeout of {} ms for the work of process {}", name(),
+                            timeout.count(), pid));
+  }
+  detail::call(*state_, "checkpoint_process", state_->backend->table().ops.process_checkpoint, pid,
+               static_cast<std::uint32_t>(timeout.count()));
+}
+
 }  // namespace lull

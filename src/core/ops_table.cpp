@@ -62,6 +62,7 @@ void for_each_optional_slot(lull_backend_ops& ops, Visit&& visit) {
   visit(LULL_CAP_SUSPEND, "suspend", ops.suspend);
   visit(LULL_CAP_SUSPEND, "resume", ops.resume);
   visit(LULL_CAP_PROCESSES, "process_list", ops.process_list);
+  visit(LULL_CAP_CHECKPOINT, "process_checkpoint", ops.process_checkpoint);
 }
 
 void check_mandatory(const lull_backend_ops& ops) {

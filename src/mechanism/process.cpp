@@ -282,6 +282,12 @@ void child::finish() noexcept {
 
 }  // namespace detail
 
+std::function<void(int)> checkpoint_before_kill(const device& device,
+                                                std::chrono::milliseconds timeout) {
+  device.require(capability::checkpoint, "checkpoint_before_kill");
+  return [device, timeout](int id) { device.checkpoint_process(id, timeout); };
+}
+
 release_callback mark_on_release(release_clock& releases, std::vector<std::string> device_names) {
   return [&releases, names = std::move(device_names)](time_point when) {
     if (names.empty()) releases.mark_all();

@@ -240,12 +240,15 @@ void reset_run::drain() {
                             "reset",
                             device_.name()));
   }
-  if (const auto code = detail::raw(answer.value->code); code != LULL_OK) {
-    // A context that is broken (after a fault of a kernel) cannot be synchronized, and a reset is
-    // the one thing that still helps.
-    report_.problems.emplace_back(
-        detail::make_error(code, device_.name(), "synchronize", answer.value->failure).what());
-  }
+  const auto code = detail::raw(answer.value->code);
+  if (code == LULL_OK) return;
+  const error failure =
+      detail::make_error(code, device_.name(), "synchronize", answer.value->failure);
+  // Work is being captured into a graph: a reset would destroy it half-way.
+  if (failure.code() == status::busy) throw failure;
+  // A context that is broken (after a fault of a kernel) cannot be synchronized, and a reset is the
+  // one thing that still helps.
+  report_.problems.emplace_back(failure.what());
 }
 
 /// Gives up what a reset would leave behind: what is mapped and then its memory, graphs (ROCm keeps

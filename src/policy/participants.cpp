@@ -60,18 +60,29 @@ class memory_participant final : public participant {
   memory& memory_;
 };
 
-/// Resets one device and records it in the transition.
-void reset_context(const device& which, transition& current) {
-  const reset_report done = dev_reset(which);
+/// Records what a reset did in the transition.
+void record(const reset_report& done, transition& current) {
   transfer_report report;
   for (const step_report& each : done.steps) {
-    report.steps.push_back({fmt::format("{}: {}", which.name(), each.name), each.elapsed, 0});
+    report.steps.push_back({fmt::format("{}: {}", done.device, each.name), each.elapsed, 0});
   }
   device_report& seen = report.devices.emplace_back();
-  seen.device = which.name();
+  seen.device = done.device;
   seen.before = done.before;
   seen.after = done.after;
   current.add(std::move(report));
+}
+
+/// Resets the devices at the same time.
+/// @throws error: of the first that could not be reset; the others may have been
+void reset_contexts(const std::vector<device>& which, transition& current) {
+  const std::vector<reset_result> results = dev_reset_all(which);
+  for (const reset_result& each : results) {
+    if (each.report) record(*each.report, current);
+  }
+  for (const reset_result& each : results) {
+    if (each.failure) throw error(*each.failure);
+  }
 }
 
 }  // namespace
@@ -113,10 +124,7 @@ outcome participants::sleep(const sleep_plan& plan, transition& current) {
     done.push_back(&*each);
   }
   if (!result.failure && plan.context == context_action::reset) {
-    for (const device& which : to_reset) {
-      result.failure = attempt("reset", [&] { reset_context(which, current); });
-      if (result.failure) break;
-    }
+    result.failure = attempt("reset", [&] { reset_contexts(to_reset, current); });
   }
   if (result.failure) wake_again(done, result);
   return result;

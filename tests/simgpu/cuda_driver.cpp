@@ -219,4 +219,33 @@ CUresult cuMemUnmap(CUdeviceptr address, std::size_t bytes) {
   return run("cuMemUnmap", [&] { return gpu().vm_unmap(pointer(address), bytes); });
 }
 
+// The processes of others are known by their state alone.
+
+CUresult cuCheckpointProcessGetState(int pid, CUprocessState* state) {
+  return run("cuCheckpointProcessGetState", [&] {
+    *state = static_cast<CUprocessState>(gpu().process_state(pid));
+    return code::ok;
+  });
+}
+
+CUresult cuCheckpointProcessLock(int pid, CUcheckpointLockArgs* arguments) {
+  return run("cuCheckpointProcessLock", [&] {
+    // For ever is no time to wait.
+    if (arguments->timeoutMs == 0) return code::invalid_value;
+    return gpu().change_process(pid, CU_PROCESS_STATE_RUNNING, CU_PROCESS_STATE_LOCKED);
+  });
+}
+
+CUresult cuCheckpointProcessCheckpoint(int pid, CUcheckpointCheckpointArgs*) {
+  return run("cuCheckpointProcessCheckpoint", [&] {
+    return gpu().change_process(pid, CU_PROCESS_STATE_LOCKED, CU_PROCESS_STATE_CHECKPOINTED);
+  });
+}
+
+CUresult cuCheckpointProcessUnlock(int pid, CUcheckpointUnlockArgs*) {
+  return run("cuCheckpointProcessUnlock", [&] {
+    return gpu().change_process(pid, CU_PROCESS_STATE_LOCKED, CU_PROCESS_STATE_RUNNING);
+  });
+}
+
 }  // extern "C"

@@ -86,6 +86,7 @@ void world::clear() {
   physical_.clear();
   handles_.clear();
   misuse_.clear();
+  process_states_.clear();
   contexts_created_ = captures_ = under_way_ = 0;
 }
 
@@ -286,6 +287,19 @@ code world::reset(int device) {
   const std::lock_guard lock(mutex_);
   if (!valid(device)) return code::no_device;
   if (gpus_[static_cast<std::size_t>(device)].active) destroy_context_locked(device);
+  return code::ok;
+}
+
+int world::process_state(int pid) const {
+  const std::lock_guard lock(mutex_);
+  const auto known = process_states_.find(pid);
+  return known == process_states_.end() ? 0 : known->second;
+}
+
+code world::change_process(int pid, int from, int to) {
+  const std::lock_guard lock(mutex_);
+  if (process_state(pid) != from) return misused("a process out of turn");
+  process_states_[pid] = to;
   return code::ok;
 }
 

@@ -153,6 +153,11 @@ class world {
   code vm_set_access(void* address, std::uint64_t bytes, int device);
   code vm_unmap(void* address, std::uint64_t bytes);
 
+  /// Where another process is in being checkpointed, as the vendor numbers it; 0 to begin with.
+  [[nodiscard]] int process_state(int pid) const;
+  /// From one state to the next, or an error when it is in another.
+  code change_process(int pid, int from, int to);
+
   /// What the platform says: total and used by all, by this process, and our process id in its list.
   struct figures {
     std::uint64_t total_bytes = 0;
@@ -238,6 +243,7 @@ class world {
   int captures_ = 0;
   int under_way_ = 0;
   std::vector<std::string> misuse_;
+  std::map<int, int> process_states_;
   std::filesystem::path sysfs_;
   mutable std::map<std::string, std::string> written_;  ///< what stands in its files
 };

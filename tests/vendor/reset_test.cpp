@@ -631,6 +631,32 @@ TEST_P(Reset, ASleeperCanGoAsDeepAsTheContext) {
   EXPECT_EQ(received, sent);
 }
 
+// A process that sleeps without a context gives up its regions, or ends, without making one.
+TEST_P(Reset, WhatIsLeftOfRegionsGoesWithoutAContext) {
+  machine here(GetParam());
+  const device which = here.device();
+  memory arena;
+  std::optional<region> weights = arena.allocate(which, 4 * MiB, {.name = "w"});
+  sleeper idle;
+  idle.manage(arena);
+  idle.sleep(plan_for(sleep_level::reset));
+  const int contexts = here.gpu().contexts_created();
+  weights.reset();
+  EXPECT_EQ(here.gpu().contexts_created(), contexts);
+  EXPECT_EQ(here.gpu().take_stock(), simgpu::books{});
+}
+
+TEST_P(Reset, DestroysNoCaptureHalfWay) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  constexpr int stream_capture_unsupported = 900;
+  here.gpu().script.fail(GetParam().name + "DeviceSynchronize", 1, stream_capture_unsupported);
+  EXPECT_EQ(error_of([&] { dev_reset(which); }).code(), status::busy);
+  EXPECT_EQ(which.generation(), 0u);
+  EXPECT_TRUE(dev_reset(which).was_reset);
+}
+
 TEST_P(Reset, ASleepWhoseResetIsRefusedIsTakenBack) {
   machine here(GetParam());
   const device which = here.device();

@@ -241,6 +241,40 @@ TEST_P(Settle, AProcessListThatCannotBeHadIsAnError) {
   while (here.gpu().script.hanging() != 0) std::this_thread::yield();
 }
 
+// --- stopping a process that was restored from a checkpoint ------------------------------------------
+
+TEST_P(Settle, ARestoredProcessIsCheckpointedBeforeItIsKilled) {
+  machine here(GetParam());
+  const device which = here.device();
+  if (!which.supports(capability::checkpoint)) {
+    EXPECT_EQ(error_of([&] { static_cast<void>(checkpoint_before_kill(which)); }).code(),
+              status::unsupported);
+    return;
+  }
+  process_options options;
+  options.arguments = {"sleep", "1000"};
+  process child(options);
+  stop_options how;
+  how.grace = std::chrono::milliseconds{0};
+  how.before_kill = checkpoint_before_kill(which);
+  const int id = child.id();
+  EXPECT_TRUE(child.stop(how).killed);
+  EXPECT_EQ(here.gpu().process_state(id), 2) << "checkpointed";
+  EXPECT_EQ(here.gpu().contexts_created(), 0);
+}
+
+TEST_P(Settle, ACheckpointThatFailsLeavesTheProcessUnlocked) {
+  machine here(GetParam());
+  const device which = here.device();
+  if (!which.supports(capability::checkpoint)) GTEST_SKIP() << "the vendor has none";
+  here.gpu().script.fail("cuCheckpointProcessCheckpoint", 1, 2);
+  const error failure = error_of([&] { which.checkpoint_process(4711, std::chrono::seconds{1}); });
+  EXPECT_EQ(failure.vendor()->call, "cuCheckpointProcessCheckpoint");
+  EXPECT_EQ(here.gpu().process_state(4711), 0) << "running";
+  EXPECT_EQ(error_of([&] { which.checkpoint_process(4711, std::chrono::milliseconds{0}); }).code(),
+            status::invalid_argument);
+}
+
 #ifdef LULL_TEST_TOOL
 
 // --- the command line -------------------------------------------------------------------------------
