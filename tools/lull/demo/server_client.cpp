@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include <fmt/format.h>
+#include <httplib.h>
 #include <nlohmann/json.hpp>
 
 namespace lull::demo {
@@ -53,22 +54,25 @@ double metric(std::string_view text, std::string_view name) {
   throw error(status::not_found, fmt::format("there is no metric '{}'", name));
 }
 
-server_client::server_client(int port, std::chrono::seconds patience) : http_(loopback, port) {
-  http_.set_keep_alive(true);
-  http_.set_tcp_nodelay(true);
-  http_.set_read_timeout(patience);
+server_client::server_client(int port, std::chrono::seconds patience)
+    : http_(std::make_unique<httplib::Client>(loopback, port)) {
+  http_->set_keep_alive(true);
+  http_->set_tcp_nodelay(true);
+  http_->set_read_timeout(patience);
 }
+
+server_client::~server_client() = default;
 
 std::string server_client::complete(const std::string& prompt, int tokens) {
   constexpr std::string_view route = "POST /completion";
   const json request{{"prompt", prompt}, {"n_predict", tokens}, {"stream", false}};
   const std::string body =
-      body_of(http_.Post("/completion", request.dump(), "application/json"), route);
+      body_of(http_->Post("/completion", request.dump(), "application/json"), route);
   return member<std::string>(body, "content", route);
 }
 
 void server_client::sleep() {
-  body_of(http_.Post("/sleep", "{}", "application/json"), "POST /sleep");
+  body_of(http_->Post("/sleep", "{}", "application/json"), "POST /sleep");
 }
 
 std::uint64_t server_client::wakes() {
@@ -80,12 +84,12 @@ seconds server_client::last_transition() {
 }
 
 void server_client::check_health() {
-  body_of(http_.Get("/health"), "GET /health");
+  body_of(http_->Get("/health"), "GET /health");
 }
 
 phase_kind server_client::state() {
   constexpr std::string_view route = "GET /props";
-  const auto state = member<std::string>(body_of(http_.Get("/props"), route), "state", route);
+  const auto state = member<std::string>(body_of(http_->Get("/props"), route), "state", route);
   if (state == "draining" || state == "sleeping") return phase_kind::going_to_sleep;
   if (state == "asleep") return phase_kind::asleep;
   if (state == "waking") return phase_kind::waking;
@@ -94,7 +98,7 @@ phase_kind server_client::state() {
 }
 
 std::string server_client::metrics() {
-  return body_of(http_.Get("/metrics"), "GET /metrics");
+  return body_of(http_->Get("/metrics"), "GET /metrics");
 }
 
 }  // namespace lull::demo

@@ -3,12 +3,16 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
-#include <httplib.h>
-
 #include "timeline.hpp"
+
+// A header of 8 000 lines, for one member.
+namespace httplib {
+class Client;
+}
 
 namespace lull::demo {
 
@@ -21,6 +25,7 @@ class server_client {
  public:
   /// @param patience how long it waits for an answer
   server_client(int port, std::chrono::seconds patience);
+  ~server_client();
 
   /// The text that a prompt leads to.
   [[nodiscard]] std::string complete(const std::string& prompt, int tokens);
@@ -37,7 +42,7 @@ class server_client {
   [[nodiscard]] std::string metrics();
 
  private:
-  httplib::Client http_;
+  std::unique_ptr<httplib::Client> http_;
 };
 
 }  // namespace lull::demo
