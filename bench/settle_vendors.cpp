@@ -3,7 +3,6 @@
 #include <lull/registry.hpp>
 
 #include <dlfcn.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <memory>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "simgpu/world.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace bench {
 namespace {
@@ -58,22 +58,16 @@ class machine {
         throw std::runtime_error(::dlerror());
       }
     }
-    std::string pattern = (std::filesystem::temp_directory_path() / "lull-bench-XXXXXX").string();
-    sysfs_ = ::mkdtemp(pattern.data());
     simgpu::world::of(which.which).restart({});
-    simgpu::world::of(which.which).set_sysfs(sysfs_);
+    simgpu::world::of(which.which).set_sysfs(sysfs_.path());
     lull::registry_options options;
     options.search = false;
     options.module_paths = {std::filesystem::path{BENCH_BACKENDS} /
                             ("liblull-backend-" + which.name + ".so")};
-    options.settings = {{"hip", "sysfs_root", sysfs_.string()}};
+    options.settings = {{"hip", "sysfs_root", sysfs_.path().string()}};
     registry_ = std::make_unique<lull::registry>(options);
     // Other processes too: that is what a list of processes is for.
     simgpu::world::of(which.which).set_foreign_bytes(0, std::uint64_t{1} << 30);
-  }
-  ~machine() {
-    std::error_code ignored;
-    std::filesystem::remove_all(sysfs_, ignored);
   }
   machine(const machine&) = delete;
   machine& operator=(const machine&) = delete;
@@ -81,7 +75,7 @@ class machine {
   [[nodiscard]] lull::device find(const std::string& name) const { return registry_->find(name); }
 
  private:
-  std::filesystem::path sysfs_;
+  lull::test::scratch_folder sysfs_;
   std::unique_ptr<lull::registry> registry_;
 };
 

@@ -6,7 +6,7 @@
 ///
 /// - types and constants: `stream`, `device_address`, `memory_handle`, `device_to_host`, ...;
 /// - the functions below, each a vendor_fn that is looked up when the module is loaded;
-/// - `has_pools()`, `has_graphs()`, ...: which groups the libraries of this machine have;
+/// - a group of functions that this machine's libraries lack is null, all of it (bind());
 /// - `check(result, call)`: throws backend_failure for a result that is not success;
 /// - `own`: what is truly the vendor's, for as long as the backend is open: devices and their facts,
 ///   observing without a context, whether there is one, and the reset;
@@ -66,12 +66,12 @@ class runtime_backend {
     facts.type = LULL_DEVICE_GPU;
     facts.capabilities = LULL_CAP_ALLOCATE | LULL_CAP_COPY | LULL_CAP_STREAMS | LULL_CAP_PINNED |
                          LULL_CAP_CONTEXT | LULL_CAP_RESET;
-    if (api_.has_graphs()) facts.capabilities |= LULL_CAP_GRAPHS;
-    if (api_.has_graph_upload()) facts.capabilities |= LULL_CAP_GRAPH_UPLOAD;
-    if (api_.has_graph_trim()) facts.capabilities |= LULL_CAP_GRAPH_TRIM;
+    if (api_.graph_exec_destroy) facts.capabilities |= LULL_CAP_GRAPHS;
+    if (api_.graph_upload) facts.capabilities |= LULL_CAP_GRAPH_UPLOAD;
+    if (api_.graph_trim) facts.capabilities |= LULL_CAP_GRAPH_TRIM;
     if (lists_processes<typename Api::own>) facts.capabilities |= LULL_CAP_PROCESSES;
     if constexpr (checkpoints_processes<typename Api::own>) {
-      if (api_.has_checkpoint()) facts.capabilities |= LULL_CAP_CHECKPOINT;
+      if (api_.checkpoint_save) facts.capabilities |= LULL_CAP_CHECKPOINT;
     }
     copy_text(facts.name, std::string{Api::device_prefix} + std::to_string(device));
     own_.describe(device, facts);
@@ -328,12 +328,15 @@ class runtime_backend {
 
 /// The operations table over runtime_backend<Api>, with the groups that `api` has here.
 template <class Api>
-lull_backend_ops make_ops(const Api& api) {
+lull_backend_ops make_ops(const Api& api, decltype(lull_backend_ops::score) score,
+                          decltype(lull_backend_ops::open) open) {
   using backend = runtime_backend<Api>;
   lull_backend_ops table{};
   table.abi_version = LULL_BACKEND_ABI_VERSION;
   table.struct_size = sizeof table;
   table.name = Api::name;
+  table.score = score;
+  table.open = open;
   table.close = [](lull_backend* self) { delete reinterpret_cast<backend*>(self); };
   table.device_count = [](lull_backend* self) {
     return reinterpret_cast<backend*>(self)->device_count();
@@ -355,7 +358,7 @@ lull_backend_ops make_ops(const Api& api) {
   table.context_alive = thunk<&backend::context_alive>;
   table.synchronize = thunk<&backend::synchronize>;
   table.reset = thunk<&backend::reset>;
-  if (api.has_stable_addresses()) {
+  if (api.vm_map) {
     table.vm_granularity = thunk<&backend::vm_granularity>;
     table.vm_reserve = thunk<&backend::vm_reserve>;
     table.vm_release = thunk<&backend::vm_release>;
@@ -364,18 +367,18 @@ lull_backend_ops make_ops(const Api& api) {
     table.vm_map = thunk<&backend::vm_map>;
     table.vm_unmap = thunk<&backend::vm_unmap>;
   }
-  if (api.has_pools()) table.pool_trim = thunk<&backend::pool_trim>;
-  if (api.has_graphs()) {
+  if (api.pool_trim) table.pool_trim = thunk<&backend::pool_trim>;
+  if (api.graph_exec_destroy) {
     table.graph_destroy = thunk<&backend::graph_destroy>;
     table.graph_node_count = thunk<&backend::graph_node_count>;
   }
-  if (api.has_graph_upload()) table.graph_upload = thunk<&backend::graph_upload>;
-  if (api.has_graph_trim()) table.graph_trim = thunk<&backend::graph_trim>;
+  if (api.graph_upload) table.graph_upload = thunk<&backend::graph_upload>;
+  if (api.graph_trim) table.graph_trim = thunk<&backend::graph_trim>;
   if constexpr (lists_processes<typename Api::own>) {
     table.process_list = thunk<&backend::process_list>;
   }
   if constexpr (checkpoints_processes<typename Api::own>) {
-    if (api.has_checkpoint()) table.process_checkpoint = thunk<&backend::process_checkpoint>;
+    if (api.checkpoint_save) table.process_checkpoint = thunk<&backend::process_checkpoint>;
   }
   return table;
 }

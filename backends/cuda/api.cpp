@@ -1,12 +1,12 @@
 #include "cuda/api.hpp"
 
 #include "common/capture.hpp"
+#include "common/optional_groups.hpp"
 #include "common/thunk.hpp"
 
 namespace lull::backends {
 namespace {
 
-/// Statuses that more than one of the vendor's codes stand for.
 lull_status status_of(cudaError_t result) noexcept {
   switch (result) {
     case cudaErrorMemoryAllocation: return LULL_ERROR_OUT_OF_DEVICE_MEMORY;
@@ -57,21 +57,15 @@ cuda_api::cuda_api() {
     problem = too_old(driver, missing);
     return;
   }
-  if (const char* missing =
-          bind(runtime, get_device_count, get_attribute, get_pci_address, runtime_version,
-               error_name, error_string, take_last_error, device_synchronize, malloc, free, memcpy,
-               memcpy_async, memset, pinned_allocate, pinned_free, stream_create, stream_destroy,
-               stream_synchronize)) {
+  if (const char* missing = bind(runtime, get_device_count, get_pci_address, runtime_version,
+                                 error_name, error_string, take_last_error, device_synchronize,
+                                 malloc, free, memcpy, memcpy_async, memset, pinned_allocate,
+                                 pinned_free, stream_create, stream_destroy, stream_synchronize)) {
     problem = too_old(runtime, missing);
     return;
   }
-  bind(driver, vm_granularity, vm_reserve, vm_release, vm_create, vm_destroy, vm_map, vm_set_access,
-       vm_unmap);
   bind(driver, checkpoint_state, checkpoint_lock, checkpoint_save, checkpoint_unlock);
-  bind(runtime, pool_default, pool_trim);
-  bind(runtime, graph_exec_destroy, graph_nodes);
-  bind(runtime, graph_upload);
-  bind(runtime, graph_trim);
+  bind_optional_groups(*this, runtime, driver);
 }
 
 void cuda_api::check(cudaError_t result, const char* call) const {

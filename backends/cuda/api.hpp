@@ -45,7 +45,6 @@ struct cuda_api {
 
   // Runtime.
   vendor_fn<"cudaGetDeviceCount", decltype(::cudaGetDeviceCount)> get_device_count;
-  vendor_fn<"cudaDeviceGetAttribute", decltype(::cudaDeviceGetAttribute)> get_attribute;
   vendor_fn<"cudaDeviceGetPCIBusId", decltype(::cudaDeviceGetPCIBusId)> get_pci_address;
   vendor_fn<"cudaRuntimeGetVersion", decltype(::cudaRuntimeGetVersion)> runtime_version;
   vendor_fn<"cudaGetErrorName", decltype(::cudaGetErrorName)> error_name;
@@ -128,14 +127,6 @@ struct cuda_api {
 
   /// Looks everything up, once per process.
   static const cuda_api& instance();
-
-  [[nodiscard]] bool has_stable_addresses() const noexcept { return bool{vm_map}; }
-  [[nodiscard]] bool has_pools() const noexcept { return bool{pool_trim}; }
-  [[nodiscard]] bool has_graphs() const noexcept { return bool{graph_exec_destroy}; }
-  [[nodiscard]] bool has_graph_upload() const noexcept { return bool{graph_upload}; }
-  [[nodiscard]] bool has_graph_trim() const noexcept { return bool{graph_trim}; }
-
-  [[nodiscard]] bool has_checkpoint() const noexcept { return bool{checkpoint_save}; }
 
   /// @throws backend_failure for a result that is not success
   void check(cudaError_t result, const char* call) const;

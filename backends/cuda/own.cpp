@@ -1,8 +1,6 @@
 #include "cuda/own.hpp"
 
-#include <algorithm>
-#include <cctype>
-
+#include "common/pci_address.hpp"
 #include "common/thunk.hpp"
 #include "vocabulary/system_memory.hpp"
 
@@ -20,12 +18,6 @@ std::string to_text(const CUuuid& uuid, std::string_view prefix) {
     text += digits[byte >> 4];
     text += digits[byte & 15];
   }
-  return text;
-}
-
-std::string lower_case(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -62,9 +54,7 @@ std::unique_ptr<cuda_own::device_state> cuda_own::inspect(int ordinal) const {
   // it is: "NVIDIA A100-SXM4-40GB MIG 1g.5gb".
   const bool slice = std::string_view{device->name}.find(" MIG ") != std::string_view::npos;
   device->identity.uuid = to_text(uuid, slice ? "MIG-" : "GPU-");
-  char address[32] = {};
-  api_.check(api_.get_pci_address(address, sizeof address, ordinal), api_.get_pci_address.name);
-  device->identity.pci_address = lower_case(address);
+  device->identity.pci_address = pci_address_of(api_, ordinal);
   device->integrated = attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_INTEGRATED) != 0;
   device->stable_addresses =
       attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) !=

@@ -1,6 +1,7 @@
 #include "hip/api.hpp"
 
 #include "common/capture.hpp"
+#include "common/optional_groups.hpp"
 #include "common/thunk.hpp"
 
 namespace lull::backends {
@@ -38,12 +39,7 @@ hip_api::hip_api() {
     problem = library.name() + " is too old: it lacks " + missing;
     return;
   }
-  bind(library, pool_default, pool_trim);
-  bind(library, graph_exec_destroy, graph_nodes);
-  bind(library, graph_upload);
-  bind(library, graph_trim);
-  bind(library, vm_granularity, vm_reserve, vm_release, vm_create, vm_destroy, vm_map,
-       vm_set_access, vm_unmap);
+  bind_optional_groups(*this, library, library);
 }
 
 void hip_api::check(hipError_t result, const char* call) const {

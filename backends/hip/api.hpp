@@ -88,12 +88,6 @@ struct hip_api {
   /// Looks everything up, once per process.
   static const hip_api& instance();
 
-  [[nodiscard]] bool has_stable_addresses() const noexcept { return bool{vm_map}; }
-  [[nodiscard]] bool has_pools() const noexcept { return bool{pool_trim}; }
-  [[nodiscard]] bool has_graphs() const noexcept { return bool{graph_exec_destroy}; }
-  [[nodiscard]] bool has_graph_upload() const noexcept { return bool{graph_upload}; }
-  [[nodiscard]] bool has_graph_trim() const noexcept { return bool{graph_trim}; }
-
   /// @throws backend_failure for a result that is not success
   void check(hipError_t result, const char* call) const;
 

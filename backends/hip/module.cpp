@@ -51,11 +51,7 @@ lull_status open(const lull_backend_setting* settings, std::uint64_t count, lull
 }  // namespace lull::backends
 
 const lull_backend_ops* lull_backend_entry() {
-  static const lull_backend_ops ops = [] {
-    lull_backend_ops table = lull::backends::make_ops(lull::backends::hip_api::instance());
-    table.score = lull::backends::score;
-    table.open = lull::backends::open;
-    return table;
-  }();
+  static const lull_backend_ops ops = lull::backends::make_ops(
+      lull::backends::hip_api::instance(), lull::backends::score, lull::backends::open);
   return &ops;
 }

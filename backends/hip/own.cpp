@@ -1,8 +1,6 @@
 #include "hip/own.hpp"
 
-#include <algorithm>
-#include <cctype>
-
+#include "common/pci_address.hpp"
 #include "common/thunk.hpp"
 
 namespace lull::backends {
@@ -35,12 +33,7 @@ std::unique_ptr<hip_own::device_state> hip_own::inspect(int ordinal) const {
   char name[128] = {};
   api_.check(api_.device_name(name, sizeof name - 1, ordinal), api_.device_name.name);
   device->name = name;
-  char address[32] = {};
-  api_.check(api_.get_pci_address(address, sizeof address, ordinal), api_.get_pci_address.name);
-  device->pci_address = address;
-  std::transform(device->pci_address.begin(), device->pci_address.end(),
-                 device->pci_address.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  device->pci_address = pci_address_of(api_, ordinal);
   device->integrated = attribute(ordinal, hipDeviceAttributeIntegrated) != 0;
   device->pools = attribute(ordinal, hipDeviceAttributeMemoryPoolsSupported) != 0;
   device->stable_addresses = attribute(ordinal, attribute_stable_addresses) != 0;

@@ -15,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "common/settings.hpp"
 #include "common/thunk.hpp"
 #include "vocabulary/system_memory.hpp"
 
@@ -338,16 +339,15 @@ std::uint64_t default_capacity() {
 
 std::uint64_t capacity_from(const lull_backend_setting* settings, std::uint64_t count) {
   std::uint64_t capacity = default_capacity();
-  for (std::uint64_t i = 0; i < count; ++i) {
-    if (std::string_view{settings[i].key} != "capacity_bytes") {
-      misuse(fmt::format("host has no setting '{}'; it has: capacity_bytes", settings[i].key));
-    }
-    capacity = parse_bytes(settings[i].value);
+  read_settings(settings, count, "host", "capacity_bytes", [&](auto key, auto value) {
+    if (key != "capacity_bytes") return false;
+    capacity = parse_bytes(value);
     if (capacity < page_bytes()) {
-      misuse(fmt::format("host: capacity_bytes = {} is below one page of {}", settings[i].value,
+      misuse(fmt::format("host: capacity_bytes = {} is below one page of {}", value,
                          format_bytes(page_bytes())));
     }
-  }
+    return true;
+  });
   return capacity;
 }
 

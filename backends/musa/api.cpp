@@ -1,6 +1,7 @@
 #include "musa/api.hpp"
 
 #include "common/capture.hpp"
+#include "common/optional_groups.hpp"
 #include "common/thunk.hpp"
 
 namespace lull::backends {
@@ -58,12 +59,7 @@ musa_api::musa_api() {
     return;
   }
   bind(driver, device_name);
-  bind(driver, vm_granularity, vm_reserve, vm_release, vm_create, vm_destroy, vm_map, vm_set_access,
-       vm_unmap);
-  bind(runtime, pool_default, pool_trim);
-  bind(runtime, graph_exec_destroy, graph_nodes);
-  bind(runtime, graph_upload);
-  bind(runtime, graph_trim);
+  bind_optional_groups(*this, runtime, driver);
 }
 
 void musa_api::check(musaError_t result, const char* call) const {

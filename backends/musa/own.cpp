@@ -1,8 +1,6 @@
 #include "musa/own.hpp"
 
-#include <algorithm>
-#include <cctype>
-
+#include "common/pci_address.hpp"
 #include "common/thunk.hpp"
 
 namespace lull::backends {
@@ -28,11 +26,7 @@ musa_own::device_state musa_own::inspect(int ordinal) const {
       api_.device_name(name, sizeof name - 1, device.driver_device) == MUSA_SUCCESS) {
     device.name = name;
   }
-  char address[32] = {};
-  api_.check(api_.get_pci_address(address, sizeof address, ordinal), api_.get_pci_address.name);
-  device.pci_address = address;
-  std::transform(device.pci_address.begin(), device.pci_address.end(), device.pci_address.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  device.pci_address = pci_address_of(api_, ordinal);
   device.integrated = attribute(device.driver_device, MU_DEVICE_ATTRIBUTE_INTEGRATED);
   device.stable_addresses =
       attribute(device.driver_device, MU_DEVICE_ATTRIBUTE_VIRTUAL_ADDRESS_MANAGEMENT_SUPPORTED);
@@ -43,7 +37,7 @@ void musa_own::describe(std::uint32_t device, lull_backend_device& facts) const 
   const device_state& state = devices_[device];
   if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
   if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
-  if (api_.has_pools()) facts.capabilities |= LULL_CAP_POOLS;
+  if (api_.pool_trim) facts.capabilities |= LULL_CAP_POOLS;
   copy_text(facts.description, state.name);
   copy_text(facts.pci_address, state.pci_address);
 }

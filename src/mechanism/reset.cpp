@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <future>
 #include <mutex>
-#include <thread>
 
 #include <fmt/format.h>
 

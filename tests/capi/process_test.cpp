@@ -3,7 +3,6 @@
 #include <lull/lull.h>
 
 #include <signal.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -14,6 +13,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "support/scratch_folder.hpp"
 
 namespace {
 
@@ -253,8 +254,8 @@ TEST(CProcess, ReportingWithoutAParentIsNoFailure) {
 }
 
 TEST(CProcess, OrphansOfNobodyAreNone) {
-  std::string pattern = (std::filesystem::temp_directory_path() / "lull-XXXXXX").string();
-  const std::filesystem::path folder = ::mkdtemp(pattern.data());
+  const lull::test::scratch_folder scratch;
+  const std::filesystem::path& folder = scratch.path();
   shell child("exec sleep 1000");
   child.options.pid_directory = folder.c_str();
   ASSERT_EQ(child.start(), LULL_OK);
@@ -265,7 +266,6 @@ TEST(CProcess, OrphansOfNobodyAreNone) {
   EXPECT_EQ(lull_process_wait(child.process, 0, nullptr, nullptr), LULL_ERROR_TIMED_OUT);
   lull_process_destroy(child.process);
   child.process = nullptr;
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -100,13 +100,6 @@ cudaError_t cudaGetDevice(int* device) {
   });
 }
 
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  return run("cudaDeviceGetAttribute", [&] {
-    *value = 0;
-    return cudaSuccess;
-  });
-}
-
 cudaError_t cudaDeviceGetPCIBusId(char* address, int size, int device) {
   return run("cudaDeviceGetPCIBusId", [&] {
     gpu().pci_address(device).copy(address, static_cast<std::size_t>(size) - 1);

@@ -4,34 +4,20 @@
 
 #include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
-#include <memory>
 #include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "support/run_shell.hpp"
+
 namespace {
 
 using testing::HasSubstr;
 
-struct outcome {
-  int exit_code;
-  std::string output;  ///< standard output and standard error together
-};
-
-outcome run(const std::string& arguments) {
-  const std::string command = std::string(LULL_CLI) + " " + arguments + " 2>&1";
-  FILE* const pipe = ::popen(command.c_str(), "r");
-  std::string output;
-  std::array<char, 4096> buffer{};
-  for (std::size_t got = 0; (got = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
-    output.append(buffer.data(), got);
-  }
-  const int status = ::pclose(pipe);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, output};
+lull::test::shell_result run(const std::string& arguments) {
+  return lull::test::run_shell(std::string(LULL_CLI) + " " + arguments + " 2>&1");
 }
 
 TEST(Command, SaysItsVersion) {

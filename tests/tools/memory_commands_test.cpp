@@ -18,28 +18,16 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "support/run_shell.hpp"
+
 namespace {
 
+using lull::test::run_shell;
+using lull::test::shell_result;
 using testing::HasSubstr;
 using testing::Not;
 
-struct outcome {
-  int exit_code;
-  std::string output;  ///< standard output and standard error together
-};
-
-outcome run_shell(const std::string& command) {
-  FILE* const pipe = ::popen(command.c_str(), "r");
-  std::string output;
-  std::array<char, 4096> buffer{};
-  for (std::size_t got = 0; (got = std::fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) {
-    output.append(buffer.data(), got);
-  }
-  const int status = ::pclose(pipe);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, output};
-}
-
-outcome run(const std::string& arguments) {
+shell_result run(const std::string& arguments) {
   return run_shell(std::string(LULL_CLI) + " " + arguments + " 2>&1");
 }
 

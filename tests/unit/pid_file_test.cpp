@@ -22,6 +22,7 @@
 #include "mechanism/proc_stat.hpp"
 #include "support/children.hpp"
 #include "support/expect_error.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace {
 
@@ -109,9 +110,6 @@ TEST(ProcStat, AnEndedFirstThreadIsNoEndedProcess) {
 class Orphans : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = fs::temp_directory_path() / "lull-orphans-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
     // Otherwise they go to init, which in a container may be a program that reaps nobody.
     ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   }
@@ -121,7 +119,6 @@ class Orphans : public testing::Test {
     }
     EXPECT_FALSE(lull::test::has_children()) << "somebody still lives";
     EXPECT_EQ(lull::test::open_descriptors(), descriptors_before_);
-    fs::remove_all(directory_);
   }
 
   /// Starts a child in a mode under a parent that crashes then. @return the child's id
@@ -163,7 +160,8 @@ class Orphans : public testing::Test {
     return options;
   }
 
-  fs::path directory_;
+  lull::test::scratch_folder scratch_;
+  const fs::path& directory_ = scratch_.path();
   std::vector<std::string> log_;
 
  private:

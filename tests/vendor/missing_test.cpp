@@ -1,7 +1,5 @@
 // What a vendor's machine can lack, and what is left on it, as the command line tells it.
 
-#include <stdio.h>
-
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -9,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/run_shell.hpp"
 #include "vendor/vendor_fixture.hpp"
 
 namespace lull::test {
@@ -34,12 +33,7 @@ outcome run_tool(const std::vector<std::string>& fakes, const std::string& envir
                               libraries.path().string() + "' '" LULL_TEST_TOOL "' " + arguments +
                               " 2>'" + errors + "'";
   outcome seen;
-  FILE* const pipe = ::popen(command.c_str(), "r");
-  char buffer[4096];
-  while (const std::size_t read = ::fread(buffer, 1, sizeof buffer, pipe)) {
-    seen.output.append(buffer, read);
-  }
-  ::pclose(pipe);
+  seen.output = run_shell(command).output;
   std::ifstream in(errors);
   seen.complaints.assign(std::istreambuf_iterator<char>(in), {});
   return seen;

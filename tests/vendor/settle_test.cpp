@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "support/expect_error.hpp"
+#include "support/run_shell.hpp"
 #include "vendor/vendor_fixture.hpp"
 
 namespace lull::test {
@@ -279,26 +280,12 @@ TEST_P(Settle, ACheckpointThatFailsLeavesTheProcessUnlocked) {
 
 // --- the command line -------------------------------------------------------------------------------
 
-struct outcome {
-  int exit_code = -1;
-  std::string output;  ///< standard output and standard error together
-};
-
 /// Runs the tool on one simulated device.
 /// @param wrapper a command that runs the tool
-outcome run_tool(const std::string& arguments, const std::string& wrapper = "") {
-  const std::string command = "env SIMGPU=devices=1 SIMGPU_VENDORS=" + Settle::GetParam().name +
-                              " LD_LIBRARY_PATH='" LULL_TEST_SIMGPU "' " + wrapper +
-                              " '" LULL_TEST_TOOL "' " + arguments + " 2>&1";
-  outcome seen;
-  FILE* const pipe = ::popen(command.c_str(), "r");
-  char buffer[4096];
-  while (const std::size_t read = ::fread(buffer, 1, sizeof buffer, pipe)) {
-    seen.output.append(buffer, read);
-  }
-  const int status = ::pclose(pipe);
-  if (WIFEXITED(status)) seen.exit_code = WEXITSTATUS(status);
-  return seen;
+shell_result run_tool(const std::string& arguments, const std::string& wrapper = "") {
+  return run_shell("env SIMGPU=devices=1 SIMGPU_VENDORS=" + Settle::GetParam().name +
+                   " LD_LIBRARY_PATH='" LULL_TEST_SIMGPU "' " + wrapper + " '" LULL_TEST_TOOL "' " +
+                   arguments + " 2>&1");
 }
 
 TEST_P(Settle, TheCommandSettles) {

@@ -3,8 +3,6 @@
 
 #include <lull/lull.hpp>
 
-#include <stdlib.h>
-
 #include <filesystem>
 #include <optional>
 #include <ostream>
@@ -15,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "simgpu/world.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace lull::test {
 
@@ -39,23 +38,6 @@ std::vector<vendor_case> vendor_cases();
 inline std::string case_name(const testing::TestParamInfo<vendor_case>& info) {
   return info.param.name;
 }
-
-/// A folder that goes away with it.
-class scratch_folder {
- public:
-  scratch_folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "lull-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~scratch_folder() { std::filesystem::remove_all(path_); }
-  scratch_folder(const scratch_folder&) = delete;
-  scratch_folder& operator=(const scratch_folder&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// A simulated machine and a registry with the vendor's module, both anew.
 class machine {
