@@ -40,6 +40,10 @@ struct captured_graph {
 template <class Key, class Graph, class Hash = std::hash<Key>, class Equal = std::equal_to<Key>>
 class graph_cache : public any_graph_cache {
  private:
+  using key_argument =
+      std::conditional_t<std::is_trivially_copyable_v<Key> && sizeof(Key) <= 2 * sizeof(void*), Key,
+                         const Key&>;
+
   struct node final : detail::graph_node {
     /// Captures in the constructor: so the memory for it is there before the graph is.
     template <class Capture>
@@ -95,8 +99,12 @@ class graph_cache : public any_graph_cache {
     /// Unpins early. If the entry was evicted meanwhile it is destroyed now, on this thread, unless
     /// a capture is under way. Harmless when there is nothing to release.
     void release() noexcept {
-      if (pin_.node == nullptr) return;
-      core_->unpin(pin_);
+      // In this order, so that what a hit returned is told by one comparison.
+      if (pin_.place != nullptr) {
+        core_->unpin(*pin_.place);
+      } else if (pin_.node != nullptr) {
+        core_->unpin_counted(*pin_.node);
+      }
       pin_ = {};
     }
 
@@ -145,9 +153,9 @@ class graph_cache : public any_graph_cache {
 
   /// The entry of a key, pinned; empty when there is none. Counts as its use.
   [[nodiscard]] handle find(const Key& key) {
-    const detail::graph_pin found = find_quickly(key);
+    detail::graph_pin found = find_quickly(key);
     if (found.node == nullptr) [[unlikely]]
-      return find_slowly(key);
+      found = find_slowly(key);
     return handle(quick(), found);
   }
 
@@ -224,9 +232,10 @@ class graph_cache : public any_graph_cache {
     });
   }
 
-  /// Out of line, so that what a hit needs stays in registers.
-  [[nodiscard, gnu::noinline]] handle find_slowly(const Key& key) {
-    return handle(quick(), find_locked(ref(key)));
+  /// Out of line, by value and in registers, so that neither the key of a hit nor its handle needs
+  /// an address.
+  [[nodiscard, gnu::noinline]] detail::graph_pin find_slowly(key_argument key) {
+    return find_locked(ref(key));
   }
 
   [[nodiscard]] static detail::graph_key ref(const Key& key) {

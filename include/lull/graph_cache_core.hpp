@@ -88,26 +88,38 @@ struct graph_place {
   std::atomic<graph_node*> node{nullptr};
 };
 
-/// The index in one word, so that it can be replaced at once: where its 2^n places begin, which is
-/// a multiple of 64, and in the low six bits 64 - n. A hash's home is its upper n bits.
-class graph_table {
+/// The head of an index: 2^n places follow it in memory. So one pointer publishes a whole index.
+class alignas(64) graph_table {
  public:
-  graph_table() = default;
-  graph_table(graph_place* places, unsigned bits) noexcept
-      : word_(reinterpret_cast<std::uintptr_t>(places) | (64U - bits)) {}
+  static constexpr unsigned most_bits = 32;
 
-  [[nodiscard]] graph_place& at(std::uint64_t index) const noexcept {
-    return reinterpret_cast<graph_place*>(word_ & ~std::uintptr_t{63})[index];
-  }
+  explicit graph_table(unsigned bits) noexcept
+      : offset_mask_(((std::uint64_t{1} << bits) - 1) * sizeof(graph_place)) {}
+  graph_table(const graph_table&) = delete;
+  graph_table& operator=(const graph_table&) = delete;
+
+  [[nodiscard]] graph_place* places() noexcept { return reinterpret_cast<graph_place*>(this + 1); }
+  [[nodiscard]] graph_place& at(std::uint64_t index) noexcept { return places()[index]; }
   [[nodiscard]] std::uint64_t home(std::uint64_t hash) const noexcept {
-    return hash >> (word_ & 63U);
+    return home_offset(hash) / sizeof(graph_place);
   }
-  [[nodiscard]] std::uint64_t mask() const noexcept { return ~std::uint64_t{0} >> (word_ & 63U); }
+  /// `at(home(hash))`, without the way to an index and back.
+  [[nodiscard]] graph_place& at_home(std::uint64_t hash) noexcept {
+    return *reinterpret_cast<graph_place*>(reinterpret_cast<std::byte*>(places()) +
+                                           home_offset(hash));
+  }
+  [[nodiscard]] std::uint64_t mask() const noexcept { return offset_mask_ / sizeof(graph_place); }
 
  private:
-  std::uintptr_t word_ = 0;
+  /// A home is the hash's n bits from the 32nd: as good as the upper ones after a product, and to
+  /// be had by a constant shift. Shifted less, they are the offset in bytes.
+  [[nodiscard]] std::uint64_t home_offset(std::uint64_t hash) const noexcept {
+    static_assert(sizeof(graph_place) == 16);
+    return (hash >> 28U) & offset_mask_;
+  }
+
+  const std::uint64_t offset_mask_;
 };
-static_assert(std::atomic<graph_table>::is_always_lock_free);
 
 /// A thread's part of a cache. Figures have one writer, so that adding needs no locked operation.
 struct alignas(64) graph_reader {
@@ -127,7 +139,21 @@ struct known_reader {
 
 /// A direct-mapped cache of a thread's readers, by the cache's id.
 using known_readers = std::array<known_reader, 8>;
-extern LULL_API constinit thread_local known_readers readers_of_this_thread;
+
+/// Ids are multiples of this, so that their low bits are an offset into known_readers as they are.
+inline constexpr std::uint64_t core_id_step = sizeof(known_reader);
+
+/// In the static block of thread-local storage, although the library may be loaded late: else every
+/// hit of a caller that is itself in a shared library calls __tls_get_addr. glibc keeps 512 bytes of
+/// that block for libraries that do so (glibc manual, tunable rtld.optional_static_tls); these are
+/// 128.
+extern LULL_API constinit thread_local known_readers readers_of_this_thread
+    [[gnu::tls_model("initial-exec")]];
+
+/// Where this thread's reader of a core is known, if it is.
+[[nodiscard]] inline known_reader& known_reader_of(std::uint64_t core_id) noexcept {
+  return readers_of_this_thread[core_id / core_id_step % std::tuple_size_v<known_readers>];
+}
 
 /// An entry that is pinned, and where. Empty when `node` is null.
 struct graph_pin {
@@ -142,12 +168,12 @@ class LULL_API graph_core_base {
   /// look did not find it; ask the locked one.
   template <class Equal>
   [[nodiscard]] graph_pin find_quickly(std::uint64_t hash, const Equal& equal) noexcept {
-    const known_reader& known = readers_of_this_thread[id_ % std::tuple_size_v<known_readers>];
+    const known_reader& known = known_reader_of(id_);
     if (known.core_id != id_) [[unlikely]]
       return {};
     graph_reader& reader = *known.reader;
-    const graph_table table = table_.load(std::memory_order_acquire);
-    graph_place* place = &table.at(table.home(hash));
+    graph_table& table = *table_.load(std::memory_order_acquire);
+    graph_place* place = &table.at_home(hash);
     graph_node* node = place->node.load(std::memory_order_acquire);
     if (place->hash.load(std::memory_order_relaxed) != hash) [[unlikely]] {
       place = displaced_place(table, hash);
@@ -159,17 +185,17 @@ class LULL_API graph_core_base {
     return pin_if_present(reader, *place, *node, equal);
   }
 
-  void unpin(const graph_pin& pin) noexcept {
-    if (pin.place != nullptr) [[likely]] {
-      pin.place->store(nullptr, std::memory_order_release);
-      std::atomic_signal_fence(std::memory_order_seq_cst);
-    } else {
-      counted_pins_.fetch_sub(1, std::memory_order_relaxed);
-      pin.node->pins.fetch_sub(1, std::memory_order_seq_cst);
-    }
-    // The node may be gone from here on.
-    if (awaiting_unpin_.load(std::memory_order_seq_cst) != 0) [[unlikely]]
-      destroy_unpinned();
+  void unpin(graph_reader::pin_place& place) noexcept {
+    place.store(nullptr, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    note_unpinned();
+  }
+
+  /// @param node was pinned by counting
+  void unpin_counted(graph_node& node) noexcept {
+    counted_pins_.fetch_sub(1, std::memory_order_relaxed);
+    node.pins.fetch_sub(1, std::memory_order_seq_cst);
+    note_unpinned();
   }
 
  protected:
@@ -190,15 +216,16 @@ class LULL_API graph_core_base {
     ++clock;
     reader.clock.store(clock, relaxed);
     node.stamp.store(clock, relaxed);
-    node.uses.store(node.uses.load(relaxed) + 1, relaxed);
+    if (counts_uses_.load(relaxed)) node.uses.store(node.uses.load(relaxed) + 1, relaxed);
   }
 
-  std::uint64_t id_ = 0;  ///< unique in the process's life, above 0
-  std::atomic<graph_table> table_{};
+  std::uint64_t id_ = 0;  ///< unique in the process's life, above 0; a multiple of core_id_step
+  std::atomic<graph_table*> table_{nullptr};  ///< there before any thread has a reader
   const std::atomic<std::uint64_t>* generation_ = nullptr;
   const std::atomic<std::uint64_t>* era_ = nullptr;
   std::atomic<std::uint64_t> awaiting_unpin_{0};  ///< evicted entries that were seen pinned
   std::atomic<std::uint64_t> counted_pins_{0};    ///< the sum of all graph_node::pins
+  std::atomic<bool> counts_uses_{false};          ///< whether the frequency filter is on
 
  private:
   // At a quarter full, linear probing looks at 1.2 places on average (Knuth, The Art of Computer
@@ -206,7 +233,7 @@ class LULL_API graph_core_base {
   static constexpr int longest_quick_probe = 16;
 
   /// Where the hash is when it is not at home; null when it is not near either.
-  [[nodiscard]] static graph_place* displaced_place(graph_table table,
+  [[nodiscard]] static graph_place* displaced_place(graph_table& table,
                                                     std::uint64_t hash) noexcept {
     std::uint64_t at = table.home(hash);
     for (int probe = 1; probe < longest_quick_probe; ++probe) {
@@ -225,6 +252,12 @@ class LULL_API graph_core_base {
     return nullptr;
   }
 
+  /// After an unpinning: the node may be gone.
+  void note_unpinned() noexcept {
+    if (awaiting_unpin_.load(std::memory_order_seq_cst) != 0) [[unlikely]]
+      destroy_unpinned();
+  }
+
   template <class Equal>
   graph_pin pin_if_present(graph_reader& reader, graph_place& place, graph_node& node,
                            const Equal& equal) noexcept {
@@ -238,7 +271,7 @@ class LULL_API graph_core_base {
     if (place.node.load(std::memory_order_acquire) != &node ||
         node.generation != generation_->load(std::memory_order_acquire) || !equal(node))
         [[unlikely]] {
-      unpin({&node, pin});
+      unpin(*pin);
       return {};
     }
     note_use(reader, node);

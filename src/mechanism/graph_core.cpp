@@ -11,7 +11,7 @@ namespace {
 
 std::uint64_t next_core_id() noexcept {
   static std::atomic<std::uint64_t> last{0};
-  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+  return last.fetch_add(core_id_step, std::memory_order_relaxed) + core_id_step;
 }
 
 /// Cores whose cache is gone while handles are out. They stay, because a handle looks at its core
@@ -47,6 +47,7 @@ graph_core::graph_core(std::shared_ptr<graph_driver> its_driver, graph_cache_opt
   generation_ = &driver->generation_counter();
   era_ = &pool->era;
   swept_generation = current_generation();
+  counts_uses_.store(options.frequency_filter, std::memory_order_relaxed);
 }
 
 graph_core::~graph_core() = default;
@@ -137,6 +138,7 @@ void graph_core::age_sketch() noexcept {
 
 void graph_core::set_filter(bool on) noexcept {
   options.frequency_filter = on;
+  counts_uses_.store(on, std::memory_order_relaxed);
   while (!on && window.size() != 0) promote(*window.least_recent());
 }
 
