@@ -153,10 +153,11 @@ class graph_cache : public any_graph_cache {
 
   /// The entry of a key, pinned; empty when there is none. Counts as its use.
   [[nodiscard]] handle find(const Key& key) {
-    detail::graph_pin found = find_quickly(key);
+    detail::graph_core_base& core = quick();
+    detail::graph_pin found = find_quickly(core, key);
     if (found.node == nullptr) [[unlikely]]
       found = find_slowly(key);
-    return handle(quick(), found);
+    return handle(core, found);
   }
 
   /// The entry of a key, captured first when there is none.
@@ -173,7 +174,7 @@ class graph_cache : public any_graph_cache {
   template <class Capture>
   [[nodiscard]] handle get_or_capture(const Key& key, Capture&& capture,
                                       const graph_capture_options& options = {}) {
-    const detail::graph_pin found = find_quickly(key);
+    const detail::graph_pin found = find_quickly(quick(), key);
     if (found.node != nullptr) return handle(quick(), found);
     typed_maker<std::remove_reference_t<Capture>> how(key, capture);
     return handle(quick(), make_or_wait(ref(key), how, options));
@@ -213,6 +214,14 @@ class graph_cache : public any_graph_cache {
     Capture& capture_;
   };
 
+  /// Whether an entry is that of a key.
+  struct is_of {
+    key_argument key;
+    [[nodiscard]] bool operator()(const detail::graph_node& candidate) const {
+      return Equal{}(static_cast<const node&>(candidate).key, key);
+    }
+  };
+
   template <class Distance>
   class typed_distance final : public distance_from {
    public:
@@ -226,10 +235,9 @@ class graph_cache : public any_graph_cache {
     const Distance& distance_;
   };
 
-  [[nodiscard]] detail::graph_pin find_quickly(const Key& key) const noexcept {
-    return quick().find_quickly(hash_of(key), [&key](const auto& candidate) {
-      return Equal{}(static_cast<const node&>(candidate).key, key);
-    });
+  [[nodiscard]] static detail::graph_pin find_quickly(detail::graph_core_base& core,
+                                                      const Key& key) noexcept {
+    return core.find_quickly(hash_of(key), is_of{key});
   }
 
   /// Out of line, by value and in registers, so that neither the key of a hit nor its handle needs

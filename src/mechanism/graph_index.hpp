@@ -27,7 +27,7 @@ class graph_index {
   /// @throws std::bad_alloc
   void reserve(std::size_t entries) {
     unsigned bits = bits_;
-    while (entries * 4 > std::size_t{1} << bits) ++bits;
+    while (entries * 8 > std::size_t{1} << bits) ++bits;
     if (bits != bits_) grow_to(bits);
   }
 
@@ -45,10 +45,10 @@ class graph_index {
       if (candidate == nullptr) break;
       const std::uint64_t home = table.home(candidate->hash);
       if (((next - home) & table.mask()) < ((next - hole) & table.mask())) continue;
-      write(table.at(hole), candidate);
+      table.at(hole).store(candidate, std::memory_order_seq_cst);
       hole = next;
     }
-    table.at(hole).node.store(nullptr, std::memory_order_seq_cst);
+    table.at(hole).store(nullptr, std::memory_order_seq_cst);
   }
 
   template <class Equal>
@@ -85,18 +85,13 @@ class graph_index {
   }
 
   static graph_node* at(graph_table& table, std::uint64_t i) noexcept {
-    return table.at(i).node.load(std::memory_order_relaxed);
-  }
-
-  static void write(graph_place& place, graph_node* node) noexcept {
-    place.hash.store(node->hash, std::memory_order_relaxed);
-    place.node.store(node, std::memory_order_seq_cst);
+    return table.at(i).load(std::memory_order_relaxed);
   }
 
   static void insert_into(graph_table& table, graph_node& node) noexcept {
     std::uint64_t i = table.home(node.hash);
     while (at(table, i) != nullptr) i = (i + 1) & table.mask();
-    write(table.at(i), &node);
+    table.at(i).store(&node, std::memory_order_seq_cst);
   }
 
   /// @throws std::bad_alloc
@@ -113,7 +108,7 @@ class graph_index {
     published_.store(next, std::memory_order_seq_cst);
     // A reader that still looks at the old table must not take what it sees for present.
     for (std::uint64_t i = 0; i < old_places; ++i) {
-      old->at(i).node.store(nullptr, std::memory_order_seq_cst);
+      old->at(i).store(nullptr, std::memory_order_seq_cst);
     }
   }
 

@@ -159,6 +159,10 @@ std::uint64_t graph_readers::newest_stamp() const noexcept {
   return newest;
 }
 
+void graph_readers::set_floors(std::uint64_t floor) noexcept {
+  for (const auto& reader : list_) reader->floor.store(floor, std::memory_order_relaxed);
+}
+
 bool graph_readers::only_this_thread() const noexcept {
   if (list_.empty()) return true;
   return list_.size() == 1 && owned.find(core_id_) == list_.front().get();
