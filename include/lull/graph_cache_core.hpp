@@ -142,23 +142,22 @@ struct known_reader {
   graph_reader* reader = nullptr;
 };
 
-/// A direct-mapped cache of a thread's readers, by the cache's id.
-using known_readers = std::array<known_reader, 8>;
+/// A thread's readers, by the cache's id: the one that it used last, and a direct-mapped cache.
+struct known_readers {
+  known_reader last;
+  std::array<known_reader, 8> recent;
 
-/// Ids are multiples of this, so that their low bits are an offset into known_readers as they are.
-inline constexpr std::uint64_t core_id_step = sizeof(known_reader);
+  [[nodiscard]] known_reader& recent_of(std::uint64_t core_id) noexcept {
+    return recent[core_id % std::tuple_size_v<decltype(recent)>];
+  }
+};
 
 /// In the static block of thread-local storage, although the library may be loaded late: else every
 /// hit of a caller that is itself in a shared library calls __tls_get_addr. glibc keeps 512 bytes of
 /// that block for libraries that do so (glibc manual, tunable rtld.optional_static_tls); these are
-/// 128.
+/// 144.
 extern LULL_API constinit thread_local known_readers readers_of_this_thread
     [[gnu::tls_model("initial-exec")]];
-
-/// Where this thread's reader of a core is known, if it is.
-[[nodiscard]] inline known_reader& known_reader_of(std::uint64_t core_id) noexcept {
-  return readers_of_this_thread[core_id / core_id_step % std::tuple_size_v<known_readers>];
-}
 
 /// An entry that is pinned, and where. Empty when `node` is null.
 struct graph_pin {
@@ -174,10 +173,9 @@ class LULL_API graph_core_base {
   template <class Equal>
   [[nodiscard, gnu::always_inline]] graph_pin find_quickly(std::uint64_t hash,
                                                            const Equal& equal) noexcept {
-    const known_reader& known = known_reader_of(id_);
-    if (known.core_id != id_) [[unlikely]]
+    if (readers_of_this_thread.last.core_id != id_ && !recall_reader()) [[unlikely]]
       return {};
-    graph_reader& reader = *known.reader;
+    graph_reader& reader = *readers_of_this_thread.last.reader;
     graph_table& table = *table_.load(std::memory_order_acquire);
     graph_reader::pin_place* pin = reader.pins.data();
     if (pin->load(std::memory_order_acquire) != nullptr) [[unlikely]] {
@@ -229,7 +227,7 @@ class LULL_API graph_core_base {
     node.stamp.store(clock, relaxed);
   }
 
-  std::uint64_t id_ = 0;  ///< unique in the process's life, above 0; a multiple of core_id_step
+  std::uint64_t id_ = 0;                      ///< unique in the process's life, above 0
   std::atomic<graph_table*> table_{nullptr};  ///< there before any thread has a reader
   const std::atomic<std::uint64_t>* generation_ = nullptr;
   const std::atomic<std::uint64_t>* era_ = nullptr;
@@ -241,6 +239,14 @@ class LULL_API graph_core_base {
   // At an eighth full, linear probing looks at 1.07 places on average (Knuth, The Art of Computer
   // Programming, volume 3, 6.4); what is further away than this is found under the lock.
   static constexpr int longest_quick_probe = 8;
+
+  /// Makes this core's reader the thread's last one, if it is among the recent.
+  [[nodiscard]] bool recall_reader() const noexcept {
+    const known_reader& known = readers_of_this_thread.recent_of(id_);
+    if (known.core_id != id_) return false;
+    readers_of_this_thread.last = known;
+    return true;
+  }
 
   /// What is in the place, pinned; null when nothing is, or not any more. Then nothing is pinned.
   [[nodiscard]] graph_node* pin_if_present(graph_reader::pin_place& pin,

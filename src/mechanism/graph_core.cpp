@@ -12,7 +12,7 @@ namespace {
 
 std::uint64_t next_core_id() noexcept {
   static std::atomic<std::uint64_t> last{0};
-  return last.fetch_add(core_id_step, std::memory_order_relaxed) + core_id_step;
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
 /// Cores whose cache is gone while handles are out. They stay, because a handle looks at its core

@@ -96,7 +96,7 @@ graph_readers::~graph_readers() {
 
 graph_reader* graph_readers::of_this_thread() noexcept {
   if (this_thread_is_ending || !has_remote_fence()) return nullptr;
-  known_reader& known = known_reader_of(core_id_);
+  known_reader& known = readers_of_this_thread.recent_of(core_id_);
   if (known.core_id == core_id_) return known.reader;
   if (graph_reader* const reader = owned.find(core_id_)) {
     known = {core_id_, reader};
