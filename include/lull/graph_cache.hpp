@@ -214,7 +214,8 @@ class graph_cache : public any_graph_cache {
     Capture& capture_;
   };
 
-  /// Whether an entry is that of a key.
+  /// Whether an entry is that of a key. The index is no witness: between the look at a hash and the
+  /// pin, another entry may have come to the same address.
   struct is_of {
     key_argument key;
     [[nodiscard]] bool operator()(const detail::graph_node& candidate) const {

@@ -87,9 +87,12 @@ class LULL_API graph_maker {
   ~graph_maker() = default;
 };
 
-/// A place of the open-addressing index. Written under the pool's mutex. It holds no hash: a hit
-/// reads the entry's line anyhow, and at an eighth full a lookup seldom meets another entry.
-using graph_place = std::atomic<graph_node*>;
+/// A place of the open-addressing index. Written under the pool's mutex. The hash is there so that
+/// nobody pins, and so keeps from eviction, what it does not look for.
+struct graph_place {
+  std::atomic<std::uint64_t> hash{0};
+  std::atomic<graph_node*> node{nullptr};
+};
 
 /// The head of an index: 2^n places follow it in memory. So one pointer publishes a whole index.
 class alignas(64) graph_table {
@@ -117,8 +120,8 @@ class alignas(64) graph_table {
   /// A home is the hash's n bits from the 32nd: as good as the upper ones after a product, and to
   /// be had by a constant shift. Shifted less, they are the offset in bytes.
   [[nodiscard]] std::uint64_t home_offset(std::uint64_t hash) const noexcept {
-    static_assert(sizeof(graph_place) == 8);
-    return (hash >> 29U) & offset_mask_;
+    static_assert(sizeof(graph_place) == 16);
+    return (hash >> 28U) & offset_mask_;
   }
 
   const std::uint64_t offset_mask_;
@@ -177,19 +180,23 @@ class LULL_API graph_core_base {
       return {};
     graph_reader& reader = *readers_of_this_thread.last.reader;
     graph_table& table = *table_.load(std::memory_order_acquire);
+    graph_place* place = &table.at_home(hash);
+    if (place->hash.load(std::memory_order_relaxed) != hash) [[unlikely]] {
+      place = displaced_place(table, hash);
+      if (place == nullptr) return {};
+    }
+    graph_node* const node = place->node.load(std::memory_order_acquire);
+    if (node == nullptr) [[unlikely]]
+      return {};
     graph_reader::pin_place* pin = reader.pins.data();
     if (pin->load(std::memory_order_acquire) != nullptr) [[unlikely]] {
       pin = another_pin_place(reader);
       if (pin == nullptr) return {};
     }
-    graph_node* node = pin_if_present(*pin, table.at_home(hash));
-    if (node == nullptr) [[unlikely]]
-      return {};
-    if (!equal(*node)) [[unlikely]] {
-      node = pin_displaced(*pin, table, hash, equal);
-      if (node == nullptr) return {};
-    }
-    if (node->generation != generation_->load(std::memory_order_acquire)) [[unlikely]] {
+    pin->store(node, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (place->node.load(std::memory_order_acquire) != node || !equal(*node) ||
+        node->generation != generation_->load(std::memory_order_acquire)) [[unlikely]] {
       unpin(*pin);
       return {};
     }
@@ -238,7 +245,21 @@ class LULL_API graph_core_base {
  private:
   // At an eighth full, linear probing looks at 1.07 places on average (Knuth, The Art of Computer
   // Programming, volume 3, 6.4); what is further away than this is found under the lock.
-  static constexpr int longest_quick_probe = 8;
+  static constexpr int longest_quick_probe = 16;
+
+  /// Where the hash is when it is not at home; null when it is not near either. Out of line, so
+  /// that the common hit keeps all it has in registers.
+  [[nodiscard, gnu::noinline]] static graph_place* displaced_place(graph_table& table,
+                                                                   std::uint64_t hash) noexcept {
+    std::uint64_t at = table.home(hash);
+    for (int probe = 1; probe < longest_quick_probe; ++probe) {
+      at = (at + 1) & table.mask();
+      graph_place& place = table.at(at);
+      if (place.node.load(std::memory_order_acquire) == nullptr) return nullptr;
+      if (place.hash.load(std::memory_order_relaxed) == hash) return &place;
+    }
+    return nullptr;
+  }
 
   /// Makes this core's reader the thread's last one, if it is among the recent.
   [[nodiscard]] bool recall_reader() const noexcept {
@@ -246,38 +267,6 @@ class LULL_API graph_core_base {
     if (known.core_id != id_) return false;
     readers_of_this_thread.last = known;
     return true;
-  }
-
-  /// What is in the place, pinned; null when nothing is, or not any more. Then nothing is pinned.
-  [[nodiscard]] graph_node* pin_if_present(graph_reader::pin_place& pin,
-                                           const graph_place& place) noexcept {
-    graph_node* const node = place.load(std::memory_order_acquire);
-    if (node == nullptr) [[unlikely]]
-      return nullptr;
-    pin.store(node, std::memory_order_release);
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (place.load(std::memory_order_acquire) != node) [[unlikely]] {
-      unpin(pin);
-      return nullptr;
-    }
-    return node;
-  }
-
-  /// The same for a key that is not at home, where another entry is pinned as yet. Out of line, and
-  /// with `equal` by value, so that the common hit keeps all it has in registers.
-  template <class Equal>
-  [[nodiscard, gnu::noinline]] graph_node* pin_displaced(graph_reader::pin_place& pin,
-                                                         graph_table& table, std::uint64_t hash,
-                                                         Equal equal) noexcept {
-    std::uint64_t at = table.home(hash);
-    for (int probe = 1; probe < longest_quick_probe; ++probe) {
-      unpin(pin);
-      at = (at + 1) & table.mask();
-      graph_node* const node = pin_if_present(pin, table.at(at));
-      if (node == nullptr || equal(*node)) return node;
-    }
-    unpin(pin);
-    return nullptr;
   }
 
   /// What a use takes that is not of the common kind: the reader's clock has to be put forward, or

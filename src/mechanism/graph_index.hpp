@@ -46,10 +46,10 @@ class graph_index {
       if (candidate == nullptr) break;
       const std::uint64_t home = table.home(candidate->hash);
       if (((next - home) & table.mask()) < ((next - hole) & table.mask())) continue;
-      table.at(hole).store(candidate, std::memory_order_seq_cst);
+      write(table.at(hole), candidate);
       hole = next;
     }
-    table.at(hole).store(nullptr, std::memory_order_seq_cst);
+    table.at(hole).node.store(nullptr, std::memory_order_seq_cst);
   }
 
   template <class Equal>
@@ -86,13 +86,18 @@ class graph_index {
   }
 
   static graph_node* at(graph_table& table, std::uint64_t i) noexcept {
-    return table.at(i).load(std::memory_order_relaxed);
+    return table.at(i).node.load(std::memory_order_relaxed);
+  }
+
+  static void write(graph_place& place, graph_node* node) noexcept {
+    place.hash.store(node->hash, std::memory_order_relaxed);
+    place.node.store(node, std::memory_order_seq_cst);
   }
 
   static void insert_into(graph_table& table, graph_node& node) noexcept {
     std::uint64_t i = table.home(node.hash);
     while (at(table, i) != nullptr) i = (i + 1) & table.mask();
-    table.at(i).store(&node, std::memory_order_seq_cst);
+    write(table.at(i), &node);
   }
 
   /// @throws std::bad_alloc
@@ -109,7 +114,7 @@ class graph_index {
     published_.store(next, std::memory_order_seq_cst);
     // A reader that still looks at the old table must not take what it sees for present.
     for (std::uint64_t i = 0; i < old_places; ++i) {
-      old->at(i).store(nullptr, std::memory_order_seq_cst);
+      old->at(i).node.store(nullptr, std::memory_order_seq_cst);
     }
   }
 
