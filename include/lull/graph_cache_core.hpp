@@ -243,7 +243,7 @@ class LULL_API graph_core_base {
   std::atomic<bool> counts_uses_{false};          ///< whether the frequency filter is on
 
  private:
-  // At an eighth full, linear probing looks at 1.07 places on average (Knuth, The Art of Computer
+  // At a quarter full, linear probing looks at 1.2 places on average (Knuth, The Art of Computer
   // Programming, volume 3, 6.4); what is further away than this is found under the lock.
   static constexpr int longest_quick_probe = 16;
 

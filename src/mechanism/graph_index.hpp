@@ -23,12 +23,12 @@ class graph_index {
     grow_to(smallest_bits);
   }
 
-  /// Makes room for `entries` in all, so that insert cannot fail. One more than an eighth of the
+  /// Makes room for `entries` in all, so that insert cannot fail. One more than a quarter of the
   /// places is let in: a cache that is bounded by a power of two holds one more than that at times.
   /// @throws std::bad_alloc
   void reserve(std::size_t entries) {
     unsigned bits = bits_;
-    while (entries * 8 > (std::size_t{1} << bits) + 8) ++bits;
+    while (entries * 4 > (std::size_t{1} << bits) + 4) ++bits;
     if (bits != bits_) grow_to(bits);
   }
 
