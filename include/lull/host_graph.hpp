@@ -27,8 +27,9 @@ struct host_graph_state;
 /// after the other on the thread that launches; there is no parallelism and no stream.
 ///
 /// Its address is a host graph to the device "HOST" (see lull_host_graph), and so is what a
-/// `graph_cache<Key, host_graph*>` hands to its driver. Owned by a std::unique_ptr, or released from
-/// that and ended by device::graph_destroy; never both.
+/// `graph_cache<Key, host_graph*>` hands to its driver. It is owned by a std::unique_ptr, or released from
+/// that and ended by device::graph_destroy, once: the host, which has no context to lose, keeps no list of
+/// graphs, and cannot find out that one is `stale`.
 class LULL_API host_graph {
  public:
   /// Ends the graph and unmaps its workspace. No launch may be under way.
