@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <memory>
 #include <utility>
 
 namespace example {
@@ -19,11 +18,6 @@ lull::device host_of(const lull::device& weights_device) {
   return lull::registry::shared().find("HOST");
 }
 
-std::shared_ptr<lull::graph_driver> driver_for(const lull::device& host) {
-  return std::make_shared<lull::function_graph_driver>(
-      lull::graph_driver_functions{.destroy = [host](void* graph) { host.graph_destroy(graph); }});
-}
-
 }  // namespace
 
 std::uint64_t bucket_for(std::uint64_t prompt_bytes) noexcept {
@@ -37,9 +31,9 @@ std::uint64_t workspace_for(std::uint64_t bucket_bytes) noexcept {
 graph_runner::graph_runner(const model& what, const lull::device& weights_device, int slots,
                            const lull::graph_limits& limits, lull::log_sink log)
     : model_(what),
-      host_(host_of(weights_device)),
       slots_(static_cast<std::size_t>(slots)),
-      cache_(driver_for(host_), {.limits = limits, .log = std::move(log)}) {}
+      cache_(lull::make_graph_driver(host_of(weights_device)),
+             {.limits = limits, .log = std::move(log)}) {}
 
 std::uint64_t graph_runner::digest(std::string_view prompt, int slot, lull::time_point deadline) {
   // Given back at the end of the call, and so before the lease is: a sleep finds it free.
@@ -66,13 +60,12 @@ graph_runner::cache_type::handle graph_runner::find_or_capture(const graph_key& 
   }
 }
 
+/// Owned by the cache, whose driver destroys it.
 lull::host_graph* graph_runner::capture(const graph_key& key) {
   lull::host_graph_builder recording;
   const auto workspace = recording.workspace(workspace_for(key.bucket_bytes));
   model_.record_digest(recording, slots_.at(static_cast<std::size_t>(key.slot)), workspace);
-  std::unique_ptr<lull::host_graph> graph = recording.instantiate();
-  host_.graph_adopt(graph.get());
-  return graph.release();
+  return recording.instantiate().release();
 }
 
 }  // namespace example

@@ -73,7 +73,6 @@ class graph_runner {
   [[nodiscard]] cache_type::handle find_or_capture(const graph_key& key, lull::time_point deadline);
 
   const model& model_;
-  const lull::device host_;
   std::vector<model::digest_slot> slots_;  ///< never grows: graphs hold addresses in it
   cache_type cache_;
 };
