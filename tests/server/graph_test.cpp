@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "server/graph_runner.hpp"
+#include "server/metrics.hpp"
 #include "server_fixture.hpp"
 
 namespace {
@@ -118,8 +119,11 @@ TEST_F(ServerGraphs, ASleepReturnsTheirMemory) {
   start(with({}));
   const std::string before = answer(std::string(5000, 'x'));
   EXPECT_EQ(stats().bytes, 16_MiB);
+  const std::uint64_t resident = example::resident_bytes();
   const auto slept = post(client(), "/sleep", json::object());
   ASSERT_EQ(slept->status, 200) << slept->body;
+  // 8 MiB of weights, 1 MiB of KV cache, and the graph.
+  EXPECT_LE(example::resident_bytes(), resident - 24_MiB);
   const json first_step = json::parse(slept->body).at("steps").at(0);
   EXPECT_EQ(first_step.at("name"), "destroy graphs") << "before the memory that they use";
   EXPECT_EQ(stats().entries, 0U);
@@ -127,6 +131,18 @@ TEST_F(ServerGraphs, ASleepReturnsTheirMemory) {
   EXPECT_EQ(stats().evicted(lull::graph_eviction::cleared), 1U);
   EXPECT_EQ(answer(std::string(5000, 'x')), before);
   EXPECT_EQ(stats().captures, 2U);
+}
+
+TEST_F(ServerGraphs, IdleOnesGoWithoutALookup) {
+  start(with({.idle_time = 200ms}));
+  answer("one");
+  const auto give_up = std::chrono::steady_clock::now() + 30s;
+  while (stats().entries != 0) {
+    ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "nobody sweeps";
+    std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_EQ(stats().evicted(lull::graph_eviction::idle), 1U);
+  EXPECT_EQ(seen().state, lull::sleep_state::awake);
 }
 
 TEST_F(ServerGraphs, MetricsAndPropsTellWithoutWaking) {
