@@ -30,10 +30,12 @@ struct arguments {
 };
 
 constexpr double most_idle_seconds = 1e9;
+constexpr std::int64_t most_graphs = 1'000'000'000;
 
 void add_graph_options(CLI::App& app, arguments& given) {
   app.add_option("--graph-cache-entries", given.graph_cache_entries,
                  "Captured graphs that are kept; 0: no bound")
+      ->check(CLI::Range(std::int64_t{0}, most_graphs))  // signed: as a large number -1 would pass
       ->capture_default_str();
   app.add_option("--graph-cache-bytes", given.graph_cache_size, "What they may hold; 0: no bound")
       ->capture_default_str();

@@ -140,8 +140,10 @@ void server::stop() noexcept {
 
 lull::sleep_plan server::plan_for(lull::sleep_level level) const {
   lull::sleep_plan plan = lull::plan_for(level);
-  // A cache of what was said is worth neither copying nor keeping.
-  plan.contents.by_tag["kv"] = lull::contents_action::discard;
+  // A cache of what was said is worth neither copying nor, where more than caches goes, keeping.
+  if (level != lull::sleep_level::trim) {
+    plan.contents.by_tag["kv"] = lull::contents_action::discard;
+  }
   if (options_.offload_directory) {
     plan.backing = lull::backing_store::file(*options_.offload_directory);
   } else if (device_.type() == lull::device_type::host) {

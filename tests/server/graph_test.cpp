@@ -32,6 +32,8 @@ class ServerGraphs : public server_test {
     options.graphs = limits;
     return options;
   }
+  /// For tests of many requests, each of which reads the whole model.
+  void make_model_small() { gguf::write_model(model_, {.total_bytes = 1_MiB, .blocks = 2}); }
   lull::graph_cache_stats stats() { return server_->graphs().stats(); }
   std::string metrics() { return client().Get("/metrics")->body; }
 };
@@ -71,6 +73,7 @@ TEST_F(ServerGraphs, AnswersAreThoseWithoutGraphs) {
 TEST_F(ServerGraphs, BoundsHoldUnderManyPrompts) {
   constexpr std::uint64_t most_entries = 4;
   constexpr std::uint64_t most_bytes = 24_MiB;
+  make_model_small();
   start(with({.entries = most_entries, .bytes = most_bytes}));
   std::set<std::string> answers;
   for (int i = 0; i < 200; ++i) {
@@ -88,6 +91,7 @@ TEST_F(ServerGraphs, BoundsHoldUnderManyPrompts) {
 }
 
 TEST_F(ServerGraphs, ClientsAtOnceGetTheSameAnswers) {
+  make_model_small();
   start(with({}));
   std::vector<std::string> expected;
   const auto prompt = [](int i) { return std::string(static_cast<std::size_t>(1 << i), 'p'); };
@@ -131,6 +135,16 @@ TEST_F(ServerGraphs, ASleepReturnsTheirMemory) {
   EXPECT_EQ(stats().evicted(lull::graph_eviction::cleared), 1U);
   EXPECT_EQ(answer(std::string(5000, 'x')), before);
   EXPECT_EQ(stats().captures, 2U);
+}
+
+TEST_F(ServerGraphs, ATrimReturnsThemAndNothingElse) {
+  start(with({}));
+  answer(std::string(5000, 'x'));
+  const auto slept = post(client(), "/sleep", {{"level", "trim"}});
+  ASSERT_EQ(slept->status, 200) << slept->body;
+  EXPECT_EQ(stats().returned_bytes, 16_MiB);
+  const json device = json::parse(slept->body).at("devices").at(0);
+  EXPECT_EQ(device.at("used_after_bytes"), device.at("used_before_bytes")) << "weights and KV stay";
 }
 
 TEST_F(ServerGraphs, IdleOnesGoWithoutALookup) {

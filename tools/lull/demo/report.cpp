@@ -85,7 +85,7 @@ ordered_json level_json(const level_result& level, std::uint64_t weights_bytes) 
 std::string graphs_line(const level_result& level) {
   std::uint64_t returned_bytes = 0;
   for (const sleep_cycle& cycle : level.cycles) returned_bytes += cycle.graph_bytes_returned;
-  return fmt::format("{}: graphs: {} captures, {} hits, {} evictions, {} returned by {} sleeps\n",
+  return fmt::format("{}: {} graphs captured, {} hits, {} evictions, {} returned by {} sleeps\n",
                      to_string(level.level), level.graphs.captures, level.graphs.hits,
                      level.graphs.evictions, format_bytes(returned_bytes), level.cycles.size());
 }
