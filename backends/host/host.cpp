@@ -124,6 +124,9 @@ class host_backend {
   void copy_from_host(std::uint32_t device, void* address, const void* host, std::uint64_t bytes);
   void fill(std::uint32_t device, void* address, std::uint8_t value, std::uint64_t bytes);
 
+  void graph_destroy(std::uint32_t device, void* graph_exec);
+  void graph_node_count(std::uint32_t device, void* graph, std::uint64_t* nodes);
+
  private:
   using address_value = std::uintptr_t;
 
@@ -153,8 +156,8 @@ class host_backend {
 void host_backend::describe(std::uint32_t, lull_backend_device* out) {
   lull_backend_device device{};
   device.type = LULL_DEVICE_HOST;
-  device.capabilities =
-      LULL_CAP_ALLOCATE | LULL_CAP_STABLE_ADDRESSES | LULL_CAP_COPY | LULL_CAP_HOST_ACCESSIBLE;
+  device.capabilities = LULL_CAP_ALLOCATE | LULL_CAP_STABLE_ADDRESSES | LULL_CAP_COPY |
+                        LULL_CAP_GRAPHS | LULL_CAP_HOST_ACCESSIBLE;
   copy_text(device.name, "HOST");
   copy_text(device.description, "memory of this process");
   copy_versioned(out, device);
@@ -332,6 +335,26 @@ void host_backend::fill(std::uint32_t, void* address, std::uint8_t value, std::u
   std::memset(address, value, bytes);
 }
 
+lull_host_graph& host_graph_at(void* graph) {
+  if (graph == nullptr) misuse("a null pointer is no host graph");
+  return *static_cast<lull_host_graph*>(graph);
+}
+
+void host_backend::graph_destroy(std::uint32_t, void* graph_exec) {
+  lull_host_graph& graph = host_graph_at(graph_exec);
+  if (graph.destroy == nullptr) {
+    misuse(
+        fmt::format("the graph at {} has no destroy function; a host graph begins with a "
+                    "lull_host_graph",
+                    graph_exec));
+  }
+  graph.destroy(&graph);
+}
+
+void host_backend::graph_node_count(std::uint32_t, void* graph, std::uint64_t* nodes) {
+  *nodes = host_graph_at(graph).nodes;
+}
+
 std::uint64_t default_capacity() {
   if (const auto system = lull::detail::read_system_memory()) return system->total_bytes;
   return page_bytes() * static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES));
@@ -389,6 +412,8 @@ const lull_backend_ops& host_ops() noexcept {
     table.copy_to_host = thunk<&host_backend::copy_to_host>;
     table.copy_from_host = thunk<&host_backend::copy_from_host>;
     table.fill = thunk<&host_backend::fill>;
+    table.graph_destroy = thunk<&host_backend::graph_destroy>;
+    table.graph_node_count = thunk<&host_backend::graph_node_count>;
     return table;
   }();
   return ops;

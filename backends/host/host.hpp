@@ -9,7 +9,7 @@
 namespace lull::backends {
 
 /// One device, "HOST". Allocations and mappings are anonymous pages, so that releasing them lowers
-/// the process's resident set by as much. Reservations are PROT_NONE.
+/// the process's resident set by as much. Reservations are PROT_NONE. Graphs are lull_host_graph.
 ///
 /// Setting `capacity_bytes`: how much the device offers; more is out of memory. Default: the memory
 /// of the machine, within the limit of the control group.

@@ -6,7 +6,7 @@ namespace {
 using nlohmann::json;
 
 json to_json(const std::optional<std::uint64_t>& figure) {
-  return figure ? json(*figure) : json(nullptr);  // null: not known, which is not 0
+  return figure ? json(*figure) : json(nullptr);  // null: not known or no bound, which is not 0
 }
 
 json to_json(const lull::device_report& report) {
@@ -45,6 +45,13 @@ json to_json(const lull::transition_report& report) {
     result["devices"].push_back(to_json(device));
   }
   return result;
+}
+
+json to_json(const lull::graph_limits& limits) {
+  return {{"entries", to_json(limits.entries)},
+          {"bytes", to_json(limits.bytes)},
+          {"idle_seconds",
+           limits.idle_time ? json(milliseconds(*limits.idle_time) / 1000) : json(nullptr)}};
 }
 
 std::string to_text(const json& value) {

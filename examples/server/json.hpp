@@ -1,6 +1,7 @@
 #ifndef EXAMPLES_SERVER_JSON_HPP
 #define EXAMPLES_SERVER_JSON_HPP
 
+#include <lull/graph_cache.hpp>
 #include <lull/report.hpp>
 #include <lull/sleeper.hpp>
 
@@ -15,6 +16,9 @@ namespace example {
 double milliseconds(lull::duration span) noexcept;
 
 nlohmann::json to_json(const lull::transition_report& report);
+
+/// null where there is no bound.
+nlohmann::json to_json(const lull::graph_limits& limits);
 
 /// JSON as text. What is not UTF-8 (names of files, quotes of a client's words) is replaced.
 std::string to_text(const nlohmann::json& value);

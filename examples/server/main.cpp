@@ -20,13 +20,30 @@ struct arguments {
   std::string device = "HOST";
   std::string level = "discard";
   std::string kv_size = "64MiB";
+  std::string graph_cache_size = "256MiB";
   std::string offload_directory;
+  std::uint64_t graph_cache_entries = 64;
+  double graph_cache_idle = 60;
   double idle_seconds = -1;
   double request_timeout = 120;
   int wake_delay_ms = 0;
 };
 
 constexpr double most_idle_seconds = 1e9;
+constexpr std::int64_t most_graphs = 1'000'000'000;
+
+void add_graph_options(CLI::App& app, arguments& given) {
+  app.add_option("--graph-cache-entries", given.graph_cache_entries,
+                 "Captured graphs that are kept; 0: no bound")
+      ->check(CLI::Range(std::int64_t{0}, most_graphs))  // signed: as a large number -1 would pass
+      ->capture_default_str();
+  app.add_option("--graph-cache-bytes", given.graph_cache_size, "What they may hold; 0: no bound")
+      ->capture_default_str();
+  app.add_option("--graph-cache-idle", given.graph_cache_idle,
+                 "Seconds after which one that was not used goes; 0: never")
+      ->check(CLI::Range(0.0, most_idle_seconds))
+      ->capture_default_str();
+}
 
 void add_options(CLI::App& app, arguments& given) {
   app.add_option("-m,--model", given.server.model, "GGUF file")->required();
@@ -59,6 +76,7 @@ void add_options(CLI::App& app, arguments& given) {
       ->capture_default_str();
   app.add_option("--kv-size", given.kv_size, "Size of the cache, which no sleep keeps; 0: none")
       ->capture_default_str();
+  add_graph_options(app, given);
   app.add_option("--wake-delay-ms", given.wake_delay_ms,
                  "For tests: make each wake this much longer")
       ->check(CLI::Range(0, 600000))
@@ -68,11 +86,24 @@ void add_options(CLI::App& app, arguments& given) {
       "Exit codes: 0 stopped by a signal, 1 failed, 2 wrong usage");
 }
 
+std::chrono::milliseconds to_ms(double seconds) {
+  return std::chrono::milliseconds{static_cast<std::int64_t>(seconds * 1000)};
+}
+
+lull::graph_limits graph_limits_from(const arguments& given) {
+  using std::chrono::milliseconds;
+  const std::uint64_t bytes = lull::parse_bytes(given.graph_cache_size);
+  lull::graph_limits limits;
+  if (given.graph_cache_entries > 0) limits.entries = given.graph_cache_entries;
+  if (bytes > 0) limits.bytes = bytes;
+  if (given.graph_cache_idle > 0) {
+    limits.idle_time = std::max(milliseconds{1}, to_ms(given.graph_cache_idle));
+  }
+  return limits;
+}
+
 example::server_options options_from(const arguments& given) {
   using std::chrono::milliseconds;
-  const auto to_ms = [](double seconds) {
-    return milliseconds{static_cast<std::int64_t>(seconds * 1000)};
-  };
   example::server_options options = given.server;
   if (given.idle_seconds > 0) {
     options.sleep_idle = std::max(milliseconds{1}, to_ms(given.idle_seconds));
@@ -81,6 +112,7 @@ example::server_options options_from(const arguments& given) {
   static_cast<void>(lull::plan_for(options.sleep_level));  // throws if there is no such level yet
   options.request_timeout = to_ms(given.request_timeout);
   options.kv_bytes = lull::parse_bytes(given.kv_size);
+  options.graphs = graph_limits_from(given);
   options.wake_delay = milliseconds{given.wake_delay_ms};
   if (!given.offload_directory.empty()) options.offload_directory = given.offload_directory;
   options.log = lull::log_sink([](lull::log_level level, std::string_view line) {

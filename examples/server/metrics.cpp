@@ -128,7 +128,8 @@ std::uint64_t resident_bytes() {
 }
 
 std::string metrics_text(const lull::sleeper& sleeper, const lull::memory& memory,
-                         const lull::device& device, const request_counts& requests) {
+                         const lull::device& device, const lull::any_graph_cache& graphs,
+                         const request_counts& requests) {
   metrics_writer out;
   write_sleeper(out, sleeper.observe());
   write_memory(out, memory);
@@ -141,7 +142,7 @@ std::string metrics_text(const lull::sleeper& sleeper, const lull::memory& memor
              "Completions that were turned away: too many waited.", requests.rejected);
   out.single("server_failed_total", "counter", "Completions that failed.", requests.failed);
   out.single("server_tokens_total", "counter", "Tokens that were generated.", requests.tokens);
-  return out.take();
+  return out.take() + to_prometheus(graphs.stats());
 }
 
 }  // namespace example

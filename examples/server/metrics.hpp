@@ -18,7 +18,8 @@ struct request_counts {
 
 /// Everything that can be said without waking anybody, in Prometheus's text format 0.0.4.
 std::string metrics_text(const lull::sleeper& sleeper, const lull::memory& memory,
-                         const lull::device& device, const request_counts& requests);
+                         const lull::device& device, const lull::any_graph_cache& graphs,
+                         const request_counts& requests);
 
 /// The resident set of this process.
 std::uint64_t resident_bytes();

@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <new>
+#include <type_traits>
 
 #include <fmt/format.h>
 
@@ -15,9 +17,17 @@ namespace {
 constexpr std::uint64_t chunk_bytes = std::uint64_t{8} << 20;
 constexpr std::uint64_t odd_constant = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio, odd
 
+std::uint64_t hash_text(std::string_view text) {
+  std::uint64_t hash = text.size();
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * odd_constant;
+  return hash;
+}
+
+}  // namespace
+
 /// Takes bytes in. Every step is a bijection of the lane it changes, so two inputs of one length
 /// that differ in one byte cannot leave the same lanes.
-class digester {
+class model::digester {
  public:
   explicit digester(std::uint64_t seed) {
     for (std::size_t i = 0; i < lanes_.size(); ++i) lanes_[i] = seed + (i + 1) * odd_constant;
@@ -49,14 +59,6 @@ class digester {
 
   std::array<std::uint64_t, 8> lanes_;
 };
-
-std::uint64_t hash_text(std::string_view text) {
-  std::uint64_t hash = text.size();
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * odd_constant;
-  return hash;
-}
-
-}  // namespace
 
 model::model(lull::memory& memory, const lull::device& device, const std::filesystem::path& file,
              std::uint64_t kv_bytes)
@@ -97,25 +99,43 @@ void model::load_tensor(const gguf::tensor& from, const lull::refill_target& to)
   }
 }
 
-std::uint64_t model::digest(std::string_view prompt) const {
-  digester digest(hash_text(prompt));
-  const bool direct = device_.supports(lull::capability::host_accessible);
-  std::vector<std::byte> chunk;
-  if (!direct) chunk.resize(chunk_bytes);
-  for (const lull::region& region : weights_) {
-    const lull::region_lease lease = region.acquire();
-    const auto* const bytes = static_cast<const std::byte*>(lease.address());
-    if (direct) {
-      digest.take(bytes, lease.size_bytes());
-      continue;
-    }
-    for (std::uint64_t at = 0; at < lease.size_bytes(); at += chunk_bytes) {
-      const std::uint64_t part = std::min(chunk_bytes, lease.size_bytes() - at);
-      device_.copy_to_host(chunk.data(), bytes + at, part);
-      digest.take(chunk.data(), part);
-    }
+/// `staging` is not used where the CPU can read the weights where they are.
+void model::take_tensor(const lull::region& from, std::span<std::byte> staging,
+                        digester& into) const {
+  const lull::region_lease lease = from.acquire();
+  const auto* const bytes = static_cast<const std::byte*>(lease.address());
+  if (device_.supports(lull::capability::host_accessible)) {
+    into.take(bytes, lease.size_bytes());
+    return;
   }
-  return digest.result();
+  for (std::uint64_t at = 0; at < lease.size_bytes(); at += staging.size()) {
+    const std::uint64_t part = std::min<std::uint64_t>(staging.size(), lease.size_bytes() - at);
+    device_.copy_to_host(staging.data(), bytes + at, part);
+    into.take(staging.data(), part);
+  }
+}
+
+std::uint64_t model::digest(std::string_view prompt) const {
+  digester state(hash_text(prompt));
+  std::vector<std::byte> staging;
+  if (!device_.supports(lull::capability::host_accessible)) staging.resize(chunk_bytes);
+  for (const lull::region& region : weights_) take_tensor(region, staging, state);
+  return state.result();
+}
+
+void model::record_digest(lull::host_graph_builder& graph, digest_slot& where,
+                          std::span<std::byte> workspace) const {
+  static_assert(std::is_trivially_destructible_v<digester>, "the workspace destroys nothing");
+  // The state first, as a graph keeps its activations; the rest takes whole blocks, so that what
+  // passes through in pieces is padded nowhere but at the end of a tensor.
+  auto* const state = new (workspace.data()) digester(0);
+  const auto rest = workspace.subspan(sizeof(digester));
+  const auto staging = rest.first(rest.size() / sizeof(digester) * sizeof(digester));
+  graph.add([state, &where] { *state = digester(hash_text(where.prompt)); });
+  for (const lull::region& region : weights_) {
+    graph.add([this, &region, staging, state] { take_tensor(region, staging, *state); });
+  }
+  graph.add([state, &where] { where.result = state->result(); });
 }
 
 std::string_view word_source::next() noexcept {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,7 +35,22 @@ class model {
   /// @throws lull::error (not_resident) when they are not
   [[nodiscard]] std::uint64_t digest(std::string_view prompt) const;
 
+  /// Where a recorded digest() finds its prompt and leaves its result.
+  struct digest_slot {
+    std::string_view prompt;
+    std::uint64_t result = 0;
+  };
+  /// Records digest() as a graph, with a node for each tensor. Whatever the prompt and the workspace,
+  /// launching it gives what digest() gives.
+  /// @param where read and written by each launch; must outlive the graph
+  /// @param workspace of the graph: at least a page; weights pass through it where the CPU cannot read
+  ///        them where they are
+  void record_digest(lull::host_graph_builder& graph, digest_slot& where,
+                     std::span<std::byte> workspace) const;
+
  private:
+  class digester;
+  void take_tensor(const lull::region& from, std::span<std::byte> staging, digester& into) const;
   void load_tensor(const gguf::tensor& from, const lull::refill_target& to) const;
 
   std::filesystem::path path_;

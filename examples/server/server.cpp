@@ -54,23 +54,26 @@ class slow_waker final : public lull::participant {
 struct server::running {
   running(server& owner, lull::time_point deadline) : owner_(owner) {
     const std::stop_token stop = owner_.stopping_.get_token();
-    owner_.slots_.take(deadline, stop);
+    slot_ = owner_.slots_.take(deadline, stop);
     try {
       lease_.emplace(owner_.sleeper_.acquire(deadline, stop));
     } catch (...) {
-      owner_.slots_.give_back();
+      owner_.slots_.give_back(slot_);
       throw;
     }
   }
   ~running() {
     lease_.reset();
-    owner_.slots_.give_back();
+    owner_.slots_.give_back(slot_);
   }
   running(const running&) = delete;
   running& operator=(const running&) = delete;
 
+  [[nodiscard]] int slot() const noexcept { return slot_; }
+
  private:
   server& owner_;
+  int slot_ = 0;
   std::optional<lull::sleeper::lease> lease_;
 };
 
@@ -79,9 +82,11 @@ server::server(lull::device device, server_options options)
       device_(std::move(device)),
       memory_({.log = options_.log}),
       model_(memory_, device_, options_.model, options_.kv_bytes),
+      graphs_(model_, device_, options_.parallel, options_.graphs, options_.log),
       sleeper_(sleeper_options_from(options_, plan_for(options_.sleep_level))),
       slots_(options_.parallel) {
   sleeper_.manage(memory_);
+  sleeper_.manage(graphs_.cache());  // after the memory that graphs use: what is last sleeps first
   if (options_.wake_delay.count() > 0) {
     sleeper_.add(std::make_shared<slow_waker>(options_.wake_delay));
   }
@@ -135,8 +140,10 @@ void server::stop() noexcept {
 
 lull::sleep_plan server::plan_for(lull::sleep_level level) const {
   lull::sleep_plan plan = lull::plan_for(level);
-  // A cache of what was said is worth neither copying nor keeping.
-  plan.contents.by_tag["kv"] = lull::contents_action::discard;
+  // A cache of what was said is worth neither copying nor, where more than caches goes, keeping.
+  if (level != lull::sleep_level::trim) {
+    plan.contents.by_tag["kv"] = lull::contents_action::discard;
+  }
   if (options_.offload_directory) {
     plan.backing = lull::backing_store::file(*options_.offload_directory);
   } else if (device_.type() == lull::device_type::host) {
@@ -167,7 +174,7 @@ void server::add_routes() {
   get("/models", [this](auto& response) { set_json(response, models()); });
   get("/metrics", [this](auto& response) {
     const request_counts counts{completions_, rejected_, failed_, tokens_};
-    response.set_content(metrics_text(sleeper_, memory_, device_, counts),
+    response.set_content(metrics_text(sleeper_, memory_, device_, graphs(), counts),
                          "text/plain; version=0.0.4");
   });
   post("/completion", [this](const auto& body, auto& response) { complete(body, response); });
@@ -226,6 +233,7 @@ json server::props() const {
               {"waiting", seen.waiting}};
   result["sleep_idle_seconds"] =
       options_.sleep_idle ? json(milliseconds(*options_.sleep_idle) / 1000) : json(-1);
+  result["graph_cache"] = to_json(graphs().limits());
   if (seen.last) result["last_transition"] = to_json(*seen.last);
   return result;
 }
@@ -271,7 +279,7 @@ void server::complete(const std::string& body, httplib::Response& response) {
                 fmt::format("{} requests are waiting already", options_.most_waiting));
       return;
     }
-    const std::uint64_t digest = model_.digest(what.prompt);
+    const std::uint64_t digest = graphs_.digest(what.prompt, holding->slot(), deadline);
     ++completions_;
     tokens_ += static_cast<std::uint64_t>(what.tokens);
     if (what.stream) {

@@ -17,6 +17,7 @@
 #include <httplib.h>
 #include <nlohmann/json.hpp>
 
+#include "server/graph_runner.hpp"
 #include "server/listener.hpp"
 #include "server/model.hpp"
 #include "server/requests.hpp"
@@ -37,6 +38,9 @@ struct server_options {
   int most_waiting = 256;  ///< completions that wait or are computed; more are turned away
   std::chrono::milliseconds request_timeout = std::chrono::minutes{2};
   std::uint64_t kv_bytes = std::uint64_t{64} << 20;
+  /// Of the captured graphs. An absent bound does not bound.
+  lull::graph_limits graphs{
+      .entries = 64, .bytes = std::uint64_t{256} << 20, .idle_time = std::chrono::minutes{1}};
   /// For tests: makes every wake take this much longer.
   std::chrono::milliseconds wake_delay{0};
   lull::log_sink log;
@@ -65,6 +69,7 @@ class server {
   void stop() noexcept;
 
   [[nodiscard]] lull::sleeper& sleeper() noexcept { return sleeper_; }
+  [[nodiscard]] const lull::any_graph_cache& graphs() const noexcept { return graphs_.cache(); }
 
  private:
   struct running;
@@ -93,6 +98,7 @@ class server {
   const lull::device device_;
   lull::memory memory_;
   model model_;
+  graph_runner graphs_;
   lull::sleeper sleeper_;
   slots slots_;
   std::atomic<int> waiting_{0};

@@ -135,6 +135,17 @@ typedef struct lull_backend_process {
   uint64_t used_bytes;  ///< LULL_UNKNOWN where the platform cannot tell
 } lull_backend_process;
 
+/// How an executable graph of the host backend begins. The host has no graphs of its own: a graph is
+/// whatever its maker puts behind these two members, and it stands in for a vendor's in tests,
+/// examples and CPU back ends (lull::host_graph in <lull/host_graph.hpp> is one). On the host the
+/// executable is its own template, so LULL_CAP_GRAPHS takes it for both. The host keeps no list of
+/// graphs: that one is destroyed twice it cannot see.
+typedef struct lull_host_graph {
+  /// Ends the graph and gives its memory back. Must not be null, throw, or call the backend.
+  void (*destroy)(struct lull_host_graph* graph);
+  uint64_t nodes;  ///< what graph_node_count tells
+} lull_host_graph;
+
 /// The operations table. Up to and including memory_info every slot is mandatory.
 typedef struct lull_backend_ops {
   uint32_t abi_version;  ///< LULL_BACKEND_ABI_VERSION of the module's header

@@ -12,6 +12,7 @@
 #include <lull/error.hpp>
 #include <lull/graph_cache.hpp>
 #include <lull/graph_driver.hpp>
+#include <lull/host_graph.hpp>
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
 #include <lull/process.hpp>

@@ -48,7 +48,10 @@ class device_graph_driver final : public graph_driver {
 
   [[nodiscard]] std::optional<std::uint64_t> used_bytes() noexcept override {
     try {
-      return device_.memory().used_by_process_bytes;
+      const memory_info seen = device_.memory();
+      // The books of the host backend know what it handed out, and graphs are made by others.
+      if (seen.source == memory_source::accounting) return std::nullopt;
+      return seen.used_by_process_bytes;
     } catch (const std::exception&) {
       return std::nullopt;  // a platform that does not answer must not fail an eviction
     }

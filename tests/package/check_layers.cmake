@@ -33,8 +33,8 @@ layer(report PATHS "include/lull/report\\.hpp"
   USES ${vocabulary} registry)
 layer(mechanism PATHS
     "include/lull/(any_graph_cache|context|device_graphs|graph_cache|graph_cache_core|graph_driver)\\.hpp"
-    "include/lull/(memory|process|settle)\\.hpp" "src/mechanism/.*"
-  USES ${vocabulary} registry report)
+    "include/lull/(host_graph|memory|process|settle)\\.hpp" "src/mechanism/.*"
+  USES ${vocabulary} abi registry report)
 layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
   USES ${vocabulary} registry report mechanism)
 layer(c_api PATHS "include/lull/lull\\.h"

@@ -46,6 +46,7 @@ class server_test : public testing::Test {
     httplib::Client client("127.0.0.1", server_->port());
     client.set_read_timeout(std::chrono::seconds{60});
     client.set_connection_timeout(std::chrono::seconds{10});
+    client.set_tcp_nodelay(true);  // else the body waits 40 ms for the headers to be acknowledged
     return client;
   }
   raw_connection connect_raw() const { return raw_connection(server_->port()); }

@@ -18,6 +18,8 @@ lull::demo::level_result good_run() {
   cycle.awake_again_bytes = 1100;
   cycle.answers_equal = true;
   cycle.wakes = 1;
+  cycle.graph_bytes = 10;
+  cycle.graph_bytes_returned = 10;
   lull::demo::level_result result;
   result.cycles = {cycle};
   return result;
@@ -41,6 +43,13 @@ TEST(Judge, FindsEveryFault) {
               ElementsAre(HasSubstr("2 wakes")));
   EXPECT_THAT(faults([](auto& run) { run.cycles[0].wakes_by_observing = 1; }),
               ElementsAre(HasSubstr("being observed")));
+  EXPECT_THAT(faults([](auto& run) { run.cycles[0].graph_bytes_returned = 9; }),
+              ElementsAre(HasSubstr("returned 9 B, of 10 B")));
+  EXPECT_THAT(faults([](auto& run) {
+                run.cycles[0].graph_bytes = 0;
+                run.cycles[0].graph_bytes_returned = 0;
+              }),
+              ElementsAre(HasSubstr("no graph")));
   EXPECT_THAT(faults([](auto& run) { run.cycles.clear(); }), ElementsAre(HasSubstr("never slept")));
   EXPECT_THAT(faults([](auto& run) { run.observed.failures = 1; }),
               ElementsAre(HasSubstr("observer requests failed")));
@@ -53,6 +62,15 @@ TEST(Metric, IsFoundByItsWholeName) {
   EXPECT_EQ(lull::demo::metric(text, "lull_wakes_total"), 7);
   EXPECT_EQ(lull::demo::metric(text, "lull_device_used_bytes"), 12);
   EXPECT_ANY_THROW(static_cast<void>(lull::demo::metric(text, "lull_wake")));
+}
+
+TEST(Metric, IsSummedOverItsLabels) {
+  const std::string text =
+      "lull_graph_cache_evictions_total{cause=\"idle\"} 2\n"
+      "lull_graph_cache_evictions_total{cause=\"cleared\"} 3\nlull_graph_cache_evictions 9\n";
+  EXPECT_EQ(lull::demo::metric_sum(text, "lull_graph_cache_evictions_total"), 5);
+  EXPECT_EQ(lull::demo::metric(text, "lull_graph_cache_evictions_total"), 2);
+  EXPECT_ANY_THROW(static_cast<void>(lull::demo::metric_sum(text, "lull_graph_cache_evict")));
 }
 
 }  // namespace

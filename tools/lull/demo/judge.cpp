@@ -35,6 +35,12 @@ std::vector<std::string> judge_cycle(const sleep_cycle& cycle, std::uint64_t wei
   if (cycle.wakes_by_observing != 0) {
     complain(fmt::format("it woke {} times by being observed", cycle.wakes_by_observing));
   }
+  if (cycle.graph_bytes == 0) complain("no graph was captured before it");
+  if (cycle.graph_bytes_returned != cycle.graph_bytes) {
+    complain(fmt::format("graphs returned {}, of {} that they held",
+                         format_bytes(cycle.graph_bytes_returned),
+                         format_bytes(cycle.graph_bytes)));
+  }
   return wrong;
 }
 

@@ -12,7 +12,6 @@
 #include "clients.hpp"
 #include "interrupt.hpp"
 #include "memory_sampler.hpp"
-#include "server_client.hpp"
 
 namespace lull::demo {
 namespace {
@@ -65,6 +64,7 @@ class level_driver {
       result.cycles.push_back(cycle(cause));
       pause_for(awake_time, stop_);
     }
+    result.graphs = control_.graphs();
   }
 
   sleep_cycle cycle(sleep_cause cause) {
@@ -73,11 +73,14 @@ class level_driver {
     result.cause = cause;
     result.awake_bytes = measured();
     const std::uint64_t wakes_before = control_.wakes();
+    const graph_counts graphs_before = control_.graphs();
+    result.graph_bytes = graphs_before.held_bytes;
 
     if (cause == sleep_cause::request) control_.sleep();
     observer_.await(phase_kind::asleep, limit(), stop_);
     const seconds asleep_from = steady_clock().now() - server_.started_at();
     result.to_sleep = control_.last_transition();
+    result.graph_bytes_returned = control_.graphs().returned_bytes - graphs_before.returned_bytes;
     pause_for(asleep_time, stop_);
     const std::uint64_t wakes_asleep = control_.wakes();
     result.wakes_by_observing = wakes_asleep - wakes_before;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "observer.hpp"
+#include "server_client.hpp"
 #include "server_process.hpp"
 #include "timeline.hpp"
 
@@ -26,15 +27,17 @@ std::string_view to_string(sleep_cause cause) noexcept;
 struct sleep_cycle {
   sleep_level level = sleep_level::discard;
   sleep_cause cause = sleep_cause::idle;
-  std::uint64_t awake_bytes = 0;         ///< right before
-  std::uint64_t asleep_bytes = 0;        ///< the most that was measured while asleep
-  std::uint64_t awake_again_bytes = 0;   ///< when all clients had their answers
-  seconds to_sleep{};                    ///< from the first sign of the transition to asleep
-  seconds to_wake{};                     ///< from the requests that woke it to awake
-  seconds first_answer{};                ///< from the requests that woke it to the first answer
-  bool answers_equal = false;            ///< all clients, all prompts
-  std::uint64_t wakes_by_observing = 0;  ///< while nobody but the observer asked
-  std::uint64_t wakes = 0;               ///< counted when all clients asked at once
+  std::uint64_t awake_bytes = 0;           ///< right before
+  std::uint64_t asleep_bytes = 0;          ///< the most that was measured while asleep
+  std::uint64_t awake_again_bytes = 0;     ///< when all clients had their answers
+  seconds to_sleep{};                      ///< from the first sign of the transition to asleep
+  seconds to_wake{};                       ///< from the requests that woke it to awake
+  seconds first_answer{};                  ///< from the requests that woke it to the first answer
+  bool answers_equal = false;              ///< all clients, all prompts
+  std::uint64_t wakes_by_observing = 0;    ///< while nobody but the observer asked
+  std::uint64_t wakes = 0;                 ///< counted when all clients asked at once
+  std::uint64_t graph_bytes = 0;           ///< held by captured graphs, right before
+  std::uint64_t graph_bytes_returned = 0;  ///< by those that the sleep destroyed
 
   /// By how much of `weights_bytes` memory fell.
   [[nodiscard]] double fell_by(std::uint64_t weights_bytes) const noexcept;
@@ -45,6 +48,7 @@ struct level_result {
   sleep_level level = sleep_level::discard;
   timeline memory;
   std::vector<sleep_cycle> cycles;
+  graph_counts graphs;  ///< at the end
   observations observed;
 };
 

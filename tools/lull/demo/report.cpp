@@ -62,7 +62,9 @@ ordered_json cycle_json(const sleep_cycle& cycle, std::uint64_t weights_bytes) {
           {"first_answer_seconds", cycle.first_answer.count()},
           {"answers_equal", cycle.answers_equal},
           {"wakes_by_observing", cycle.wakes_by_observing},
-          {"wakes", cycle.wakes}};
+          {"wakes", cycle.wakes},
+          {"graph_bytes", cycle.graph_bytes},
+          {"graph_bytes_returned", cycle.graph_bytes_returned}};
 }
 
 ordered_json level_json(const level_result& level, std::uint64_t weights_bytes) {
@@ -70,10 +72,22 @@ ordered_json level_json(const level_result& level, std::uint64_t weights_bytes) 
   for (const sleep_cycle& one : level.cycles) cycles.push_back(cycle_json(one, weights_bytes));
   return {{"level", to_string(level.level)},
           {"cycles", cycles},
+          {"graphs",
+           {{"captures", level.graphs.captures},
+            {"hits", level.graphs.hits},
+            {"evictions", level.graphs.evictions}}},
           {"observer_requests", level.observed.requests},
           {"observer_failures", level.observed.failures},
           {"observer_slowest_seconds", level.observed.slowest.count()},
           {"memory", series_json(level.memory)}};
+}
+
+std::string graphs_line(const level_result& level) {
+  std::uint64_t returned_bytes = 0;
+  for (const sleep_cycle& cycle : level.cycles) returned_bytes += cycle.graph_bytes_returned;
+  return fmt::format("{}: {} graphs captured, {} hits, {} evictions, {} returned by {} sleeps\n",
+                     to_string(level.level), level.graphs.captures, level.graphs.hits,
+                     level.graphs.evictions, format_bytes(returned_bytes), level.cycles.size());
 }
 
 /// The level's timeline with what the picture says beside the measured line.
@@ -133,6 +147,7 @@ std::string to_table(const demo_result& result) {
                         to_string(level.level), level.observed.requests, level.observed.failures,
                         level.observed.slowest.count() * 1e3);
   }
+  for (const level_result& level : result.levels) text += graphs_line(level);
   return text;
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
+#include <vector>
 
 #include <fmt/format.h>
 #include <httplib.h>
@@ -39,9 +41,9 @@ T member(const std::string& body, const char* name, std::string_view route) {
   }
 }
 
-}  // namespace
-
-double metric(std::string_view text, std::string_view name) {
+/// The values of a metric, one for each set of labels; at least one.
+std::vector<double> samples(std::string_view text, std::string_view name) {
+  std::vector<double> found;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
     const std::string_view line = text.substr(begin, end - begin);
@@ -49,9 +51,21 @@ double metric(std::string_view text, std::string_view name) {
     if (!line.starts_with(name)) continue;
     const std::string_view rest = line.substr(name.size());
     if (rest.empty() || (rest.front() != ' ' && rest.front() != '{')) continue;
-    return std::strtod(std::string(line.substr(line.rfind(' ') + 1)).c_str(), nullptr);
+    found.push_back(std::strtod(std::string(line.substr(line.rfind(' ') + 1)).c_str(), nullptr));
   }
-  throw error(status::not_found, fmt::format("there is no metric '{}'", name));
+  if (found.empty()) throw error(status::not_found, fmt::format("there is no metric '{}'", name));
+  return found;
+}
+
+}  // namespace
+
+double metric(std::string_view text, std::string_view name) {
+  return samples(text, name).front();
+}
+
+double metric_sum(std::string_view text, std::string_view name) {
+  const std::vector<double> all = samples(text, name);
+  return std::accumulate(all.begin(), all.end(), 0.0);
 }
 
 server_client::server_client(int port, std::chrono::seconds patience)
@@ -81,6 +95,16 @@ std::uint64_t server_client::wakes() {
 
 seconds server_client::last_transition() {
   return seconds(metric(metrics(), "lull_last_transition_seconds"));
+}
+
+graph_counts server_client::graphs() {
+  const std::string text = metrics();
+  const auto count = [&](std::string_view name) {
+    return static_cast<std::uint64_t>(metric_sum(text, name));
+  };
+  return {count("lull_graph_cache_captures_total"), count("lull_graph_cache_hits_total"),
+          count("lull_graph_cache_evictions_total"), count("lull_graph_cache_bytes"),
+          count("lull_graph_cache_returned_bytes_total")};
 }
 
 void server_client::check_health() {

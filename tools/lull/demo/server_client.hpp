@@ -20,6 +20,19 @@ namespace lull::demo {
 /// @throws error (not_found) when there is no such metric
 double metric(std::string_view text, std::string_view name);
 
+/// The sum of a metric over all its labels.
+/// @throws error (not_found) when there is no such metric
+double metric_sum(std::string_view text, std::string_view name);
+
+/// What the server's cache of captured graphs has done so far, by its own count.
+struct graph_counts {
+  std::uint64_t captures = 0;
+  std::uint64_t hits = 0;
+  std::uint64_t evictions = 0;
+  std::uint64_t held_bytes = 0;  ///< now
+  std::uint64_t returned_bytes = 0;
+};
+
 /// Talks HTTP to the example server. One object per thread.
 class server_client {
  public:
@@ -35,6 +48,8 @@ class server_client {
   [[nodiscard]] std::uint64_t wakes();
   /// How long its last sleep or wake took, by its own clock.
   [[nodiscard]] seconds last_transition();
+
+  [[nodiscard]] graph_counts graphs();
 
   /// What it says about itself; these never wake it.
   void check_health();
