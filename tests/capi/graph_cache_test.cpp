@@ -355,7 +355,9 @@ TEST_F(CGraphCache, AFailureReachesThoseWhoWait) {
   const auto [code, words] = waiter.get();
   EXPECT_EQ(code, LULL_ERROR_OUT_OF_DEVICE_MEMORY);
   EXPECT_THAT(words, HasSubstr("the capture callback returned LULL_ERROR_OUT_OF_DEVICE_MEMORY"));
-  if (same_failure.calls == 0) EXPECT_THAT(words, HasSubstr("this call waited for"));
+  if (same_failure.calls == 0) {
+    EXPECT_THAT(words, HasSubstr("this call waited for"));
+  }
   EXPECT_EQ(unused.calls, 0);
 }
 
