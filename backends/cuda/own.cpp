@@ -68,6 +68,8 @@ void cuda_own::describe(std::uint32_t device, lull_backend_device& facts) const 
   if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
   if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
   if (state.pools) facts.capabilities |= LULL_CAP_POOLS;
+  // NVIDIA's own executable graph cache counts 10 KB a kernel node (NVIDIA/cccl pull request 3768).
+  facts.graph_node_bytes = 10 << 10;
   copy_text(facts.description, state.name);
   copy_text(facts.pci_address, state.identity.pci_address);
   copy_text(facts.uuid, state.identity.uuid);

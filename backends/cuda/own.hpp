@@ -40,6 +40,7 @@ class cuda_own {
   /// Locks another process and moves its GPU state to the host.
   void checkpoint(int pid, std::uint32_t timeout_ms) const;
 
+  /// One that still runs is freed when it has finished (cuda.h, cuGraphExecDestroy).
   void before_graph_destroy() const noexcept {}
   void reserved(std::uint32_t, void*, std::uint64_t) const noexcept {}
   void released(std::uint32_t, void*) const noexcept {}

@@ -54,6 +54,10 @@ lull_tristate musa_own::context_alive(std::uint32_t device) const {
   return active != 0 ? LULL_YES : LULL_NO;
 }
 
+void musa_own::before_graph_destroy() const {
+  api_.check(api_.device_synchronize(), api_.device_synchronize.name);
+}
+
 void musa_own::reset(std::uint32_t device) {
   const musa_api::device_scope current(*this, device);
   api_.check(api_.device_reset(), api_.device_reset.name);

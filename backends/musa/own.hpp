@@ -28,7 +28,8 @@ class musa_own {
   [[nodiscard]] lull_tristate context_alive(std::uint32_t device) const;
   void reset(std::uint32_t device);
 
-  void before_graph_destroy() const noexcept {}
+  /// Nothing public says that a graph may be destroyed while it runs: wait for the device first.
+  void before_graph_destroy() const;
   void reserved(std::uint32_t, void*, std::uint64_t) const noexcept {}
   void released(std::uint32_t, void*) const noexcept {}
   [[nodiscard]] bool is_lost(std::uint32_t, void*) const noexcept { return false; }

@@ -165,7 +165,7 @@ class LULL_API any_graph_cache {
 
   /// Evicts everything and waits until it is destroyed: for handles to come back, and captures to
   /// end, of this cache or elsewhere. What is captured meanwhile does not stay either.
-  /// Call it before a device reset.
+  /// Drivers of devices that can be reset have it called before that.
   /// @throws error (timed_out) that says what is in use; it still goes when it is released
   void clear(time_point deadline = no_deadline);
 
@@ -186,6 +186,9 @@ class LULL_API any_graph_cache {
   /// @{
   [[nodiscard]] graph_cache_stats stats() const;
   [[nodiscard]] std::size_t size() const;
+  /// Whether no graph of the cache exists any more: none that can be found, none that is on its way
+  /// out, none being captured.
+  [[nodiscard]] bool holds_nothing() const;
   /// @}
 
  protected:
@@ -208,6 +211,8 @@ class LULL_API any_graph_cache {
                                                detail::graph_maker& how,
                                                const graph_capture_options& options);
   [[nodiscard]] detail::graph_node* take_nearest(const distance_from& how_far);
+  /// Tells the driver that the caller takes a graph over.
+  void disown(detail::graph_node& node) noexcept;
   /// Destroys a taken entry, or its shell when the caller has moved the graph out.
   void put_away(detail::graph_node* node, bool has_graph) noexcept;
   bool erase_key(const detail::graph_key& key);
@@ -216,6 +221,7 @@ class LULL_API any_graph_cache {
   [[nodiscard]] detail::graph_core& core() const noexcept;
 
   detail::graph_core_base* quick_;
+  std::shared_ptr<void> attachment_;  ///< the driver's
 };
 
 }  // namespace lull

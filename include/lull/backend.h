@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 #define LULL_BACKEND_ABI_MAJOR 1
-#define LULL_BACKEND_ABI_MINOR 3
+#define LULL_BACKEND_ABI_MINOR 4
 #define LULL_BACKEND_ABI_VERSION \
   (((uint32_t)LULL_BACKEND_ABI_MAJOR << 16) | (uint32_t)LULL_BACKEND_ABI_MINOR)
 
@@ -115,6 +115,8 @@ typedef struct lull_backend_device {
   char description[128];  ///< for people: "NVIDIA H200"
   char pci_address[24];   ///< "0000:65:00.0", lower case; empty when the device has none
   char uuid[64];          ///< the vendor's UUID text; empty when the device has none
+  // Since 1.4.
+  uint64_t graph_node_bytes;  ///< what a node of an executable graph holds, roughly; 0: unknown
 } lull_backend_device;
 
 /// Memory of a device, as seen without creating a context. LULL_UNKNOWN where the platform

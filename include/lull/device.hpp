@@ -208,7 +208,15 @@ class LULL_API device {
   /// Puts an adopted graph on the device ahead of its first launch.
   /// @throws error stale: as graph_destroy
   void graph_upload(void* graph_exec, void* stream) const;
+  /// Destroys a graph, adopted or not, that was made under a generation of the context.
+  /// @throws error stale: it died with its generation, and nothing was called
+  void graph_destroy(void* graph_exec, std::uint64_t generation) const;
+  /// Takes an adopted graph out of lull's care, so that the caller destroys it. Harmless for others.
+  void graph_disown(void* graph_exec) const;
+  /// The nodes of a graph (the template, not the executable).
   [[nodiscard]] std::uint64_t graph_node_count(void* graph) const;
+  /// What a node of an executable graph holds, roughly; absent when nobody knows.
+  [[nodiscard]] std::optional<std::uint64_t> graph_node_bytes() const noexcept;
   /// Returns memory that the vendor keeps for graphs which are gone.
   void graph_trim() const;
   /// @}

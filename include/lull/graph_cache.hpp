@@ -25,6 +25,9 @@ template <class Graph>
 struct captured_graph {
   Graph graph;
   std::optional<std::uint64_t> bytes = {};  ///< what it holds; absent: the driver is asked
+  /// How many nodes it has, from which a driver can estimate what it holds: see
+  /// device::graph_node_count().
+  std::optional<std::uint64_t> nodes = {};
 };
 
 /// Keeps captured graphs by key: least recently used go first, bounded by entries, bytes and idle
@@ -47,14 +50,14 @@ class graph_cache : public any_graph_cache {
   struct node final : detail::graph_node {
     /// Captures in the constructor: so the memory for it is there before the graph is.
     template <class Capture>
-    node(const Key& its_key, Capture& capture, std::optional<std::uint64_t>& its_bytes)
-        : key(its_key), graph(run(capture, its_bytes)) {}
+    node(const Key& its_key, Capture& capture, detail::graph_size& its_size)
+        : key(its_key), graph(run(capture, its_size)) {}
 
     template <class Capture>
-    static Graph run(Capture& capture, std::optional<std::uint64_t>& its_bytes) {
+    static Graph run(Capture& capture, detail::graph_size& its_size) {
       if constexpr (std::convertible_to<std::invoke_result_t<Capture&>, captured_graph<Graph>>) {
         captured_graph<Graph> made = capture();
-        its_bytes = made.bytes;
+        its_size = {made.bytes, made.nodes};
         return std::move(made.graph);
       } else {
         return capture();
@@ -129,8 +132,10 @@ class graph_cache : public any_graph_cache {
     [[nodiscard]] const Key& key() const noexcept { return node_->key; }
     [[nodiscard]] Graph& graph() const noexcept { return node_->graph; }
 
-    /// Hands the graph to the caller, who answers for it from now on. Once.
+    /// Hands the graph to the caller, who answers for it from now on: returned from a capture
+    /// function it is the cache's again. Once.
     [[nodiscard]] Graph claim() {
+      cache_->disown(*node_);
       Graph graph = std::move(node_->graph);
       cache_->put_away(std::exchange(node_, nullptr), false);
       return graph;
@@ -201,7 +206,7 @@ class graph_cache : public any_graph_cache {
 
     detail::graph_product make() override {
       detail::graph_product made;
-      made.node = std::make_unique<node>(key_, capture_, made.bytes);
+      made.node = std::make_unique<node>(key_, capture_, made.size);
       return made;
     }
 

@@ -67,10 +67,16 @@ struct graph_key {
   bool (*same)(const void* a, const void* b) = nullptr;
 };
 
+/// What a capture function says about the size of its graph.
+struct graph_size {
+  std::optional<std::uint64_t> bytes;
+  std::optional<std::uint64_t> nodes;
+};
+
 /// What a maker makes.
 struct graph_product {
   std::unique_ptr<graph_node> node;
-  std::optional<std::uint64_t> bytes;
+  graph_size size;
 };
 
 /// The caller's capture, with the types erased. Called under no lock.

@@ -11,17 +11,20 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 
 namespace lull {
 
+class any_graph_cache;
+
 /// The vendor's side of captured graphs: how one is destroyed and what it costs. A cache knows
 /// graphs as opaque handles only.
 ///
-/// Operations are called on whatever thread evicts, captures or releases; a cache, and all caches
-/// of one budget, destroy on one thread at a time. No operation but used_bytes() and footprint() is
-/// called while any thread of the process captures (see graph_hold). What an operation throws is
-/// logged and counted; the handle counts as gone then.
+/// Operations are called under no lock, on whatever thread evicts, captures or releases; a cache, and
+/// all caches of one budget, destroy on one thread at a time. What returns memory (destroy(),
+/// before_destroy(), trim()) is never called while any thread of the process captures (see
+/// graph_hold); what it throws is logged and counted, and the handle counts as gone then.
 class LULL_API graph_driver {
  public:
   graph_driver() noexcept;
@@ -33,7 +36,17 @@ class LULL_API graph_driver {
   graph_driver& operator=(const graph_driver&) = delete;
 
   /// Destroys an executable graph. May return before the vendor has given its memory back.
-  virtual void destroy(void* handle) = 0;
+  /// @param generation the one that it was captured under. Not older than generation() was a moment
+  ///        ago; a driver whose device can be reset meanwhile compares again under its own lock.
+  /// @throws error (stale): it died with its generation, and nothing was called
+  virtual void destroy(void* handle, std::uint64_t generation) = 0;
+
+  /// A graph was captured, or a taken one was updated, and is about to enter a cache. What this
+  /// throws fails the capture, and the graph is destroyed. The default does nothing.
+  virtual void adopt(void* /*handle*/) {}
+  /// The caller takes a graph out of its cache and answers for it from now on. The default does
+  /// nothing.
+  virtual void disown(void* /*handle*/) noexcept {}
 
   /// Called once before a batch of destroy(). Where the vendor destroys lazily or frees what still
   /// runs (HIP: ROCm/pytorch pull request 1455 puts a synchronization around hipGraphExecDestroy),
@@ -44,11 +57,19 @@ class LULL_API graph_driver {
   virtual void trim() {}
 
   /// An estimate of what a graph holds, in bytes; absent when it cannot be told.
-  [[nodiscard]] virtual std::optional<std::uint64_t> footprint(void* handle) noexcept;
+  /// @param nodes how many it has, where the capture function says so
+  [[nodiscard]] virtual std::optional<std::uint64_t> footprint(
+      void* handle, std::optional<std::uint64_t> nodes) noexcept;
 
   /// What this process holds now of the memory that graphs are made of, in bytes; absent when it
-  /// cannot be told. Estimates are corrected by how it changes when graphs are destroyed.
+  /// cannot be told. Asked when memory is trimmed, which corrects estimates, and around captures
+  /// while these come without any footprint.
   [[nodiscard]] virtual std::optional<std::uint64_t> used_bytes() noexcept;
+
+  /// Called when a cache begins to use the driver.
+  /// @return what the cache keeps, and destroys first of all when it goes: a driver whose device can
+  ///         be reset has the cache told before that happens. The default is nothing.
+  [[nodiscard]] virtual std::shared_ptr<void> attach(any_graph_cache& cache);
 
   /// Raised when the device was reset: graphs that were captured under an older generation died
   /// with the context, and are dropped without a call.
@@ -74,7 +95,8 @@ struct graph_driver_functions {
   std::function<void(void*)> destroy;  ///< mandatory
   std::function<void()> before_destroy = {};
   std::function<void()> trim = {};
-  std::function<std::optional<std::uint64_t>(void*)> footprint = {};
+  std::function<std::optional<std::uint64_t>(void* handle, std::optional<std::uint64_t> nodes)>
+      footprint = {};
   std::function<std::optional<std::uint64_t>()> used_bytes = {};
 };
 
@@ -83,10 +105,11 @@ class LULL_API function_graph_driver final : public graph_driver {
   /// @throws error (invalid_argument) when destroy is empty
   explicit function_graph_driver(graph_driver_functions functions);
 
-  void destroy(void* handle) override;
+  void destroy(void* handle, std::uint64_t generation) override;
   void before_destroy() override;
   void trim() override;
-  [[nodiscard]] std::optional<std::uint64_t> footprint(void* handle) noexcept override;
+  [[nodiscard]] std::optional<std::uint64_t> footprint(
+      void* handle, std::optional<std::uint64_t> nodes) noexcept override;
   [[nodiscard]] std::optional<std::uint64_t> used_bytes() noexcept override;
 
  private:

@@ -210,6 +210,7 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
   state->pci_address = text_of(facts.pci_address);
   state->uuid = text_of(facts.uuid);
   state->type = static_cast<device_type>(facts.type);
+  state->graph_node_bytes = facts.graph_node_bytes;
   state->backend = std::move(backend);
   if ((state->capabilities & LULL_CAP_CONTEXT) != 0) {
     // The same GPU may be known to several registries of the process, but it has one context.

@@ -232,6 +232,30 @@ void device::graph_destroy(void* graph_exec) const {
   entry.done();
 }
 
+void device::graph_destroy(void* graph_exec, std::uint64_t generation) const {
+  require(capability::graphs, "graph_destroy");
+  const auto inside = detail::enter(*state_);
+  // Looked at with no reset possible: another graph may have got the same handle since.
+  if (this->generation() != generation) {
+    throw error(status::stale,
+                fmt::format("{}: graph_destroy: a graph of generation {} is gone; this is {}",
+                            name(), generation, this->generation()));
+  }
+  graph_disown(graph_exec);
+  detail::call(*state_, "graph_destroy", state_->backend->table().ops.graph_destroy, graph_exec);
+}
+
+void device::graph_disown(void* graph_exec) const {
+  if (state_->context) {
+    static_cast<void>(state_->context->books.remove(object_kind::graph, key_of(graph_exec)));
+  }
+}
+
+std::optional<std::uint64_t> device::graph_node_bytes() const noexcept {
+  if (state_->graph_node_bytes == 0) return std::nullopt;
+  return state_->graph_node_bytes;
+}
+
 void device::graph_upload(void* graph_exec, void* stream) const {
   const auto inside = detail::enter(*state_);
   expect_live(*state_, object_kind::graph, graph_exec, "graph_upload");

@@ -46,6 +46,7 @@ struct device_state {
   std::string uuid;
   device_type type = device_type::host;
   std::uint64_t capabilities = 0;
+  std::uint64_t graph_node_bytes = 0;  ///< 0: unknown
 
   /// Absent where there is no context that a reset could destroy: on the host.
   std::shared_ptr<device_context> context;

@@ -74,11 +74,20 @@ any_graph_cache::any_graph_cache(std::shared_ptr<graph_driver> driver,
   const auto pool = pool_of(options);
   auto core = std::make_shared<detail::graph_core>(std::move(driver), std::move(options), pool);
   quick_ = core.get();
-  const std::lock_guard lock(pool->mutex);
-  pool->cores.push_back(std::move(core));
+  {
+    const std::lock_guard lock(pool->mutex);
+    pool->cores.push_back(core);
+  }
+  try {
+    attachment_ = core->driver->attach(*this);
+  } catch (...) {
+    core->retire();
+    throw;
+  }
 }
 
 any_graph_cache::~any_graph_cache() {
+  attachment_.reset();
   core().retire();
 }
 
@@ -157,6 +166,15 @@ graph_cache_stats any_graph_cache::stats() const {
 std::size_t any_graph_cache::size() const {
   const std::lock_guard lock(core().pool->mutex);
   return core().account.live.entries;
+}
+
+bool any_graph_cache::holds_nothing() const {
+  const std::lock_guard lock(core().pool->mutex);
+  return core().account.existing().entries == 0 && core().flights.empty();
+}
+
+void any_graph_cache::disown(detail::graph_node& node) noexcept {
+  core().driver->disown(node.handle());
 }
 
 detail::graph_pin any_graph_cache::find_locked(const detail::graph_key& key) {

@@ -34,7 +34,9 @@ error current_failure() {
 struct graph_core::capture_result {
   std::unique_ptr<graph_node> node;
   std::optional<std::uint64_t> given_bytes;
+  std::optional<std::uint64_t> estimated_bytes;
   std::optional<std::uint64_t> measured_bytes;  ///< how much more the process held afterwards
+  std::optional<error> refusal;                 ///< why the driver does not take it
   std::uint64_t generation = 0;
   duration elapsed{};
 };
@@ -114,7 +116,7 @@ graph_pin graph_core::lead(std::unique_lock<std::mutex>& lock, graph_flight& fli
   try {
     wait_for_destructions(lock, flight, wishes.deadline);
     lock.unlock();
-    made = capture(how, wishes.deadline);
+    made = capture(how, wishes);
     lock.lock();
   } catch (...) {
     if (!lock.owns_lock()) {
@@ -125,29 +127,41 @@ graph_pin graph_core::lead(std::unique_lock<std::mutex>& lock, graph_flight& fli
     throw;
   }
   subtract(&graph_account::reserved, room);
-  return keep(lock, flight, std::move(made), wishes.bytes);
+  return keep(lock, flight, std::move(made));
 }
 
-graph_core::capture_result graph_core::capture(graph_maker& how, time_point deadline) {
-  const graph_hold hold(deadline, *options.clock);
+graph_core::capture_result graph_core::capture(graph_maker& how,
+                                               const graph_capture_options& wishes) {
+  const graph_hold hold(wishes.deadline, *options.clock);
   capture_result result;
   result.generation = current_generation();
-  const auto used_before = driver->used_bytes();
+  // Asking the platform may take milliseconds: not while the footprints come without it.
+  const bool measured = !wishes.bytes && measure_captures.load(std::memory_order_relaxed);
+  const auto used_before = measured ? driver->used_bytes() : std::nullopt;
   const time_point begin = options.clock->now();
   graph_product made = how.make();
   result.elapsed = options.clock->now() - begin;
-  const auto used_after = driver->used_bytes();
+  result.node = std::move(made.node);
+  result.given_bytes = made.size.bytes ? made.size.bytes : wishes.bytes;
+  if (!result.given_bytes) {
+    result.estimated_bytes = driver->footprint(result.node->handle(), made.size.nodes);
+    measure_captures.store(!result.estimated_bytes, std::memory_order_relaxed);
+  }
+  const auto used_after = used_before ? driver->used_bytes() : std::nullopt;
   // With another capture under way the difference would be the sum of both.
-  if (used_before && used_after && *used_after > *used_before && graph_hold::count() == 1) {
+  if (used_after && *used_after > *used_before && graph_hold::count() == 1) {
     result.measured_bytes = *used_after - *used_before;
   }
-  result.node = std::move(made.node);
-  result.given_bytes = made.bytes;
+  try {
+    driver->adopt(result.node->handle());
+  } catch (...) {
+    result.refusal = current_failure();
+  }
   return result;
 }
 
 graph_pin graph_core::keep(std::unique_lock<std::mutex>& lock, const graph_flight& flight,
-                           capture_result made, std::optional<std::uint64_t> wished_bytes) {
+                           capture_result made) {
   ++counted.captures;
   counted.capturing += made.elapsed;
   graph_node& node = *made.node;
@@ -160,9 +174,10 @@ graph_pin graph_core::keep(std::unique_lock<std::mutex>& lock, const graph_fligh
                             "capture again",
                             options.name));
   }
-  node.bytes = footprint_of(made, node, wished_bytes);
+  node.bytes = footprint_of(made, node);
   expected_bytes = std::max(node.bytes, expected_bytes - expected_bytes / 8);
   try {
+    if (made.refusal) throw error(*made.refusal);
     reject_if_too_large(node.bytes);
   } catch (...) {
     add(&graph_account::held, {1, node.bytes});
@@ -179,13 +194,11 @@ graph_pin graph_core::keep(std::unique_lock<std::mutex>& lock, const graph_fligh
   return pinned;
 }
 
-std::uint64_t graph_core::footprint_of(const capture_result& made, graph_node& node,
-                                       std::optional<std::uint64_t> wished_bytes) noexcept {
+std::uint64_t graph_core::footprint_of(const capture_result& made, graph_node& node) noexcept {
   if (made.given_bytes) return *made.given_bytes;
-  if (wished_bytes) return *wished_bytes;
-  if (const auto estimate = driver->footprint(node.handle())) {
+  if (made.estimated_bytes) {
     node.estimated = true;
-    return static_cast<std::uint64_t>(static_cast<double>(*estimate) *
+    return static_cast<std::uint64_t>(static_cast<double>(*made.estimated_bytes) *
                                       counted.footprint_correction);
   }
   if (made.measured_bytes) return *made.measured_bytes;

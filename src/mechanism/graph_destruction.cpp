@@ -25,20 +25,24 @@ struct graph_core::destruction_batch {
 
 namespace {
 
-/// Calls into the driver; what it throws is logged.
-/// @return whether it threw nothing
+/// Calls into the driver; what it throws is logged, unless it says that the graphs are gone.
+/// @return ok, stale, or another status of failure
 template <class Call>
-bool attempt(const graph_core& core, std::string_view what, Call&& call) noexcept {
+status attempt(const graph_core& core, std::string_view what, Call&& call) noexcept {
   try {
     call();
-    return true;
+    return status::ok;
+  } catch (const error& failure) {
+    if (failure.code() == status::stale) return status::stale;
+    core.log(log_level::error, fmt::format("graph cache '{}': {} failed: {}", core.options.name,
+                                           what, failure.what()));
   } catch (const std::exception& failure) {
     core.log(log_level::error, fmt::format("graph cache '{}': {} failed: {}", core.options.name,
                                            what, failure.what()));
   } catch (...) {
     core.log(log_level::error, fmt::format("graph cache '{}': {} failed", core.options.name, what));
   }
-  return false;
+  return status::callback;
 }
 
 }  // namespace
@@ -93,35 +97,38 @@ void graph_core::destroy_queued(std::unique_lock<std::mutex>& lock) noexcept {
 
 void graph_core::run(destruction_batch& batch) noexcept {
   const time_point begin = options.clock->now();
-  const auto used_before = driver->used_bytes();
-  const std::uint64_t generation = current_generation();
+  // Before the trim nothing need have come back, so there is nothing to measure either.
+  const auto used_before = batch.trim ? driver->used_bytes() : std::nullopt;
   if (batch.nodes != nullptr) attempt(*this, "synchronizing", [&] { driver->before_destroy(); });
   while (batch.nodes != nullptr) {
     const std::unique_ptr<graph_node> node(batch.nodes);
     batch.nodes = node->next;
     batch.gone += {1, node->bytes};
     batch.all_estimated = batch.all_estimated && node->estimated;
-    if (node->generation != generation) {
-      ++batch.dropped;
-    } else if (attempt(*this, "destroying", [&] { driver->destroy(node->handle()); })) {
-      ++batch.destroyed;
-    } else {
-      ++batch.failed;
+    switch (destroy(*node)) {
+      case status::ok: ++batch.destroyed; break;
+      case status::stale: ++batch.dropped; break;
+      default: ++batch.failed;
     }
   }
   if (batch.trim) attempt(*this, "trimming", [&] { driver->trim(); });
-  const auto used_after = driver->used_bytes();
-  if (used_before && used_after) {
+  const auto used_after = used_before ? driver->used_bytes() : std::nullopt;
+  if (used_after) {
     batch.returned_bytes = *used_before > *used_after ? *used_before - *used_after : 0;
   }
   batch.elapsed = options.clock->now() - begin;
+}
+
+status graph_core::destroy(graph_node& node) noexcept {
+  if (node.generation != current_generation()) return status::stale;
+  return attempt(*this, "destroying", [&] { driver->destroy(node.handle(), node.generation); });
 }
 
 void graph_core::learn(const destruction_batch& batch) noexcept {
   if (!batch.returned_bytes) return;
   counted.measured_returned_bytes =
       counted.measured_returned_bytes.value_or(0) + *batch.returned_bytes;
-  if (!batch.trim || !batch.all_estimated || batch.gone.bytes == 0 || batch.dropped != 0) return;
+  if (!batch.all_estimated || batch.gone.bytes == 0 || batch.dropped != 0) return;
   // Other threads allocate meanwhile, so one batch says little: it moves the factor by an eighth of
   // the way, within bounds that no honest estimate is outside of.
   constexpr double weight = 0.125;

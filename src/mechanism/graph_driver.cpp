@@ -10,7 +10,12 @@ graph_driver::graph_driver(const std::atomic<std::uint64_t>& generation) noexcep
     : generation_(&generation) {}
 graph_driver::~graph_driver() = default;
 
-std::optional<std::uint64_t> graph_driver::footprint(void* /*handle*/) noexcept {
+std::shared_ptr<void> graph_driver::attach(any_graph_cache& /*cache*/) {
+  return nullptr;
+}
+
+std::optional<std::uint64_t> graph_driver::footprint(
+    void* /*handle*/, std::optional<std::uint64_t> /*nodes*/) noexcept {
   return std::nullopt;
 }
 
@@ -25,7 +30,7 @@ function_graph_driver::function_graph_driver(graph_driver_functions functions)
   }
 }
 
-void function_graph_driver::destroy(void* handle) {
+void function_graph_driver::destroy(void* handle, std::uint64_t /*generation*/) {
   functions_.destroy(handle);
 }
 
@@ -37,8 +42,9 @@ void function_graph_driver::trim() {
   if (functions_.trim) functions_.trim();
 }
 
-std::optional<std::uint64_t> function_graph_driver::footprint(void* handle) noexcept {
-  return functions_.footprint ? functions_.footprint(handle) : std::nullopt;
+std::optional<std::uint64_t> function_graph_driver::footprint(
+    void* handle, std::optional<std::uint64_t> nodes) noexcept {
+  return functions_.footprint ? functions_.footprint(handle, nodes) : std::nullopt;
 }
 
 std::optional<std::uint64_t> function_graph_driver::used_bytes() noexcept {

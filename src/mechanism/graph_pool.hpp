@@ -2,6 +2,7 @@
 #define LULL_MECHANISM_GRAPH_POOL_HPP
 
 #include <lull/any_graph_cache.hpp>
+#include <lull/error.hpp>
 
 #include <array>
 #include <atomic>
@@ -67,8 +68,7 @@ struct graph_bounds {
 /// Caches that share a budget, or one cache by itself.
 struct graph_pool : std::enable_shared_from_this<graph_pool> {
   /// Guards everything here and in the cores but what is atomic. Never held while a driver, a
-  /// capture or a log callback runs, but for graph_driver::footprint. Taken before the destruction
-  /// gate's.
+  /// capture or a log callback runs. Taken before the destruction gate's.
   mutable std::mutex mutex;
   /// Something was destroyed, released, or a capture ended.
   std::condition_variable changed;
@@ -219,6 +219,8 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   frequency_sketch sketch;
   std::uint64_t sampled_at = 0;  ///< hits and misses when the sketch was halved last
   graph_cache_stats counted;     ///< what is counted under the mutex
+  /// Whether captures come without any footprint but what can be measured around them.
+  std::atomic<bool> measure_captures{true};
 
  private:
   friend class graph_core_base;
@@ -239,6 +241,7 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
 
   struct destruction_batch;
   void run(destruction_batch& batch) noexcept;
+  [[nodiscard]] status destroy(graph_node& node) noexcept;
   void learn(const destruction_batch& batch) noexcept;
 
   void join(std::unique_lock<std::mutex>& lock, const std::shared_ptr<graph_flight>& flight,
@@ -246,11 +249,10 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   [[nodiscard]] graph_pin lead(std::unique_lock<std::mutex>& lock, graph_flight& flight,
                                graph_maker& how, const graph_capture_options& wishes);
   struct capture_result;
-  [[nodiscard]] capture_result capture(graph_maker& how, time_point deadline);
+  [[nodiscard]] capture_result capture(graph_maker& how, const graph_capture_options& wishes);
   [[nodiscard]] graph_pin keep(std::unique_lock<std::mutex>& lock, const graph_flight& flight,
-                               capture_result made, std::optional<std::uint64_t> wished_bytes);
-  [[nodiscard]] std::uint64_t footprint_of(const capture_result& made, graph_node& node,
-                                           std::optional<std::uint64_t> wished_bytes) noexcept;
+                               capture_result made);
+  [[nodiscard]] std::uint64_t footprint_of(const capture_result& made, graph_node& node) noexcept;
   void make_room(std::unique_lock<std::mutex>& lock, std::uint64_t bytes, time_point deadline);
   void wait_for_destructions(std::unique_lock<std::mutex>& lock, const graph_flight& flight,
                              time_point deadline);

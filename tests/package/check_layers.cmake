@@ -32,7 +32,7 @@ layer(registry PATHS "include/lull/(device|registry)\\.hpp" "src/core/.*"
 layer(report PATHS "include/lull/report\\.hpp"
   USES ${vocabulary} registry)
 layer(mechanism PATHS
-    "include/lull/(any_graph_cache|context|graph_cache|graph_cache_core|graph_driver)\\.hpp"
+    "include/lull/(any_graph_cache|context|device_graphs|graph_cache|graph_cache_core|graph_driver)\\.hpp"
     "include/lull/(memory|process|settle)\\.hpp" "src/mechanism/.*"
   USES ${vocabulary} registry report)
 layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"

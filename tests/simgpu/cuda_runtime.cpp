@@ -135,6 +135,7 @@ cudaError_t cudaGetLastError() {
 cudaError_t cudaDeviceSynchronize() {
   return run_in_context("cudaDeviceSynchronize", [] {
     gpu().arrive();
+    gpu().finish_work(current());
     return code::ok;
   });
 }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <utility>
 
 #include "simgpu/world.hpp"
 
@@ -99,7 +100,30 @@ code world::graph_destroy(void* graph_exec) {
     misuse_.emplace_back("graph destroyed during a capture");
     return code::not_permitted;
   }
-  return end_handle(handle_kind::graph, graph_exec, "graph");
+  object* found = nullptr;
+  const code live = live_handle(handle_kind::graph, graph_exec, "graph", &found);
+  if (live != code::ok || !found->running) {
+    return live != code::ok ? live : end_handle(handle_kind::graph, graph_exec, "graph");
+  }
+  if (vendor_ != vendor::cuda) return misused("graph destroyed while it runs");
+  found->alive = false;
+  return code::ok;
+}
+
+code world::graph_launch(void* graph_exec) {
+  const std::lock_guard lock(mutex_);
+  object* found = nullptr;
+  const code live = live_handle(handle_kind::graph, graph_exec, "graph", &found);
+  if (live == code::ok) found->running = true;
+  return live;
+}
+
+void world::finish_work(int device) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [address, each] : handles_) {
+    if (each.device != device || !std::exchange(each.running, false)) continue;
+    if (!each.alive) refund(device, each.bytes);
+  }
 }
 
 code world::graph_use(void* graph_exec) {

@@ -121,7 +121,10 @@ hipError_t hipGetLastError() {
 }
 
 hipError_t hipDeviceSynchronize() {
-  return run_in_context("hipDeviceSynchronize", [] { return code::ok; });
+  return run_in_context("hipDeviceSynchronize", [] {
+    gpu().finish_work(here().device);
+    return code::ok;
+  });
 }
 
 /// Like the real one it never fails by itself.

@@ -95,7 +95,10 @@ musaError_t musaGetLastError() {
 }
 
 musaError_t musaDeviceSynchronize() {
-  return run_in_context("musaDeviceSynchronize", [] { return code::ok; });
+  return run_in_context("musaDeviceSynchronize", [] {
+    gpu().finish_work(here().device);
+    return code::ok;
+  });
 }
 
 musaError_t musaDeviceReset() {

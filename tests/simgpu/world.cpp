@@ -274,10 +274,10 @@ void world::destroy_context_locked(int device) {
     at = allocations_.erase(at);
   }
   for (auto& [address, each] : handles_) {
-    if (each.device != device || !each.alive) continue;
+    if (each.device != device || (!each.alive && !each.running)) continue;
     // A HIP reset purges what belongs to one device; portable host memory belongs to all.
     if (vendor_ == vendor::hip && each.kind == handle_kind::pinned) continue;
-    each.alive = false;
+    each.alive = each.running = false;
     if (each.kind == handle_kind::graph) refund(device, each.bytes);
   }
   refund(device, std::max(made_.context_bytes, made_.residue_bytes) - made_.residue_bytes);

@@ -140,6 +140,10 @@ class world {
   code graph_create(int device, std::uint64_t bytes, void** graph_exec);
   code graph_destroy(void* graph_exec);
   code graph_use(void* graph_exec);
+  /// It runs until finish_work(). One that is destroyed before that goes then on CUDA; elsewhere
+  /// that is misuse.
+  code graph_launch(void* graph_exec);
+  void finish_work(int device);
 
   code pool_allocate(int device, std::uint64_t bytes, void** address);
   code pool_free(void* address);
@@ -195,6 +199,7 @@ class world {
     std::uint64_t context_id = 0;
     std::uint64_t bytes = 0;
     bool alive = true;
+    bool running = false;
   };
   struct late_return {
     std::chrono::steady_clock::time_point when;

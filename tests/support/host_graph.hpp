@@ -31,7 +31,7 @@ struct host_graph {
 /// Destroys host graphs and keeps books; breaks no rule silently.
 class host_graph_driver final : public graph_driver {
  public:
-  void destroy(void* handle) override {
+  void destroy(void* handle, std::uint64_t /*generation*/) override {
     if (graph_hold::count() != 0) ++destroyed_during_capture;
     if (on_destroy) on_destroy(handle);
     if (fail_next.exchange(false)) throw std::runtime_error("the vendor refuses");
@@ -43,7 +43,8 @@ class host_graph_driver final : public graph_driver {
   }
   void before_destroy() override { ++synchronizations; }
   void trim() override { ++trims; }
-  std::optional<std::uint64_t> footprint(void* handle) noexcept override {
+  std::optional<std::uint64_t> footprint(void* handle,
+                                         std::optional<std::uint64_t> /*nodes*/) noexcept override {
     if (!knows_footprints) return std::nullopt;
     return static_cast<host_graph*>(handle)->bytes / estimate_divisor;
   }

@@ -45,7 +45,7 @@ TEST(GraphTraffic, TheUnboundedMapGrows) {
     servers_map[token] = driver->capture(16 * page, token);
   }
   EXPECT_GT(resident_bytes(), before + 100 * MiB) << "what the cache is there to prevent";
-  for (const auto& [key, graph] : servers_map) driver->destroy(graph);
+  for (const auto& [key, graph] : servers_map) driver->destroy(graph, 0);
 }
 
 // ggml-org/llama.cpp issue 25082: an idle server never trims, because only lookups do.
