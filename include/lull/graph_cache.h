@@ -25,6 +25,7 @@
 extern "C" {
 #endif
 
+struct lull_device;
 struct lull_sleeper;
 
 typedef struct lull_graph_cache lull_graph_cache;    ///< given back by lull_graph_cache_destroy
@@ -51,7 +52,8 @@ typedef struct lull_graph_driver {
   lull_status (*before_destroy)(void* user);        ///< once before some are destroyed
   lull_status (*trim)(void* user);  ///< returns what the vendor keeps of graphs gone
   /// What a graph holds, in bytes; LULL_UNKNOWN when that cannot be told.
-  uint64_t (*footprint)(void* user, void* graph);
+  /// @param nodes how many it has; LULL_UNKNOWN where the capture function does not say so
+  uint64_t (*footprint)(void* user, void* graph, uint64_t nodes);
   /// What this process holds now of the memory that graphs are made of, in bytes; LULL_UNKNOWN when
   /// that cannot be told.
   uint64_t (*used_bytes)(void* user);
@@ -86,8 +88,15 @@ LULL_API lull_status lull_graph_budget_usage(const lull_graph_budget* budget, ui
 
 typedef struct lull_graph_cache_options {
   size_t struct_size;
-  const lull_graph_driver* driver;  ///< mandatory; copied
-  lull_graph_limits limits;         ///< default: no bound
+  const lull_graph_driver* driver;  ///< copied; either this or `device` is needed, not both
+  /// Graphs are the executable graphs of this device, and a reset of it clears the cache first:
+  /// lull::make_graph_driver. What uses a device keeps it alive.
+  const struct lull_device* device;
+  /// For `device`: what a node of a graph holds; 0: no estimates; LULL_UNKNOWN (default): as the
+  /// device's backend says.
+  uint64_t bytes_per_node;
+  int64_t clear_timeout_ms;  ///< for `device`: how long a reset waits; above 0; default 10000
+  lull_graph_limits limits;  ///< default: no bound
   const lull_graph_budget* budget;  ///< default null
   int32_t frequency_filter;  ///< keeps keys that come once from washing out others; default 0
   /// Memory of destroyed graphs that may collect at the vendor before it is trimmed; default 64 MiB.
@@ -99,6 +108,7 @@ typedef struct lull_graph_cache_options {
 } lull_graph_cache_options;
 LULL_API void lull_graph_cache_options_init(lull_graph_cache_options* options);
 
+/// @return LULL_ERROR_UNSUPPORTED: the device has no graphs (LULL_CAP_GRAPHS)
 LULL_API lull_status lull_graph_cache_create(const lull_graph_cache_options* options,
                                              lull_graph_cache** cache);
 /// Destroys all graphs that are not in use. Pins should have been released before; the graph of one
@@ -128,7 +138,12 @@ typedef struct lull_captured_graph {
   size_t struct_size;
   void* graph;     ///< not null
   uint64_t bytes;  ///< what it holds; LULL_UNKNOWN (preset) or 0: the driver is asked
+  uint64_t nodes;  ///< how many it has, for the driver's estimate; LULL_UNKNOWN (preset): not known
 } lull_captured_graph;
+
+/// The nodes of a graph of a device: of the template (cudaGraph_t), not of what is launched.
+LULL_API lull_status lull_device_graph_node_count(const struct lull_device* device, void* graph,
+                                                  uint64_t* nodes);
 
 /// Captures a graph: a failure is the result of those who asked for it, and means that there is no
 /// graph to destroy. Runs on the thread that asks, under no lock; it may use other keys of the cache.
@@ -191,7 +206,8 @@ LULL_API void lull_graph_taken_release(lull_graph_taken* taken);
 LULL_API lull_status lull_graph_cache_erase(lull_graph_cache* cache, lull_graph_key key,
                                             int32_t* erased);
 /// Evicts everything, and blocks until it is destroyed: for pins to be released and captures to end,
-/// at most `timeout_ms` (-1: no limit). To be called before a device reset.
+/// at most `timeout_ms` (-1: no limit). To be called before a device reset, which lull's own do for
+/// caches over the device.
 /// @return LULL_ERROR_TIMED_OUT, and the message says what is in use; it still goes when released
 LULL_API lull_status lull_graph_cache_clear(lull_graph_cache* cache, int64_t timeout_ms);
 /// Evicts everything that is not in use and has the vendor return memory. Waits for no pin and no
@@ -203,7 +219,7 @@ LULL_API lull_status lull_graph_cache_sweep(lull_graph_cache* cache, uint64_t* e
 /// time alone.
 LULL_API lull_status lull_graph_cache_next_deadline(const lull_graph_cache* cache, int64_t* in_ms);
 /// The device was reset, and all graphs died with its context: drops them without a call to the
-/// driver. `dropped` may be null.
+/// driver. For caches with a lull_graph_driver; others know by themselves. `dropped` may be null.
 LULL_API lull_status lull_graph_cache_device_was_reset(lull_graph_cache* cache, uint64_t* dropped);
 
 /// Evicts what is above the bounds before it returns; what is in use goes when it is released.

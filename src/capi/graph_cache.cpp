@@ -12,6 +12,7 @@
 
 using lull::capi::checked_milliseconds;
 using lull::capi::deadline_after;
+using lull::capi::figure_of;
 using lull::capi::footprint_of;
 using lull::capi::guard;
 using lull::capi::nothing;
@@ -69,13 +70,14 @@ lull::captured_graph<void*> capture_by(lull_capture_fn capture, void* user) {
   lull_captured_graph made{};
   made.struct_size = sizeof made;
   made.bytes = LULL_UNKNOWN;
+  made.nodes = LULL_UNKNOWN;
   const lull_status code = capture(user, &made);
   if (lull::detail::raw(code) != LULL_OK) fail_capture(code);
   if (made.graph == nullptr) {
     throw lull::error(lull::status::callback,
                       "the capture callback returned LULL_OK without a graph");
   }
-  return {made.graph, footprint_of(made.bytes)};
+  return {made.graph, footprint_of(made.bytes), figure_of(made.nodes)};
 }
 
 }  // namespace
@@ -128,6 +130,14 @@ lull_status lull_graph_cache_get_or_capture(lull_graph_cache* cache, lull_graph_
   });
 }
 
+lull_status lull_device_graph_node_count(const lull_device* device, void* graph, uint64_t* nodes) {
+  return guard([&] {
+    auto& result = required(nodes, "nodes");
+    required(static_cast<char*>(graph), "graph");
+    result = required(device, "device").value.graph_node_count(graph);
+  });
+}
+
 lull_status lull_graph_cache_take_nearest(lull_graph_cache* cache, lull_graph_distance_fn distance,
                                           void* user, lull_graph_taken* taken) {
   return guard([&] {
@@ -137,8 +147,8 @@ lull_status lull_graph_cache_take_nearest(lull_graph_cache* cache, lull_graph_di
     // First, because nothing may fail once an entry is out.
     auto keeper = std::make_unique<std::optional<typed_graph_cache::taken>>();
     auto found = from.find_nearest([&](const lull_graph_key& key) -> std::optional<std::uint64_t> {
-      const std::uint64_t far = distance(user, key);
-      return far == UINT64_MAX ? std::nullopt : std::optional(far);
+      static_assert(LULL_UNKNOWN == UINT64_MAX, "what distances call impossible");
+      return figure_of(distance(user, key));
     });
     result = {};
     if (!found) return;

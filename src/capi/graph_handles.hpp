@@ -35,9 +35,12 @@ graph_cache_options make_graph_cache_options(const lull_graph_cache_options& giv
 inline std::optional<std::uint64_t> bound_of(std::uint64_t given) noexcept {
   return given == 0 ? std::nullopt : std::optional(given);
 }
-/// What is not known is LULL_UNKNOWN everywhere; where it cannot be 0, that says the same.
+inline std::optional<std::uint64_t> figure_of(std::uint64_t given) noexcept {
+  return given == LULL_UNKNOWN ? std::nullopt : std::optional(given);
+}
+/// A graph holds something, so that 0 says "not known" too.
 inline std::optional<std::uint64_t> footprint_of(std::uint64_t given) noexcept {
-  return given == LULL_UNKNOWN ? std::nullopt : bound_of(given);
+  return given == 0 ? std::nullopt : figure_of(given);
 }
 graph_limits make_graph_limits(const lull_graph_limits& given);
 

@@ -1,5 +1,7 @@
 // What a graph cache is made of: driver, limits, budget.
 
+#include <lull/device_graphs.hpp>
+
 #include <chrono>
 #include <functional>
 
@@ -17,16 +19,18 @@ using lull::capi::required;
 namespace lull::capi {
 namespace {
 
+std::int64_t whole_milliseconds(duration span) noexcept {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(span).count();
+}
+
 /// For figures that the driver asks for where nothing may be thrown.
 template <class Ask>
 std::optional<std::uint64_t> known_figure(const Ask& ask) noexcept {
   try {
-    const std::uint64_t bytes = ask();
-    if (bytes != LULL_UNKNOWN) return bytes;
+    return figure_of(ask());
   } catch (...) {
-    // A C++ program's callback threw, which it must not: then it does not know either.
+    return std::nullopt;  // a C++ program's callback, which must not throw
   }
-  return std::nullopt;
 }
 
 graph_driver_functions make_functions(const lull_graph_driver& from) {
@@ -43,8 +47,9 @@ graph_driver_functions make_functions(const lull_graph_driver& from) {
     made.trim = [trim = from.trim, user] { expect_callback_ok(trim(user), "trim"); };
   }
   if (from.footprint != nullptr) {
-    made.footprint = [footprint = from.footprint, user](void* graph) {
-      return known_figure([&] { return footprint(user, graph); });
+    made.footprint = [footprint = from.footprint, user](void* graph,
+                                                        std::optional<std::uint64_t> nodes) {
+      return known_figure([&] { return footprint(user, graph, nodes.value_or(LULL_UNKNOWN)); });
     };
   }
   if (from.used_bytes != nullptr) {
@@ -58,8 +63,20 @@ graph_driver_functions make_functions(const lull_graph_driver& from) {
 }  // namespace
 
 std::shared_ptr<graph_driver> make_graph_driver(const lull_graph_cache_options& given) {
-  const auto driver = read_versioned(&required(given.driver, "options->driver"),
-                                     lull_graph_driver{}, "options->driver");
+  if ((given.driver == nullptr) == (given.device == nullptr)) {
+    throw error(status::invalid_argument,
+                given.driver == nullptr
+                    ? "options: a graph cache needs a driver or a device; both are null"
+                    : "options: a graph cache takes a driver or a device, not both");
+  }
+  if (given.device != nullptr) {
+    device_graph_options options;
+    options.bytes_per_node = figure_of(given.bytes_per_node);
+    options.clear_timeout =
+        checked_milliseconds(given.clear_timeout_ms, 1, "options->clear_timeout_ms");
+    return make_graph_driver(given.device->value, options);
+  }
+  const auto driver = read_versioned(given.driver, lull_graph_driver{}, "options->driver");
   return std::make_shared<function_graph_driver>(make_functions(driver));
 }
 
@@ -90,6 +107,9 @@ void lull_graph_cache_options_init(lull_graph_cache_options* options) {
   if (options == nullptr) return;
   *options = {};
   options->struct_size = sizeof *options;
+  options->bytes_per_node = LULL_UNKNOWN;
+  options->clear_timeout_ms =
+      lull::capi::whole_milliseconds(lull::device_graph_options{}.clear_timeout);
   options->trim_after_bytes = lull::graph_cache_options{}.trim_after_bytes;
   options->name = "graphs";
   options->log_threshold = LULL_LOG_INFO;
@@ -134,9 +154,8 @@ lull_status lull_graph_cache_get_limits(const lull_graph_cache* cache, lull_grap
   return guard([&] {
     auto& result = required(limits, "limits");
     const lull::graph_limits set = required(cache, "cache").value.limits();
-    const auto idle_time = set.idle_time.value_or(lull::duration::zero());
     result = {set.entries.value_or(0), set.bytes.value_or(0),
-              std::chrono::duration_cast<std::chrono::milliseconds>(idle_time).count()};
+              lull::capi::whole_milliseconds(set.idle_time.value_or(lull::duration::zero()))};
   });
 }
 

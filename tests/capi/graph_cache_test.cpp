@@ -71,6 +71,8 @@ constexpr lull_graph_key number(std::uint64_t low) {
   return {0, low};
 }
 
+constexpr std::uint64_t vendor_node_bytes = 10;
+
 /// A vendor whose graphs are numbers of its own. Everything it is told is on its lists.
 struct vendor {
   std::vector<std::uintptr_t> destroyed;
@@ -100,7 +102,9 @@ struct vendor {
       ++of(user).trims;
       return of(user).answer;
     };
-    made.footprint = [](void* user, void*) { return of(user).footprint_bytes; };
+    made.footprint = [](void* user, void*, std::uint64_t nodes) {
+      return nodes != LULL_UNKNOWN ? nodes * vendor_node_bytes : of(user).footprint_bytes;
+    };
     made.used_bytes = [](void* user) { return of(user).used_bytes; };
     made.user = this;
     return made;
@@ -112,6 +116,7 @@ struct recipe {
   std::uintptr_t graph = 0;
   std::uint64_t bytes = LULL_UNKNOWN;
   lull_status answer = LULL_OK;
+  std::uint64_t nodes = LULL_UNKNOWN;
   int calls = 0;
 
   static lull_status capture(void* user, lull_captured_graph* captured) {
@@ -122,6 +127,7 @@ struct recipe {
     EXPECT_EQ(captured->bytes, LULL_UNKNOWN);
     captured->graph = reinterpret_cast<void*>(self.graph);
     captured->bytes = self.bytes;
+    captured->nodes = self.nodes;
     return self.answer;
   }
 };
@@ -418,6 +424,17 @@ TEST_F(CGraphCache, TheDriverIsAskedForFiguresAndReturnsMemory) {
   EXPECT_EQ(seen.measured_returned_bytes, 0U);
   EXPECT_EQ(seen.unknown_footprints, 0U);
   EXPECT_EQ(seen.evicted_cleared, 3U);
+}
+
+TEST_F(CGraphCache, TheDriverMayEstimateByTheNodes) {
+  create();
+  recipe how{7, LULL_UNKNOWN, LULL_OK, 3};
+  lull_graph_pin pin{};
+  ASSERT_EQ(
+      lull_graph_cache_get_or_capture(cache_, number(1), recipe::capture, &how, nullptr, &pin),
+      LULL_OK);
+  lull_graph_pin_release(&pin);
+  EXPECT_EQ(stats().bytes, 3 * vendor_node_bytes);
 }
 
 TEST_F(CGraphCache, AnythingButDestroyMayBeMissing) {
@@ -861,7 +878,7 @@ TEST_F(CGraphCache, BadOptionsAreRefused) {
   refused("options->struct_size is 0");
   options_ = good;
   options_.driver = nullptr;
-  refused("options->driver is null");
+  refused("needs a driver or a device");
   options_ = good;
   options_.limits.idle_time_ms = -1;
   refused("idle_time_ms is -1");
