@@ -214,7 +214,9 @@ TEST_F(CGraphCache, CapturesOnceAndFindsFromThenOn) {
 
 TEST_F(CGraphCache, BothHalvesOfAKeyCount) {
   create();
-  const std::array<lull_graph_key, 4> keys{{{0, 1}, {1, 0}, {1, 1}, {UINT64_MAX, UINT64_MAX}}};
+  // The last has the hash of the first: high times this factor is taken into low.
+  const std::array<lull_graph_key, 5> keys{
+      {{0, 0}, {0, 1}, {1, 0}, {UINT64_MAX, UINT64_MAX}, {1, 0xC2B2AE3D27D4EB4FU}}};
   for (std::size_t i = 0; i < keys.size(); ++i) {
     recipe how{10 + i};
     lull_graph_pin pin{};
@@ -447,6 +449,16 @@ TEST_F(CGraphCache, AnythingButDestroyMayBeMissing) {
   EXPECT_EQ(lull_graph_cache_trim(cache_, nullptr), LULL_OK);
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U));
   EXPECT_EQ(stats().measured_returned_bytes, LULL_UNKNOWN);
+}
+
+TEST_F(CGraphCache, MemoryOfDestroyedGraphsCollectsBeforeItIsTrimmed) {
+  options_.trim_after_bytes = 2 * MiB;
+  create();
+  for (std::uint64_t key = 1; key <= 2; ++key) {
+    put(key, MiB);
+    EXPECT_EQ(lull_graph_cache_erase(cache_, number(key), nullptr), LULL_OK);
+    EXPECT_EQ(vendor_.trims, key == 1 ? 0 : 1);
+  }
 }
 
 TEST_F(CGraphCache, AFailureOfTheDriverIsLoggedAndCounted) {
