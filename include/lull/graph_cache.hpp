@@ -16,6 +16,10 @@
 
 namespace lull {
 
+namespace detail {
+struct graph_handle_access;
+}
+
 /// What a capture function may return instead of the graph alone.
 template <class Graph>
 struct captured_graph {
@@ -113,6 +117,7 @@ class graph_cache : public any_graph_cache {
 
    private:
     friend class graph_cache;
+    friend struct detail::graph_handle_access;
     handle(detail::graph_core_base& core, detail::graph_pin pin) noexcept
         : core_(&core), pin_(pin) {}
     [[nodiscard]] node& entry() const noexcept { return static_cast<node&>(*pin_.node); }
