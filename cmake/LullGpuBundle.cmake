@@ -48,7 +48,8 @@ add_custom_target(gpu_bundle
   COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:lull_backend_cuda> ${bundle}/
   COMMAND ${CMAKE_COMMAND} -E copy ${cudart} ${benchmark_library} ${bundle}/
   COMMAND ${CMAKE_COMMAND} -E copy ${stdcxx_library} ${gcc_library} ${bundle}/fallback/
-  COMMAND ${CMAKE_COMMAND} -E copy ${PROJECT_SOURCE_DIR}/tests/gpu/run-gpu-checks ${bundle}/
+  COMMAND ${CMAKE_COMMAND} -E copy ${PROJECT_SOURCE_DIR}/tests/gpu/run-gpu-checks
+    ${PROJECT_SOURCE_DIR}/bench/torch_sleep.py ${bundle}/
   COMMENT "Gathering ${bundle}"
   VERBATIM)
 add_dependencies(gpu_bundle ${programs} lull_backend_cuda)

@@ -32,7 +32,7 @@ struct lease_access;
 
 /// Named depths of sleep: presets over a sleep_plan.
 enum class sleep_level : std::uint8_t {
-  trim,     ///< empty caches, keep contents
+  trim,     ///< empty caches and the vendor's pools, keep contents
   offload,  ///< contents to the backing store
   discard,  ///< contents dropped, refilled on wake
   suspend,  ///< the driver moves all GPU state of the process to the host
@@ -115,7 +115,8 @@ class LULL_API transition {
 };
 
 /// Something that sleeps and wakes with the sleeper. Called on the sleeper's own thread, never two
-/// calls at a time, never with a lease out. Must not call the sleeper, but for observe().
+/// calls at a time; never with a lease out, but for upkeep(). Must not call the sleeper, but for
+/// observe().
 class LULL_API participant {
  public:
   virtual ~participant() = default;
@@ -129,6 +130,13 @@ class LULL_API participant {
   /// The devices that it uses. A plan that resets contexts resets those of all participants once all
   /// of them sleep.
   [[nodiscard]] virtual std::vector<device> devices() const { return {}; }
+
+  /// When upkeep() is due, on the sleeper's clock; absent: not for now. Called on any thread, under
+  /// the sleeper's lock: be quick.
+  [[nodiscard]] virtual std::optional<time_point> next_upkeep() const { return std::nullopt; }
+  /// What has to be done from time to time while awake, such as evicting what was idle for too long.
+  /// Leases may be out, and be taken meanwhile. What it throws is logged.
+  virtual void upkeep(time_point /*now*/) {}
 };
 
 /// How often what happened since the sleeper was made.
@@ -160,7 +168,8 @@ struct sleeper_options {
   sleep_plan plan = plan_for(sleep_level::discard);
   /// How long sleep() waits for leases to come back. Above 0.
   duration drain_timeout = std::chrono::seconds{10};
-  /// Watch the idle time on the sleeper's own thread. Off: call poll().
+  /// Watch the idle time, and what participants have to do from time to time, on the sleeper's own
+  /// thread. Off: call poll().
   bool watch_idle = false;
   /// Called after every transition, on the sleeper's thread; what it throws is swallowed and
   /// logged.
@@ -221,7 +230,8 @@ class LULL_API sleeper {
   void manage(memory& what);
   /// Adds a graph cache: it is cleared at every sleep, whatever the plan, because graphs refer to
   /// memory that goes; after a wake they are captured again as they are asked for. Add it after the
-  /// memory that its graphs use: what is added last sleeps first. `what` must outlive the sleeper.
+  /// memory that its graphs use: what is added last sleeps first. While awake it is swept when that
+  /// is due, so that it shrinks without lookups. `what` must outlive the sleeper, and have its clock.
   /// @param clear_timeout how long a sleep waits for graphs in use and captures under way, on the
   ///        cache's clock; when it is over the sleep fails, and says what it waited for
   /// @throws error (busy) when not awake; (invalid_argument) when the timeout is below 0
@@ -252,12 +262,13 @@ class LULL_API sleeper {
   /// @throws as acquire
   void wake(time_point deadline = no_deadline, const std::stop_token& stop = {});
 
-  /// For a loop of one's own: starts the sleep that is due, if one is. Never blocks.
+  /// For a loop of one's own: starts what is due, a sleep or participants' upkeep. Never blocks.
   /// @return whether a sleep was started
   bool poll(time_point now);
 
   /// When poll() should be called next; absent while there is nothing to wait for (asleep, in a
-  /// transition, or no idle time). May move later, never earlier, while awake.
+  /// transition, or no idle time and no upkeep). While awake it moves later, and earlier only when a
+  /// participant has new things to do.
   [[nodiscard]] std::optional<time_point> next_deadline() const;
 
   /// Changes the idle time, now and for later. Absent: sleep only when told to.

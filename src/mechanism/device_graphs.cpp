@@ -58,7 +58,9 @@ class device_graph_driver final : public graph_driver {
     return std::make_shared<reset_hook>(
         device_, "graph cache",
         [&cache, this](const reset_event& event) { give_up(cache, event.dropping); },
-        reset_hook::callback{},
+        [&cache](const reset_event& event) {
+          if (event.was_reset) cache.reset_generation();
+        },
         [&cache](const reset_event& event) { expect_given_up(cache, event); });
   }
 

@@ -1,7 +1,11 @@
 #include <lull/error.hpp>
 #include <lull/sleeper.hpp>
 
+#include <atomic>
 #include <memory>
+
+#include "policy/participants.hpp"
+#include "policy/sleeper_impl.hpp"
 
 namespace lull {
 namespace {
@@ -10,20 +14,38 @@ namespace {
 /// back when a later participant fails, and nothing to do at a wake.
 class graph_participant final : public participant {
  public:
-  graph_participant(any_graph_cache& what, duration clear_timeout)
-      : cache_(what), clear_timeout_(clear_timeout) {}
+  graph_participant(any_graph_cache& what, duration clear_timeout, time_point now)
+      : cache_(what), clear_timeout_(clear_timeout), last_upkeep_(now) {}
 
   [[nodiscard]] std::string_view name() const noexcept override { return "graphs"; }
 
-  void sleep(const sleep_plan& /*plan*/, transition& current) override {
-    current.step("destroy graphs", [this] { cache_.clear_within(clear_timeout_); });
+  void sleep(const sleep_plan& plan, transition& current) override {
+    if (detail::only_trims(plan)) {
+      current.step("trim graphs", [this] { cache_.trim(); });
+    } else {
+      current.step("destroy graphs", [this] { cache_.clear_within(clear_timeout_); });
+    }
   }
 
   void wake(transition& /*current*/) override {}
 
+  [[nodiscard]] std::optional<time_point> next_upkeep() const override {
+    if (const auto due = cache_.next_deadline()) return due;
+    // Nobody says when an empty cache gets its first entry, which cannot be too old before this.
+    const auto idle_time = cache_.limits().idle_time;
+    if (!idle_time) return std::nullopt;
+    return last_upkeep_.load(std::memory_order_relaxed) + *idle_time;
+  }
+
+  void upkeep(time_point now) override {
+    last_upkeep_.store(now, std::memory_order_relaxed);
+    cache_.sweep(now);
+  }
+
  private:
   any_graph_cache& cache_;
   duration clear_timeout_;
+  std::atomic<time_point> last_upkeep_;
 };
 
 }  // namespace
@@ -32,7 +54,7 @@ void sleeper::manage(any_graph_cache& what, duration clear_timeout) {
   if (clear_timeout < duration::zero()) {
     throw error(status::invalid_argument, "the time to clear a graph cache must not be below 0");
   }
-  add(std::make_shared<graph_participant>(what, clear_timeout));
+  add(std::make_shared<graph_participant>(what, clear_timeout, impl_->clock.now()));
 }
 
 }  // namespace lull

@@ -48,6 +48,11 @@ class memory_participant final : public participant {
   [[nodiscard]] std::vector<device> devices() const override { return memory_.devices(); }
 
   void sleep(const sleep_plan& plan, transition& current) override {
+    // First, because it cannot be taken back, and need not be.
+    for (const device& each : memory_.devices()) {
+      if (!each.supports(capability::pools)) continue;
+      current.step(fmt::format("{}: trim pools", each.name()), [&each] { each.pool_trim(); });
+    }
     current.add(memory_.evict(plan.contents, {plan.backing, current.progress(), current.stop()}));
   }
 
@@ -164,6 +169,31 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
     }
   }
   return result;
+}
+
+std::optional<time_point> participants::next_upkeep() const {
+  std::optional<time_point> first;
+  for (const member& each : list_) {
+    const auto next = each.who->next_upkeep();
+    if (next && (!first || *next < *first)) first = next;
+  }
+  return first;
+}
+
+std::vector<std::shared_ptr<participant>> participants::due(time_point now) const {
+  std::vector<std::shared_ptr<participant>> result;
+  for (const member& each : list_) {
+    const auto next = each.who->next_upkeep();
+    if (next && *next <= now) result.push_back(each.who);
+  }
+  return result;
+}
+
+bool only_trims(const sleep_plan& plan) noexcept {
+  const auto keeps = [](contents_action action) { return action == contents_action::keep; };
+  return plan.context == context_action::keep && keeps(plan.contents.otherwise) &&
+         std::all_of(plan.contents.by_tag.begin(), plan.contents.by_tag.end(),
+                     [&](const auto& each) { return keeps(each.second); });
 }
 
 std::shared_ptr<participant> make_participant(memory& what) {

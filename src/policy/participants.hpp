@@ -26,6 +26,11 @@ class participants {
   /// Wakes those that are asleep, the first one added first.
   outcome wake(const sleep_plan& plan, transition& current);
 
+  /// When the first of them has something to do; absent: none has.
+  [[nodiscard]] std::optional<time_point> next_upkeep() const;
+  /// Those who have something to do.
+  [[nodiscard]] std::vector<std::shared_ptr<participant>> due(time_point now) const;
+
  private:
   struct member {
     std::shared_ptr<participant> who;
@@ -37,6 +42,9 @@ class participants {
 
   std::vector<member> list_;
 };
+
+/// Whether a plan gives nothing up but what is only kept for speed.
+[[nodiscard]] bool only_trims(const sleep_plan& plan) noexcept;
 
 /// Lets memory take part.
 std::shared_ptr<participant> make_participant(memory& what);

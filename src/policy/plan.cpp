@@ -64,11 +64,11 @@ sleep_level parse_sleep_level(std::string_view text) {
 }
 
 std::vector<sleep_level> supported_levels() {
-  return {sleep_level::offload, sleep_level::discard, sleep_level::reset};
+  return {sleep_level::trim, sleep_level::offload, sleep_level::discard, sleep_level::reset};
 }
 
 std::vector<sleep_level> supported_levels(const std::vector<device>& devices) {
-  std::vector<sleep_level> levels{sleep_level::offload, sleep_level::discard};
+  std::vector<sleep_level> levels{sleep_level::trim, sleep_level::offload, sleep_level::discard};
   const bool have_context = std::any_of(devices.begin(), devices.end(), [](const device& each) {
     return each.supports(capability::reset);
   });
@@ -86,8 +86,9 @@ sleep_plan plan_for(sleep_level level) {
   }
   sleep_plan plan;
   plan.name = to_string(level);
-  plan.contents.otherwise =
-      level == sleep_level::offload ? contents_action::offload : contents_action::discard;
+  plan.contents.otherwise = level == sleep_level::trim      ? contents_action::keep
+                            : level == sleep_level::offload ? contents_action::offload
+                                                            : contents_action::discard;
   if (level == sleep_level::reset) plan.context = context_action::reset;
   return plan;
 }

@@ -38,11 +38,36 @@ void sleeper::impl::run() {
       perform_sleep(lock);
     } else if (state == sleep_state::asleep && wakers != 0) {
       perform_wake(lock);
-    } else if (!options.watch_idle || !start_idle_sleep(clock.now())) {
-      const auto due = options.watch_idle ? deadline_locked() : std::nullopt;
+    } else if (options.watch_idle && start_idle_sleep(clock.now())) {
+      continue;
+    } else if (!perform_upkeep(lock)) {
+      const auto due = options.watch_idle ? next_deadline() : std::nullopt;
       clock.wait_until(work, lock, due.value_or(no_deadline));
     }
   }
+}
+
+/// Has participants do what is due, with the lock let go meanwhile.
+/// @return whether anything was
+bool sleeper::impl::perform_upkeep(std::unique_lock<std::mutex>& lock) {
+  if (!std::exchange(upkeep_wanted, false) && !options.watch_idle) return false;
+  if (gate.state() != sleep_state::awake) return false;
+  const time_point now = clock.now();
+  const auto due = sleepers.due(now);
+  if (due.empty()) return false;
+  lock.unlock();
+  for (const auto& each : due) {
+    try {
+      each->upkeep(now);
+    } catch (const std::exception& failure) {
+      options.log.write(log_level::error,
+                        fmt::format("{}: upkeep failed: {}", each->name(), failure.what()));
+    } catch (...) {
+      options.log.write(log_level::error, fmt::format("{}: upkeep failed", each->name()));
+    }
+  }
+  lock.lock();
+  return true;
 }
 
 /// Closes the gate and waits for the leases that are out.

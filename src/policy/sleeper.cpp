@@ -88,14 +88,34 @@ void sleeper::impl::expect_other_thread(const char* what) const {
                           what));
 }
 
-std::optional<time_point> sleeper::impl::deadline_locked() const {
+std::optional<time_point> sleeper::impl::idle_deadline() const {
   if (!idle_time || gate.state() != sleep_state::awake || wanted_sleep) return std::nullopt;
   const time_point from = gate.leases() != 0 ? clock.now() : idle_since();
   return *idle_time > no_deadline - from ? no_deadline : from + *idle_time;
 }
 
+std::optional<time_point> sleeper::impl::upkeep_deadline() const {
+  if (gate.state() != sleep_state::awake) return std::nullopt;
+  return sleepers.next_upkeep();
+}
+
+std::optional<time_point> sleeper::impl::next_deadline() const {
+  const auto sleep_due = idle_deadline();
+  const auto upkeep_due = upkeep_deadline();
+  if (!sleep_due || !upkeep_due) return sleep_due ? sleep_due : upkeep_due;
+  return std::min(*sleep_due, *upkeep_due);
+}
+
+void sleeper::impl::start_upkeep(time_point now) {
+  const auto deadline = upkeep_deadline();
+  if (!deadline || now < *deadline) return;
+  upkeep_wanted = true;
+  start_runner();
+  work.notify_all();
+}
+
 bool sleeper::impl::start_idle_sleep(time_point now) {
-  const auto deadline = deadline_locked();
+  const auto deadline = idle_deadline();
   if (!deadline || now < *deadline || gate.leases() != 0) return false;
   wanted_sleep = std::make_shared<sleep_attempt>();
   wanted_sleep->plan = options.plan;
@@ -168,6 +188,7 @@ void sleeper::add(std::shared_ptr<participant> who) {
                                           to_string(impl_->gate.state())));
   }
   impl_->sleepers.add(std::move(who));
+  impl_->work.notify_all();  // it may have upkeep due before anything that the runner waits for
 }
 
 void sleeper::manage(memory& what) {
@@ -246,12 +267,14 @@ void sleeper::wake(time_point deadline, const std::stop_token& stop) {
 
 bool sleeper::poll(time_point now) {
   const std::lock_guard lock(impl_->mutex);
-  return impl_->start_idle_sleep(now);
+  if (impl_->start_idle_sleep(now)) return true;
+  impl_->start_upkeep(now);
+  return false;
 }
 
 std::optional<time_point> sleeper::next_deadline() const {
   const std::lock_guard lock(impl_->mutex);
-  return impl_->deadline_locked();
+  return impl_->next_deadline();
 }
 
 void sleeper::set_idle_time(std::optional<duration> idle_time) {

@@ -50,6 +50,7 @@ struct sleeper::impl {
   std::optional<error> wake_failure;  ///< of the last failed wake
   std::uint32_t wakers = 0;           ///< callers that want a wake since the last failed one
   std::uint32_t waiting = 0;
+  bool upkeep_wanted = false;  ///< poll() found some due
   time_point state_since;
   sleep_counters counters;
   std::optional<transition_report> last_report;
@@ -69,8 +70,11 @@ struct sleeper::impl {
   void set_state(sleep_state next);
   void start_runner();
   void expect_other_thread(const char* what) const;
-  [[nodiscard]] std::optional<time_point> deadline_locked() const;
+  [[nodiscard]] std::optional<time_point> idle_deadline() const;
+  [[nodiscard]] std::optional<time_point> upkeep_deadline() const;
+  [[nodiscard]] std::optional<time_point> next_deadline() const;
   [[nodiscard]] bool start_idle_sleep(time_point now);
+  void start_upkeep(time_point now);
   void wait_awake(std::unique_lock<std::mutex>& lock, time_point deadline,
                   const std::stop_token& stop, bool take_lease);
   std::shared_ptr<sleep_attempt> want_sleep(std::unique_lock<std::mutex>& lock,
@@ -80,6 +84,7 @@ struct sleeper::impl {
   void run();
   void perform_sleep(std::unique_lock<std::mutex>& lock);
   void perform_wake(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool perform_upkeep(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] bool drain(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt);
   void finish(std::unique_lock<std::mutex>& lock, transition_report report);
   [[nodiscard]] transition begin_transition();

@@ -57,6 +57,14 @@ struct driver {
   CUresult (*read)(void*, CUdeviceptr, std::size_t) =
       symbol<CUresult(void*, CUdeviceptr, std::size_t)>("cuMemcpyDtoH_v2");
   CUresult (*synchronize)() = symbol<CUresult()>("cuCtxSynchronize");
+  CUresult (*load)(CUmodule*,
+                   const void*) = symbol<CUresult(CUmodule*, const void*)>("cuModuleLoadData");
+  CUresult (*function)(CUfunction*, CUmodule, const char*) =
+      symbol<CUresult(CUfunction*, CUmodule, const char*)>("cuModuleGetFunction");
+  CUresult (*launch)(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                     unsigned, CUstream, void**, void**) =
+      symbol<CUresult(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                      unsigned, CUstream, void**, void**)>("cuLaunchKernel");
 };
 
 }  // namespace lull::gpu_test

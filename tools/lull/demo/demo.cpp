@@ -51,14 +51,17 @@ device choose_device(const registry& all, const std::string& named) {
 
 std::vector<sleep_level> choose_levels(const std::vector<sleep_level>& wanted,
                                        const device& where) {
-  const auto possible = supported_levels({where});
+  auto possible = supported_levels({where});
   for (const sleep_level level : wanted) {
     if (std::find(possible.begin(), possible.end(), level) == possible.end()) {
       throw error(status::unsupported,
                   fmt::format("{} cannot sleep by level '{}'", where.name(), to_string(level)));
     }
   }
-  return wanted.empty() ? possible : wanted;
+  if (!wanted.empty()) return wanted;
+  // It keeps all that this shows the fall of.
+  std::erase(possible, sleep_level::trim);
+  return possible;
 }
 
 std::string file_name_for(std::uint64_t model_bytes) {
