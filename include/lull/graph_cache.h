@@ -292,7 +292,7 @@ LULL_API void lull_graph_hold_end(lull_graph_hold* hold);
 /// How many holds exist in this process, those of captures included.
 LULL_API uint64_t lull_graph_hold_count(void);
 
-/// Clears a cache at every sleep. To be added after the memory that its graphs use: what is added last
+/// Clears a cache at every sleep, and while awake sweeps it when that is due. To be added after the memory that its graphs use: what is added last
 /// sleeps first. The cache must outlive the sleeper.
 /// @param clear_timeout_ms how long a sleep waits for graphs in use and captures under way before it
 ///        fails; 0: not at all

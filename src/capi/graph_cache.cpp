@@ -22,7 +22,7 @@ using lull::capi::typed_graph_cache;
 
 namespace lull::detail {
 
-/// A pin that C holds is a C++ handle taken apart.
+/// A pin that C holds is a C++ handle taken apart and put together again.
 struct graph_handle_access {
   static lull_graph_pin let_go(typed_graph_cache::handle&& from) noexcept {
     if (!from) return {};
@@ -31,10 +31,10 @@ struct graph_handle_access {
     return {graph, {from.core_, pin.node, pin.place}};
   }
 
-  static void release(const lull_graph_pin& pin) noexcept {
-    static_cast<graph_core_base*>(pin.opaque[0])
-        ->unpin({static_cast<graph_node*>(pin.opaque[1]),
-                 static_cast<graph_reader::pin_place*>(pin.opaque[2])});
+  static typed_graph_cache::handle adopt(const lull_graph_pin& pin) noexcept {
+    return {*static_cast<graph_core_base*>(pin.opaque[0]),
+            {static_cast<graph_node*>(pin.opaque[1]),
+             static_cast<graph_reader::pin_place*>(pin.opaque[2])}};
   }
 };
 
@@ -109,7 +109,7 @@ lull_status lull_graph_cache_find(lull_graph_cache* cache, lull_graph_key key,
 
 void lull_graph_pin_release(lull_graph_pin* pin) {
   if (pin == nullptr || pin->graph == nullptr) return;
-  graph_handle_access::release(std::exchange(*pin, {}));
+  graph_handle_access::adopt(std::exchange(*pin, {})).release();
 }
 
 void lull_graph_capture_options_init(lull_graph_capture_options* options) {
