@@ -807,6 +807,27 @@ TEST_F(CGraphCache, TheSleeperClears) {
   lull_sleeper_destroy(sleeper);
 }
 
+TEST_F(CGraphCache, TheSleeperSweepsWhileAwake) {
+  options_.limits.idle_time_ms = 1;
+  create();
+  lull_sleeper* sleeper = nullptr;
+  ASSERT_EQ(lull_sleeper_create(nullptr, &sleeper), LULL_OK);
+  ASSERT_EQ(lull_sleeper_manage_graphs(sleeper, cache_, 0), LULL_OK);
+  std::int64_t in_ms = 0;
+  EXPECT_EQ(lull_sleeper_next_deadline(sleeper, &in_ms), LULL_OK);
+  EXPECT_EQ(in_ms, -1);
+  put(1);
+  EXPECT_EQ(lull_sleeper_next_deadline(sleeper, &in_ms), LULL_OK);
+  EXPECT_GE(in_ms, 0);
+  while (stats().evicted_idle == 0) {
+    std::int32_t started = 1;
+    ASSERT_EQ(lull_sleeper_poll(sleeper, &started), LULL_OK);
+    ASSERT_EQ(started, 0);
+  }
+  EXPECT_EQ(vendor_.destroyed, std::vector<std::uintptr_t>({1001U}));
+  lull_sleeper_destroy(sleeper);
+}
+
 // --- Bad arguments ----------------------------------------------------------------------------
 
 TEST_F(CGraphCache, NullsAreNamed) {
