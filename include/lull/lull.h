@@ -615,7 +615,8 @@ LULL_API lull_status lull_sleeper_sleep(lull_sleeper* sleeper, const lull_sleep_
 /// Blocks until awake, as lull_sleeper_acquire.
 LULL_API lull_status lull_sleeper_wake(lull_sleeper* sleeper, int64_t timeout_ms,
                                        const lull_cancel* cancel);
-/// Starts the sleep that is due; `started` (may be null) gets whether one was. Never blocks.
+/// Starts what is due: a sleep, or the sweep of graph caches. `started` (may be null) gets whether a
+/// sleep was. Never blocks.
 LULL_API lull_status lull_sleeper_poll(lull_sleeper* sleeper, int32_t* started);
 /// How long until lull_sleeper_poll should be called, rounded up; -1 when there is nothing to wait
 /// for.
