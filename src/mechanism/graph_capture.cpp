@@ -137,7 +137,8 @@ graph_core::capture_result graph_core::capture(graph_maker& how,
   result.generation = current_generation();
   // Asking the platform may take milliseconds: not while the footprints come without it.
   const bool measured = !wishes.bytes && measure_captures.load(std::memory_order_relaxed);
-  const auto used_before = measured ? driver->used_bytes() : std::nullopt;
+  std::optional<std::uint64_t> used_before;
+  if (measured) used_before = driver->used_bytes();
   const time_point begin = options.clock->now();
   graph_product made = how.make();
   result.elapsed = options.clock->now() - begin;
@@ -241,28 +242,25 @@ void graph_core::wait_for_destructions(std::unique_lock<std::mutex>& lock,
   }
 }
 
-bool graph_core::evict_for(std::uint64_t bytes) noexcept {
+std::optional<graph_core::shortage> graph_core::find_shortage(std::uint64_t bytes) const noexcept {
   const auto lacks = [](const std::optional<std::uint64_t>& bound, std::uint64_t lasting,
                         std::uint64_t wanted) { return bound && lasting + wanted > *bound; };
-  for (;;) {
-    const graph_tally own = account.lasting();
-    const graph_tally all = pool->account.lasting();
-    graph_core* from = this;
-    graph_eviction cause = graph_eviction::entries;
-    if (lacks(options.limits.entries, own.entries, 1)) {
-      from = this;
-    } else if (lacks(options.limits.bytes, own.bytes, bytes)) {
-      cause = graph_eviction::bytes;
-    } else if (lacks(pool->bounds.entries, all.entries, 1)) {
-      from = pool->core_of_victim();
-    } else if (lacks(pool->bounds.bytes, all.bytes, bytes)) {
-      from = pool->core_of_victim();
-      cause = graph_eviction::bytes;
-    } else {
-      return true;
-    }
-    if (from == nullptr || !from->evict_one(cause)) return false;
+  const graph_tally own = account.lasting();
+  const graph_tally all = pool->account.lasting();
+  if (lacks(options.limits.entries, own.entries, 1))
+    return shortage{graph_eviction::entries, false};
+  if (lacks(options.limits.bytes, own.bytes, bytes)) return shortage{graph_eviction::bytes, false};
+  if (lacks(pool->bounds.entries, all.entries, 1)) return shortage{graph_eviction::entries, true};
+  if (lacks(pool->bounds.bytes, all.bytes, bytes)) return shortage{graph_eviction::bytes, true};
+  return std::nullopt;
+}
+
+bool graph_core::evict_for(std::uint64_t bytes) noexcept {
+  while (const auto lack = find_shortage(bytes)) {
+    graph_core* const from = lack->of_pool ? pool->core_of_victim() : this;
+    if (from == nullptr || !from->evict_one(lack->cause)) return false;
   }
+  return true;
 }
 
 bool graph_core::is_above_bounds() const noexcept {

@@ -93,15 +93,17 @@ graph_pin graph_core::admit(std::unique_ptr<graph_node> owner) noexcept {
   node.pins.store(1, std::memory_order_relaxed);
   counted_pins_.fetch_add(1, std::memory_order_relaxed);
   node.in_window = options.frequency_filter;
-  if (node.in_window) {
+  evicted_since_admission = false;
+  add(&graph_account::live, {1, node.bytes});
+  note_peak();
+  if (node.in_window && !find_shortage(expected_bytes)) {
+    // As long as there is room, nobody has to earn a place.
     while (window.size() != 0 && window.size() >= window_entries()) {
       promote(*window.least_recent());
     }
   }
   heap_of(node).push(node);
   index.insert(node);
-  add(&graph_account::live, {1, node.bytes});
-  note_peak();
   return {&node, nullptr};
 }
 

@@ -201,30 +201,32 @@ graph_node* graph_core::candidate(recency_heap& heap) noexcept {
   return found;
 }
 
-graph_node* graph_core::victim() noexcept {
+graph_core::contest graph_core::hold_contest() noexcept {
   graph_node* const settled = candidate(main);
-  if (window.size() == 0) return settled;
+  if (window.size() == 0) return {settled};
   graph_node* const newcomer = candidate(window);
-  if (newcomer == nullptr) return settled;
-  if (settled == nullptr) return newcomer;
-  if (window.size() < window_entries()) return settled;
+  if (newcomer == nullptr) return {settled};
+  if (settled == nullptr) return {newcomer};
+  // Below its share the window is left alone; but not when it has just lost an entry to the same
+  // newcomer, which needs the room of several: else each of those would cost a settled entry.
+  if (window.size() < window_entries() && !evicted_since_admission) return {settled};
   // TinyLFU's admission: a newcomer takes a settled entry's place if it came more often.
-  return frequency(*newcomer) > frequency(*settled) ? settled : newcomer;
+  if (frequency(*newcomer) > frequency(*settled)) return {settled, newcomer};
+  return {newcomer};
 }
 
 std::optional<std::uint64_t> graph_core::victim_stamp() noexcept {
-  const graph_node* const node = victim();
+  const graph_node* const node = hold_contest().loser;
   if (node == nullptr) return std::nullopt;
   return node->stamp.load(std::memory_order_relaxed);
 }
 
 bool graph_core::evict_one(graph_eviction cause) noexcept {
-  graph_node* const node = victim();
-  if (node == nullptr) return false;
-  if (!node->in_window && window.size() >= window_entries()) {
-    if (graph_node* const newcomer = candidate(window)) promote(*newcomer);
-  }
-  remove(*node, cause);
+  const contest held = hold_contest();
+  if (held.loser == nullptr) return false;
+  if (held.winner != nullptr) promote(*held.winner);
+  evicted_since_admission = true;
+  remove(*held.loser, cause);
   settle_removed();
   return true;
 }

@@ -221,6 +221,7 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   frequency_sketch sketch;
   std::uint64_t sampled_at = 0;  ///< hits and misses when the sketch was halved last
   graph_cache_stats counted;     ///< what is counted under the mutex
+  bool evicted_since_admission = false;
   /// Whether captures come without any footprint but what can be measured around them.
   std::atomic<bool> measure_captures{true};
 
@@ -233,7 +234,12 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   [[nodiscard]] graph_node* take(graph_node& node) noexcept;
   void age_sketch() noexcept;
   [[nodiscard]] graph_node* candidate(recency_heap& heap) noexcept;
-  [[nodiscard]] graph_node* victim() noexcept;
+  /// What goes next, and what takes a place among the settled for it; null where there is none.
+  struct contest {
+    graph_node* loser = nullptr;
+    graph_node* winner = nullptr;
+  };
+  [[nodiscard]] contest hold_contest() noexcept;
   void promote(graph_node& node) noexcept;
   [[nodiscard]] std::size_t window_entries() const noexcept;
   [[nodiscard]] std::uint32_t frequency(const graph_node& node) const noexcept;
@@ -258,6 +264,12 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   void make_room(std::unique_lock<std::mutex>& lock, std::uint64_t bytes, time_point deadline);
   void wait_for_destructions(std::unique_lock<std::mutex>& lock, const graph_flight& flight,
                              time_point deadline);
+  /// Which bound keeps one more entry out.
+  struct shortage {
+    graph_eviction cause;
+    bool of_pool;
+  };
+  [[nodiscard]] std::optional<shortage> find_shortage(std::uint64_t bytes) const noexcept;
   [[nodiscard]] bool evict_for(std::uint64_t bytes) noexcept;
   [[nodiscard]] bool is_above_bounds() const noexcept;
   [[nodiscard]] std::optional<std::uint64_t> lowest_byte_bound() const noexcept;

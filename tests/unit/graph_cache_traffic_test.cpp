@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <random>
 #include <unordered_map>
 
 #include <gtest/gtest.h>
@@ -79,6 +80,35 @@ TEST(GraphTraffic, OneBoundForAllVariantsAndSlots) {
     }
   }
   EXPECT_EQ(driver->peak_bytes, 100 * page) << "at no moment, not even while capturing";
+}
+
+/// Popular keys among keys that come once, through a cache with the filter.
+double hit_rate_with_filter(const lull::graph_limits& limits) {
+  const auto driver = std::make_shared<lull::test::host_graph_driver>();
+  cache here(driver, {.limits = limits, .frequency_filter = true});
+  std::mt19937_64 random(3);
+  std::uint64_t hits = 0;
+  constexpr std::uint64_t lookups = 30'000;
+  for (std::uint64_t i = 0; i < lookups; ++i) {
+    const double uniform = static_cast<double>(random() >> 11U) * 0x1.0p-53;
+    const bool popular = random() % 2 == 0;
+    const std::uint64_t key =
+        popular ? static_cast<std::uint64_t>(200 * uniform * uniform) : 1'000'000 + i;
+    if (here.find(key)) {
+      ++hits;
+      continue;
+    }
+    // 4 to 12 pages, 8 on average.
+    const std::uint64_t bytes = (4 + key % 9) * page;
+    (void)here.get_or_capture(key, [&] { return driver->capture(bytes); }, {.bytes = bytes});
+  }
+  return static_cast<double>(hits) / lookups;
+}
+
+TEST(GraphTraffic, TheFilterPaysUnderABoundOfBytesAsUnderOneOfEntries) {
+  const double by_entries = hit_rate_with_filter({.entries = 64});
+  const double by_bytes = hit_rate_with_filter({.bytes = 64 * 8 * page});
+  EXPECT_GT(by_bytes, 0.95 * by_entries) << by_entries;
 }
 
 }  // namespace
