@@ -18,6 +18,7 @@
 #include <string_view>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -62,6 +63,7 @@ namespace {
 
 struct graph {
   std::uint64_t value;
+  std::uint64_t bytes;
 };
 
 /// (a) What servers have: nothing ever leaves. Not safe for threads that insert.
@@ -72,11 +74,15 @@ class unbounded_map {
     const auto found = map_.find(key);
     return found == map_.end() ? nullptr : found->second.get();
   }
-  void insert(std::uint64_t key) { map_[key] = std::make_unique<graph>(graph{key}); }
-  [[nodiscard]] std::size_t size() const { return map_.size(); }
+  void insert(std::uint64_t key, std::uint64_t bytes = 1) {
+    map_[key] = std::make_unique<graph>(graph{key, bytes});
+    bytes_ += bytes;
+  }
+  [[nodiscard]] std::uint64_t peak_bytes() const { return bytes_; }
 
  private:
   std::unordered_map<std::uint64_t, std::unique_ptr<graph>> map_;
+  std::uint64_t bytes_ = 0;
 };
 
 /// (b) The textbook: a list in order of use and a map into it, under a mutex. What it finds may be
@@ -93,16 +99,19 @@ class textbook_lru {
     return found->second->second.get();
   }
 
-  void insert(std::uint64_t key) {
+  void insert(std::uint64_t key, std::uint64_t bytes = 1) {
     const std::lock_guard lock(mutex_);
     if (map_.size() == capacity_) {
+      bytes_ -= order_.back().second->bytes;
       map_.erase(order_.back().first);
       order_.pop_back();
     }
-    order_.emplace_front(key, std::make_unique<graph>(graph{key}));
+    order_.emplace_front(key, std::make_unique<graph>(graph{key, bytes}));
     map_[key] = order_.begin();
+    bytes_ += bytes;
+    peak_bytes_ = std::max(peak_bytes_, bytes_);
   }
-  [[nodiscard]] std::size_t size() const { return map_.size(); }
+  [[nodiscard]] std::uint64_t peak_bytes() const { return peak_bytes_; }
 
  private:
   using order = std::list<std::pair<std::uint64_t, std::unique_ptr<graph>>>;
@@ -110,6 +119,8 @@ class textbook_lru {
   std::mutex mutex_;
   order order_;
   std::unordered_map<std::uint64_t, order::iterator> map_;
+  std::uint64_t bytes_ = 0;
+  std::uint64_t peak_bytes_ = 0;
 };
 
 std::shared_ptr<lull::graph_driver> deleting_driver() {
@@ -120,15 +131,20 @@ std::shared_ptr<lull::graph_driver> deleting_driver() {
 class lull_cache {
  public:
   explicit lull_cache(std::size_t entries, bool filter = false)
-      : cache_(deleting_driver(),
-               {.limits = {.entries = entries}, .frequency_filter = filter, .name = "bench"}) {}
-  auto find(std::uint64_t key) { return cache_.find(key); }
-  void insert(std::uint64_t key) {
-    (void)cache_.get_or_capture(key, [key] {
-      return lull::captured_graph<graph*>{new graph{key}, sizeof(graph)};
-    });
+      : lull_cache(lull::graph_limits{.entries = entries}, filter) {}
+  lull_cache(const lull::graph_limits& limits, bool filter)
+      : cache_(deleting_driver(), {.limits = limits, .frequency_filter = filter, .name = "bench"}) {
   }
-  [[nodiscard]] std::size_t size() const { return cache_.size(); }
+  auto find(std::uint64_t key) { return cache_.find(key); }
+  void insert(std::uint64_t key, std::uint64_t bytes = 1) {
+    (void)cache_.get_or_capture(key,
+                                [key, bytes] {
+                                  return lull::captured_graph<graph*>{new graph{key, bytes}, bytes};
+                                },
+                                {.bytes = bytes});
+  }
+  /// With what was evicted and not destroyed yet.
+  [[nodiscard]] std::uint64_t peak_bytes() const { return cache_.stats().peak_bytes; }
 
  private:
   lull::graph_cache<std::uint64_t, graph*> cache_;
@@ -137,6 +153,18 @@ class lull_cache {
 class filtered_lull_cache : public lull_cache {
  public:
   explicit filtered_lull_cache(std::size_t entries) : lull_cache(entries, true) {}
+};
+
+constexpr std::uint64_t MiB = std::uint64_t{1} << 20U;
+/// ggml-org/llama.cpp issue 25835: about 8 MiB a graph.
+constexpr std::uint64_t mean_graph_mib = 8;
+
+/// Bounded by what that many graphs hold on average.
+template <bool Filter>
+class lull_cache_of_bytes : public lull_cache {
+ public:
+  explicit lull_cache_of_bytes(std::size_t entries)
+      : lull_cache(lull::graph_limits{.bytes = entries * mean_graph_mib * MiB}, Filter) {}
 };
 
 const graph& value_of(const graph* found) {
@@ -213,7 +241,7 @@ void add_lookups() {
   add("insert_256/lull_filter", insert_with_eviction<filtered_lull_cache>, 256, 1);
 }
 
-/// A request for a graph: its key, and what the graph would hold.
+/// The keys of the graphs that are asked for.
 using trace = std::vector<std::uint64_t>;
 
 /// One shape after the other, again and again: what decoding a fixed batch asks for.
@@ -267,39 +295,74 @@ trace mixed() {
   return result;
 }
 
-template <class Cache>
-void replay(std::string_view name, std::string_view contestant, const trace& requests) {
-  constexpr std::size_t capacity = 256;
-  constexpr std::uint64_t graph_mib = 8;  // ggml-org/llama.cpp issue 25835: about 8 MiB a graph
-  Cache cache(capacity);
-  std::uint64_t hits = 0;
-  std::size_t peak = 0;
-  for (const std::uint64_t key : requests) {
-    if (cache.find(key)) {
-      ++hits;
-    } else {
-      cache.insert(key);
-      peak = std::max(peak, cache.size());
-    }
-  }
-  fmt::print("{:<40} {:>16.2f} {:>8}\n", fmt::format("{}/{}", name, contestant),
-             100.0 * static_cast<double>(hits) / static_cast<double>(requests.size()),
-             peak * graph_mib);
+/// Graphs differ: half a mean to one and a half, by key.
+std::uint64_t bytes_of(std::uint64_t key) {
+  std::mt19937_64 random(key);
+  return (mean_graph_mib / 2 + random() % (mean_graph_mib + 1)) * MiB;
 }
 
-void replay_all() {
-  fmt::print("\n{:<40} {:>16} {:>8}\n", "trace, 256 entries", "hits %", "peak MiB");
+struct replayed {
+  std::string name;
+  double hits_percent;
+  std::uint64_t peak_bytes;
+};
+std::vector<replayed> all_replayed;
+
+/// One iteration; what matters is in the counters, so that it is in the JSON as well.
+template <class Cache>
+void replay(benchmark::State& state, const std::string& name, const trace& requests) {
+  constexpr std::size_t capacity = 256;
+  Cache cache(capacity);
+  std::uint64_t hits = 0;
+  for (auto _ : state) {
+    for (const std::uint64_t key : requests) {
+      if (cache.find(key)) {
+        ++hits;
+      } else {
+        cache.insert(key, bytes_of(key));
+      }
+    }
+  }
+  const double hits_percent =
+      100.0 * static_cast<double>(hits) / static_cast<double>(requests.size());
+  state.counters["hits_percent"] = hits_percent;
+  state.counters["peak_bytes"] = static_cast<double>(cache.peak_bytes());
+  all_replayed.push_back({name, hits_percent, cache.peak_bytes()});
+}
+
+template <class Cache>
+void add_replay(std::string_view group, std::string_view contestant,
+                const std::shared_ptr<const trace>& requests) {
+  const std::string name = fmt::format("{}/{}", group, contestant);
+  benchmark::RegisterBenchmark(
+      name.c_str(),
+      [name, requests](benchmark::State& state) { replay<Cache>(state, name, *requests); })
+      ->Iterations(1)
+      ->Unit(benchmark::kMillisecond);
+}
+
+void add_replays() {
   const std::vector<std::pair<std::string_view, trace>> traces = {
       {"steady_decode", steady_decode()},
       {"growing_slots", growing_slots()},
       {"one_shot_keys", one_shot_keys()},
       {"mixed", mixed()},
   };
-  for (const auto& [name, requests] : traces) {
-    replay<unbounded_map>(name, "unordered_map", requests);
-    replay<textbook_lru>(name, "textbook_lru", requests);
-    replay<lull_cache>(name, "lull", requests);
-    replay<filtered_lull_cache>(name, "lull_filter", requests);
+  for (const auto& [group, keys] : traces) {
+    const auto requests = std::make_shared<const trace>(keys);
+    add_replay<unbounded_map>(group, "unordered_map", requests);
+    add_replay<textbook_lru>(group, "textbook_lru", requests);
+    add_replay<lull_cache>(group, "lull", requests);
+    add_replay<filtered_lull_cache>(group, "lull_filter", requests);
+    add_replay<lull_cache_of_bytes<false>>(group, "lull_bytes", requests);
+    add_replay<lull_cache_of_bytes<true>>(group, "lull_bytes_filter", requests);
+  }
+}
+
+void print_replayed() {
+  fmt::print("\n{:<40} {:>16} {:>8}\n", "trace, 256 entries or 2 GiB", "hits %", "peak MiB");
+  for (const replayed& each : all_replayed) {
+    fmt::print("{:<40} {:>16.2f} {:>8}\n", each.name, each.hits_percent, each.peak_bytes / MiB);
   }
 }
 
@@ -310,8 +373,9 @@ int main(int argc, char** argv) {
   std::promise<void> done;
   std::thread second_thread([&done] { done.get_future().wait(); });
   add_lookups();
+  add_replays();
   const int code = bench::run(argc, argv, "ns");
-  if (code == 0) replay_all();
+  if (code == 0) print_replayed();
   done.set_value();
   second_thread.join();
   return code;

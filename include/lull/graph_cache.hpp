@@ -16,6 +16,10 @@
 
 namespace lull {
 
+namespace detail {
+struct graph_handle_access;
+}
+
 /// What a capture function may return instead of the graph alone.
 template <class Graph>
 struct captured_graph {
@@ -43,6 +47,10 @@ struct captured_graph {
 template <class Key, class Graph, class Hash = std::hash<Key>, class Equal = std::equal_to<Key>>
 class graph_cache : public any_graph_cache {
  private:
+  using key_argument =
+      std::conditional_t<std::is_trivially_copyable_v<Key> && sizeof(Key) <= 2 * sizeof(void*), Key,
+                         const Key&>;
+
   struct node final : detail::graph_node {
     /// Captures in the constructor: so the memory for it is there before the graph is.
     template <class Capture>
@@ -98,13 +106,18 @@ class graph_cache : public any_graph_cache {
     /// Unpins early. If the entry was evicted meanwhile it is destroyed now, on this thread, unless
     /// a capture is under way. Harmless when there is nothing to release.
     void release() noexcept {
-      if (pin_.node == nullptr) return;
-      core_->unpin(pin_);
+      // In this order, so that what a hit returned is told by one comparison.
+      if (pin_.place != nullptr) {
+        core_->unpin(*pin_.place);
+      } else if (pin_.node != nullptr) {
+        core_->unpin_counted(*pin_.node);
+      }
       pin_ = {};
     }
 
    private:
     friend class graph_cache;
+    friend struct detail::graph_handle_access;
     handle(detail::graph_core_base& core, detail::graph_pin pin) noexcept
         : core_(&core), pin_(pin) {}
     [[nodiscard]] node& entry() const noexcept { return static_cast<node&>(*pin_.node); }
@@ -150,10 +163,11 @@ class graph_cache : public any_graph_cache {
 
   /// The entry of a key, pinned; empty when there is none. Counts as its use.
   [[nodiscard]] handle find(const Key& key) {
-    const detail::graph_pin found = find_quickly(key);
+    detail::graph_core_base& core = quick();
+    detail::graph_pin found = find_quickly(core, key);
     if (found.node == nullptr) [[unlikely]]
-      return find_slowly(key);
-    return handle(quick(), found);
+      found = find_slowly(key);
+    return handle(core, found);
   }
 
   /// The entry of a key, captured first when there is none.
@@ -170,7 +184,7 @@ class graph_cache : public any_graph_cache {
   template <class Capture>
   [[nodiscard]] handle get_or_capture(const Key& key, Capture&& capture,
                                       const graph_capture_options& options = {}) {
-    const detail::graph_pin found = find_quickly(key);
+    const detail::graph_pin found = find_quickly(quick(), key);
     if (found.node != nullptr) return handle(quick(), found);
     typed_maker<std::remove_reference_t<Capture>> how(key, capture);
     return handle(quick(), make_or_wait(ref(key), how, options));
@@ -210,6 +224,15 @@ class graph_cache : public any_graph_cache {
     Capture& capture_;
   };
 
+  /// Whether an entry is that of a key. The index is no witness: between the look at a hash and the
+  /// pin, another entry may have come to the same address.
+  struct is_of {
+    key_argument key;
+    [[nodiscard]] bool operator()(const detail::graph_node& candidate) const {
+      return Equal{}(static_cast<const node&>(candidate).key, key);
+    }
+  };
+
   template <class Distance>
   class typed_distance final : public distance_from {
    public:
@@ -223,15 +246,15 @@ class graph_cache : public any_graph_cache {
     const Distance& distance_;
   };
 
-  [[nodiscard]] detail::graph_pin find_quickly(const Key& key) const noexcept {
-    return quick().find_quickly(hash_of(key), [&key](const auto& candidate) {
-      return Equal{}(static_cast<const node&>(candidate).key, key);
-    });
+  [[nodiscard]] static detail::graph_pin find_quickly(detail::graph_core_base& core,
+                                                      const Key& key) noexcept {
+    return core.find_quickly(hash_of(key), is_of{key});
   }
 
-  /// Out of line, so that what a hit needs stays in registers.
-  [[nodiscard, gnu::noinline]] handle find_slowly(const Key& key) {
-    return handle(quick(), find_locked(ref(key)));
+  /// Out of line, by value and in registers, so that neither the key of a hit nor its handle needs
+  /// an address.
+  [[nodiscard, gnu::noinline]] detail::graph_pin find_slowly(key_argument key) {
+    return find_locked(ref(key));
   }
 
   [[nodiscard]] static detail::graph_key ref(const Key& key) {

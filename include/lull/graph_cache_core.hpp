@@ -19,7 +19,12 @@
 ///   lookup takes the lock.
 /// - Recency is a number that each reader counts up by itself; it starts from the pool's era, which
 ///   every miss raises above all readers. So the order of any two uses is exact when one thread made
-///   them or a miss lies between them.
+///   them or a miss lies between them. The era is copied into every reader, as a floor for its
+///   clock; a floor that no clock reaches sends every hit the longer way that counts uses too.
+///
+/// What bounds a hit is how much it loads: a core such as Intel's Ice Lake loads twice a cycle, and
+/// all of it is in the first-level cache. So what is read together is kept together, and nothing is
+/// read that something else tells.
 
 #include <lull/export.h>
 
@@ -88,38 +93,53 @@ class LULL_API graph_maker {
   ~graph_maker() = default;
 };
 
-/// A place of the open-addressing index. Written under the pool's mutex.
+/// A place of the open-addressing index. Written under the pool's mutex. The hash is there so that
+/// nobody pins, and so keeps from eviction, what it does not look for.
 struct graph_place {
   std::atomic<std::uint64_t> hash{0};
   std::atomic<graph_node*> node{nullptr};
 };
 
-/// The index in one word, so that it can be replaced at once: where its 2^n places begin, which is
-/// a multiple of 64, and in the low six bits 64 - n. A hash's home is its upper n bits.
-class graph_table {
+/// The head of an index: 2^n places follow it in memory. So one pointer publishes a whole index.
+class alignas(64) graph_table {
  public:
-  graph_table() = default;
-  graph_table(graph_place* places, unsigned bits) noexcept
-      : word_(reinterpret_cast<std::uintptr_t>(places) | (64U - bits)) {}
+  static constexpr unsigned most_bits = 32;
 
-  [[nodiscard]] graph_place& at(std::uint64_t index) const noexcept {
-    return reinterpret_cast<graph_place*>(word_ & ~std::uintptr_t{63})[index];
-  }
+  explicit graph_table(unsigned bits) noexcept
+      : offset_mask_(((std::uint64_t{1} << bits) - 1) * sizeof(graph_place)) {}
+  graph_table(const graph_table&) = delete;
+  graph_table& operator=(const graph_table&) = delete;
+
+  [[nodiscard]] graph_place* places() noexcept { return reinterpret_cast<graph_place*>(this + 1); }
+  [[nodiscard]] graph_place& at(std::uint64_t index) noexcept { return places()[index]; }
   [[nodiscard]] std::uint64_t home(std::uint64_t hash) const noexcept {
-    return hash >> (word_ & 63U);
+    return home_offset(hash) / sizeof(graph_place);
   }
-  [[nodiscard]] std::uint64_t mask() const noexcept { return ~std::uint64_t{0} >> (word_ & 63U); }
+  /// `at(home(hash))`, without the way to an index and back.
+  [[nodiscard]] graph_place& at_home(std::uint64_t hash) noexcept {
+    return *reinterpret_cast<graph_place*>(reinterpret_cast<std::byte*>(places()) +
+                                           home_offset(hash));
+  }
+  [[nodiscard]] std::uint64_t mask() const noexcept { return offset_mask_ / sizeof(graph_place); }
 
  private:
-  std::uintptr_t word_ = 0;
+  /// A home is the hash's n bits from the 32nd: as good as the upper ones after a product, and to
+  /// be had by a constant shift. Shifted less, they are the offset in bytes.
+  [[nodiscard]] std::uint64_t home_offset(std::uint64_t hash) const noexcept {
+    static_assert(sizeof(graph_place) == 16);
+    return (hash >> 28U) & offset_mask_;
+  }
+
+  const std::uint64_t offset_mask_;
 };
-static_assert(std::atomic<graph_table>::is_always_lock_free);
 
 /// A thread's part of a cache. Figures have one writer, so that adding needs no locked operation.
 struct alignas(64) graph_reader {
   using pin_place = std::atomic<graph_node*>;
 
-  std::atomic<std::uint64_t> clock{0};    ///< the highest stamp given
+  std::atomic<std::uint64_t> clock{0};  ///< the highest stamp given
+  /// Where the clock is below it, a use takes the longer way. Written under the pool's mutex.
+  std::atomic<std::uint64_t> floor{0};
   std::atomic<std::uint64_t> skipped{0};  ///< of the clock, without a hit; the rest are hits
   std::array<pin_place, 6> pins{};
   std::atomic<bool> taken{false};  ///< whether a living thread owns it
@@ -131,9 +151,22 @@ struct known_reader {
   graph_reader* reader = nullptr;
 };
 
-/// A direct-mapped cache of a thread's readers, by the cache's id.
-using known_readers = std::array<known_reader, 8>;
-extern LULL_API constinit thread_local known_readers readers_of_this_thread;
+/// A thread's readers, by the cache's id: the one that it used last, and a direct-mapped cache.
+struct known_readers {
+  known_reader last;
+  std::array<known_reader, 8> recent;
+
+  [[nodiscard]] known_reader& recent_of(std::uint64_t core_id) noexcept {
+    return recent[core_id % std::tuple_size_v<decltype(recent)>];
+  }
+};
+
+/// In the static block of thread-local storage, although the library may be loaded late: else every
+/// hit of a caller that is itself in a shared library calls __tls_get_addr. glibc keeps 512 bytes of
+/// that block for libraries that do so (glibc manual, tunable rtld.optional_static_tls); these are
+/// 144.
+extern LULL_API constinit thread_local known_readers readers_of_this_thread
+    [[gnu::tls_model("initial-exec")]];
 
 /// An entry that is pinned, and where. Empty when `node` is null.
 struct graph_pin {
@@ -147,35 +180,47 @@ class LULL_API graph_core_base {
   /// The pinned entry whose key `equal` accepts, or an empty pin. Empty means only that this quick
   /// look did not find it; ask the locked one.
   template <class Equal>
-  [[nodiscard]] graph_pin find_quickly(std::uint64_t hash, const Equal& equal) noexcept {
-    const known_reader& known = readers_of_this_thread[id_ % std::tuple_size_v<known_readers>];
-    if (known.core_id != id_) [[unlikely]]
+  [[nodiscard, gnu::always_inline]] graph_pin find_quickly(std::uint64_t hash,
+                                                           const Equal& equal) noexcept {
+    if (readers_of_this_thread.last.core_id != id_ && !recall_reader()) [[unlikely]]
       return {};
-    graph_reader& reader = *known.reader;
-    const graph_table table = table_.load(std::memory_order_acquire);
-    graph_place* place = &table.at(table.home(hash));
-    graph_node* node = place->node.load(std::memory_order_acquire);
+    graph_reader& reader = *readers_of_this_thread.last.reader;
+    graph_table& table = *table_.load(std::memory_order_acquire);
+    graph_place* place = &table.at_home(hash);
     if (place->hash.load(std::memory_order_relaxed) != hash) [[unlikely]] {
       place = displaced_place(table, hash);
       if (place == nullptr) return {};
-      node = place->node.load(std::memory_order_acquire);
     }
+    graph_node* const node = place->node.load(std::memory_order_acquire);
     if (node == nullptr) [[unlikely]]
       return {};
-    return pin_if_present(reader, *place, *node, equal);
+    graph_reader::pin_place* pin = reader.pins.data();
+    if (pin->load(std::memory_order_acquire) != nullptr) [[unlikely]] {
+      pin = another_pin_place(reader);
+      if (pin == nullptr) return {};
+    }
+    pin->store(node, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (place->node.load(std::memory_order_acquire) != node || !equal(*node) ||
+        node->generation != generation_->load(std::memory_order_acquire)) [[unlikely]] {
+      unpin(*pin);
+      return {};
+    }
+    note_use(reader, *node);
+    return {node, pin};
   }
 
-  void unpin(const graph_pin& pin) noexcept {
-    if (pin.place != nullptr) [[likely]] {
-      pin.place->store(nullptr, std::memory_order_release);
-      std::atomic_signal_fence(std::memory_order_seq_cst);
-    } else {
-      counted_pins_.fetch_sub(1, std::memory_order_relaxed);
-      pin.node->pins.fetch_sub(1, std::memory_order_seq_cst);
-    }
-    // The node may be gone from here on.
-    if (awaiting_unpin_.load(std::memory_order_seq_cst) != 0) [[unlikely]]
-      destroy_unpinned();
+  void unpin(graph_reader::pin_place& place) noexcept {
+    place.store(nullptr, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    note_unpinned();
+  }
+
+  /// @param node was pinned by counting
+  void unpin_counted(graph_node& node) noexcept {
+    counted_pins_.fetch_sub(1, std::memory_order_relaxed);
+    node.pins.fetch_sub(1, std::memory_order_seq_cst);
+    note_unpinned();
   }
 
  protected:
@@ -188,32 +233,30 @@ class LULL_API graph_core_base {
   void note_use(graph_reader& reader, graph_node& node) noexcept {
     constexpr auto relaxed = std::memory_order_relaxed;
     std::uint64_t clock = reader.clock.load(relaxed);
-    const std::uint64_t era = era_->load(relaxed);
-    if (era > clock) [[unlikely]] {
-      reader.skipped.store(reader.skipped.load(relaxed) + (era - clock), relaxed);
-      clock = era;
-    }
+    if (clock < reader.floor.load(relaxed)) [[unlikely]]
+      clock = prepare_use(reader, node, clock);
     ++clock;
     reader.clock.store(clock, relaxed);
     node.stamp.store(clock, relaxed);
-    node.uses.store(node.uses.load(relaxed) + 1, relaxed);
   }
 
-  std::uint64_t id_ = 0;  ///< unique in the process's life, above 0
-  std::atomic<graph_table> table_{};
+  std::uint64_t id_ = 0;                      ///< unique in the process's life, above 0
+  std::atomic<graph_table*> table_{nullptr};  ///< there before any thread has a reader
   const std::atomic<std::uint64_t>* generation_ = nullptr;
   const std::atomic<std::uint64_t>* era_ = nullptr;
   std::atomic<std::uint64_t> awaiting_unpin_{0};  ///< evicted entries that were seen pinned
   std::atomic<std::uint64_t> counted_pins_{0};    ///< the sum of all graph_node::pins
+  std::atomic<bool> counts_uses_{false};          ///< whether the frequency filter is on
 
  private:
   // At a quarter full, linear probing looks at 1.2 places on average (Knuth, The Art of Computer
   // Programming, volume 3, 6.4); what is further away than this is found under the lock.
   static constexpr int longest_quick_probe = 16;
 
-  /// Where the hash is when it is not at home; null when it is not near either.
-  [[nodiscard]] static graph_place* displaced_place(graph_table table,
-                                                    std::uint64_t hash) noexcept {
+  /// Where the hash is when it is not at home; null when it is not near either. Out of line, so
+  /// that the common hit keeps all it has in registers.
+  [[nodiscard, gnu::noinline]] static graph_place* displaced_place(graph_table& table,
+                                                                   std::uint64_t hash) noexcept {
     std::uint64_t at = table.home(hash);
     for (int probe = 1; probe < longest_quick_probe; ++probe) {
       at = (at + 1) & table.mask();
@@ -224,6 +267,26 @@ class LULL_API graph_core_base {
     return nullptr;
   }
 
+  /// Makes this core's reader the thread's last one, if it is among the recent.
+  [[nodiscard]] bool recall_reader() const noexcept {
+    const known_reader& known = readers_of_this_thread.recent_of(id_);
+    if (known.core_id != id_) return false;
+    readers_of_this_thread.last = known;
+    return true;
+  }
+
+  /// What a use takes that is not of the common kind: the reader's clock has to be put forward, or
+  /// uses are counted.
+  /// @return what the clock stands at now
+  std::uint64_t prepare_use(graph_reader& reader, graph_node& node, std::uint64_t clock) noexcept {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    if (counts_uses_.load(relaxed)) node.uses.store(node.uses.load(relaxed) + 1, relaxed);
+    const std::uint64_t era = era_->load(relaxed);
+    if (era <= clock) return clock;
+    reader.skipped.store(reader.skipped.load(relaxed) + (era - clock), relaxed);
+    return era;
+  }
+
   [[nodiscard]] static graph_reader::pin_place* another_pin_place(graph_reader& reader) noexcept {
     for (graph_reader::pin_place& place : reader.pins) {
       if (place.load(std::memory_order_acquire) == nullptr) return &place;
@@ -231,24 +294,10 @@ class LULL_API graph_core_base {
     return nullptr;
   }
 
-  template <class Equal>
-  graph_pin pin_if_present(graph_reader& reader, graph_place& place, graph_node& node,
-                           const Equal& equal) noexcept {
-    graph_reader::pin_place* pin = reader.pins.data();
-    if (pin->load(std::memory_order_acquire) != nullptr) [[unlikely]] {
-      pin = another_pin_place(reader);
-      if (pin == nullptr) return {};
-    }
-    pin->store(&node, std::memory_order_release);
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (place.node.load(std::memory_order_acquire) != &node ||
-        node.generation != generation_->load(std::memory_order_acquire) || !equal(node))
-        [[unlikely]] {
-      unpin({&node, pin});
-      return {};
-    }
-    note_use(reader, node);
-    return {&node, pin};
+  /// After an unpinning: the node may be gone.
+  void note_unpinned() noexcept {
+    if (awaiting_unpin_.load(std::memory_order_seq_cst) != 0) [[unlikely]]
+      destroy_unpinned();
   }
 };
 

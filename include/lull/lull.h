@@ -27,6 +27,8 @@
 
 #include <lull/backend.h>
 #include <lull/export.h>
+#include <lull/graph_cache.h>
+#include <lull/log.h>
 #include <lull/status.h>
 #include <lull/version.h>
 
@@ -68,19 +70,8 @@ LULL_API lull_status lull_format_bytes(uint64_t bytes, char* text, size_t text_s
 /// Reads "1.5GiB". @return LULL_ERROR_INVALID_ARGUMENT with the text quoted
 LULL_API lull_status lull_parse_bytes(const char* text, uint64_t* bytes);
 
-// --- Logging and cancelling
-// -----------------------------------------------------------------------
-
-typedef enum lull_log_level {
-  LULL_LOG_DEBUG = 0,
-  LULL_LOG_INFO = 1,
-  LULL_LOG_WARNING = 2,
-  LULL_LOG_ERROR = 3
-} lull_log_level;
-
-/// Receives one line without newline; the text is valid during the call. May be called from several
-/// threads at once.
-typedef void (*lull_log_fn)(void* user, lull_log_level level, const char* line);
+// --- Cancelling
+// -----------------------------------------------------------------------------------
 
 /// Ends waits and transfers early. Made by lull_cancel_create, given back by lull_cancel_destroy;
 /// what uses it keeps it alive.
@@ -624,7 +615,8 @@ LULL_API lull_status lull_sleeper_sleep(lull_sleeper* sleeper, const lull_sleep_
 /// Blocks until awake, as lull_sleeper_acquire.
 LULL_API lull_status lull_sleeper_wake(lull_sleeper* sleeper, int64_t timeout_ms,
                                        const lull_cancel* cancel);
-/// Starts the sleep that is due; `started` (may be null) gets whether one was. Never blocks.
+/// Starts what is due: a sleep, or the sweep of graph caches. `started` (may be null) gets whether a
+/// sleep was. Never blocks.
 LULL_API lull_status lull_sleeper_poll(lull_sleeper* sleeper, int32_t* started);
 /// How long until lull_sleeper_poll should be called, rounded up; -1 when there is nothing to wait
 /// for.

@@ -59,6 +59,12 @@ time_point deadline_after(std::int64_t timeout_ms) {
   return steady_clock().deadline_in(checked_milliseconds(timeout_ms, 0, "timeout_ms"));
 }
 
+std::int64_t milliseconds_until(const std::optional<time_point>& moment) {
+  if (!moment) return nothing;
+  const auto left = std::max(duration::zero(), *moment - steady_clock().now());
+  return std::chrono::ceil<std::chrono::milliseconds>(left).count();
+}
+
 std::stop_token token_of(const lull_cancel* cancel) {
   return cancel != nullptr ? cancel->source.get_token() : std::stop_token{};
 }

@@ -89,6 +89,9 @@ duration checked_milliseconds(std::int64_t count, std::int64_t lowest, const cha
 /// @param timeout_ms -1: no_deadline
 time_point deadline_after(std::int64_t timeout_ms);
 
+/// How long until then on the machine's clock, rounded up; `nothing` when absent.
+std::int64_t milliseconds_until(const std::optional<time_point>& moment);
+
 std::stop_token token_of(const lull_cancel* cancel);
 
 /// Null for a null handle.

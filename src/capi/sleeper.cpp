@@ -1,7 +1,5 @@
 #include <lull/sleeper.hpp>
 
-#include <chrono>
-
 #include <fmt/format.h>
 
 #include "capi/guard.hpp"
@@ -30,7 +28,6 @@ using lull::capi::required;
 using lull::capi::token_of;
 using lull::capi::write_versioned;
 using lull::detail::lease_access;
-using std::chrono::milliseconds;
 
 namespace {
 
@@ -236,13 +233,7 @@ lull_status lull_sleeper_poll(lull_sleeper* sleeper, int32_t* started) {
 lull_status lull_sleeper_next_deadline(const lull_sleeper* sleeper, int64_t* in_ms) {
   return guard([&] {
     auto& result = required(in_ms, "in_ms");
-    const auto deadline = required(sleeper, "sleeper").value.next_deadline();
-    if (!deadline) {
-      result = nothing;
-      return;
-    }
-    const auto left = std::max(lull::duration::zero(), *deadline - lull::steady_clock().now());
-    result = std::chrono::ceil<milliseconds>(left).count();
+    result = lull::capi::milliseconds_until(required(sleeper, "sleeper").value.next_deadline());
   });
 }
 

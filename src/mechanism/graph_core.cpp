@@ -1,6 +1,7 @@
 #include <lull/error.hpp>
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -34,6 +35,7 @@ std::uint64_t graph_pool::new_stamp() noexcept {
   std::uint64_t newest = era.load(std::memory_order_relaxed);
   for (const auto& core : cores) newest = std::max(newest, core->readers.newest_stamp());
   era.store(newest + 1, std::memory_order_relaxed);
+  for (const auto& core : cores) core->readers.set_floors(core->floor());
   return newest + 1;
 }
 
@@ -47,6 +49,7 @@ graph_core::graph_core(std::shared_ptr<graph_driver> its_driver, graph_cache_opt
   generation_ = &driver->generation_counter();
   era_ = &pool->era;
   swept_generation = current_generation();
+  counts_uses_.store(options.frequency_filter, std::memory_order_relaxed);
 }
 
 graph_core::~graph_core() = default;
@@ -54,6 +57,8 @@ graph_core::~graph_core() = default;
 graph_pin graph_core::pin(graph_node& node) noexcept {
   graph_reader* const reader = readers.of_this_thread();
   if (reader != nullptr) {
+    // It may be new.
+    reader->floor.store(floor(), std::memory_order_relaxed);
     note_use(*reader, node);
     for (graph_reader::pin_place& place : reader->pins) {
       if (place.load(std::memory_order_acquire) != nullptr) continue;
@@ -137,7 +142,14 @@ void graph_core::age_sketch() noexcept {
 
 void graph_core::set_filter(bool on) noexcept {
   options.frequency_filter = on;
+  counts_uses_.store(on, std::memory_order_relaxed);
+  readers.set_floors(floor());
   while (!on && window.size() != 0) promote(*window.least_recent());
+}
+
+std::uint64_t graph_core::floor() const noexcept {
+  return options.frequency_filter ? std::numeric_limits<std::uint64_t>::max()
+                                  : pool->era.load(std::memory_order_relaxed);
 }
 
 graph_cache_stats graph_core::stats() const {

@@ -133,6 +133,8 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   /// Counts a lookup that found nothing; later uses are newer than all before it.
   void note_miss(std::uint64_t hash) noexcept;
   void set_filter(bool on) noexcept;
+  /// What the readers' clocks must reach for a use to go the short way.
+  [[nodiscard]] std::uint64_t floor() const noexcept;
   graph_cache_stats stats() const;
   /// The end of the cache; the core goes when nothing of it is left. Takes the mutex.
   void retire() noexcept;

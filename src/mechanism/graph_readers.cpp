@@ -96,7 +96,7 @@ graph_readers::~graph_readers() {
 
 graph_reader* graph_readers::of_this_thread() noexcept {
   if (this_thread_is_ending || !has_remote_fence()) return nullptr;
-  known_reader& known = readers_of_this_thread[core_id_ % readers_of_this_thread.size()];
+  known_reader& known = readers_of_this_thread.recent_of(core_id_);
   if (known.core_id == core_id_) return known.reader;
   if (graph_reader* const reader = owned.find(core_id_)) {
     known = {core_id_, reader};
@@ -157,6 +157,10 @@ std::uint64_t graph_readers::newest_stamp() const noexcept {
     newest = std::max(newest, reader->clock.load(std::memory_order_relaxed));
   }
   return newest;
+}
+
+void graph_readers::set_floors(std::uint64_t floor) noexcept {
+  for (const auto& reader : list_) reader->floor.store(floor, std::memory_order_relaxed);
 }
 
 bool graph_readers::only_this_thread() const noexcept {

@@ -31,6 +31,7 @@ class graph_readers {
   [[nodiscard]] std::uint64_t pin_count() const noexcept;
   [[nodiscard]] std::uint64_t hits() const noexcept;
   [[nodiscard]] std::uint64_t newest_stamp() const noexcept;
+  void set_floors(std::uint64_t floor) noexcept;
   /// Whether no other thread ever looked something up.
   [[nodiscard]] bool only_this_thread() const noexcept;
 

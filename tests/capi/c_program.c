@@ -255,6 +255,69 @@ static void use_processes_and_settle(lull_device* device) {
   lull_release_clock_destroy(releases);
 }
 
+static int destroyed_graphs;
+
+static lull_status destroy_graph(void* user, void* graph) {
+  CHECK(user == NULL);
+  free(graph);
+  ++destroyed_graphs;
+  return LULL_OK;
+}
+
+static lull_status capture_graph(void* user, lull_captured_graph* captured) {
+  ++*(int*)user;
+  captured->graph = malloc(64);
+  captured->bytes = 64;
+  return captured->graph != NULL ? LULL_OK : LULL_ERROR_OUT_OF_HOST_MEMORY;
+}
+
+static void expect_figures(const lull_graph_cache* cache) {
+  lull_graph_cache_stats seen = {.struct_size = sizeof seen};
+  CHECK(lull_graph_cache_get_stats(cache, &seen) == LULL_OK);
+  CHECK(seen.captures == 4 && seen.entries == 2 && seen.bytes == 128 && seen.pins == 0);
+  CHECK(seen.evicted_for_entries == 2 && strcmp(seen.name, "decode") == 0);
+  size_t size = 0;
+  char text[2048];
+  CHECK(lull_graph_cache_to_json(cache, NULL, 0, &size) == LULL_OK && size <= sizeof text);
+  CHECK(lull_graph_cache_to_json(cache, text, sizeof text, &size) == LULL_OK);
+  CHECK(strlen(text) + 1 == size && strstr(text, "\"name\":\"decode\"") != NULL);
+}
+
+static void use_graphs(void) {
+  lull_graph_driver driver = {.struct_size = sizeof driver, .destroy = destroy_graph};
+  lull_graph_cache_options options;
+  lull_graph_cache_options_init(&options);
+  options.driver = &driver;
+  options.name = "decode";
+  options.limits.entries = 2;
+  lull_graph_cache* cache = NULL;
+  CHECK(lull_graph_cache_create(&options, &cache) == LULL_OK);
+
+  int captures = 0;
+  lull_graph_pin pin = {0};
+  for (uint64_t batch = 1; batch <= 4; ++batch) {
+    const lull_graph_key key = {.low = batch};
+    for (int step = 0; step < 2; ++step) {
+      CHECK(lull_graph_cache_get_or_capture(cache, key, capture_graph, &captures, NULL, &pin) ==
+            LULL_OK);
+      CHECK(pin.graph != NULL);
+      lull_graph_pin_release(&pin);
+    }
+  }
+  CHECK(captures == 4 && destroyed_graphs == 2);
+  const lull_graph_key first = {.low = 1};
+  CHECK(lull_graph_cache_find(cache, first, &pin) == LULL_OK && pin.graph == NULL);
+  expect_figures(cache);
+
+  lull_sleeper* sleeper = NULL;
+  CHECK(lull_sleeper_create(NULL, &sleeper) == LULL_OK);
+  CHECK(lull_sleeper_manage_graphs(sleeper, cache, 10000) == LULL_OK);
+  CHECK(lull_sleeper_sleep(sleeper, NULL, NULL) == LULL_OK && destroyed_graphs == 4);
+  lull_sleeper_destroy(sleeper);
+  lull_graph_cache_destroy(cache);
+  CHECK(destroyed_graphs == captures);
+}
+
 int main(void) {
   use_vocabulary();
   lull_registry* registry = make_registry();
@@ -282,6 +345,7 @@ int main(void) {
   use_memory(memory, region);
   use_sleeper(memory, region);
   use_processes_and_settle(device);
+  use_graphs();
   CHECK(refills >= 2);
 
   lull_region_destroy(region);

@@ -37,7 +37,7 @@ layer(mechanism PATHS
   USES ${vocabulary} abi registry report)
 layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
   USES ${vocabulary} registry report mechanism)
-layer(c_api PATHS "include/lull/lull\\.h"
+layer(c_api PATHS "include/lull/(graph_cache|log|lull)\\.h"
   USES c_vocabulary abi)
 layer(faces PATHS "include/lull/lull\\.hpp" "src/capi/.*"
   USES ${vocabulary} abi registry report mechanism policy c_api)

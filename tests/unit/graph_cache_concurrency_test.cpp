@@ -163,6 +163,43 @@ TEST_F(GraphConcurrency, LookupsSurviveEvictionOfWhatTheyFind) {
   EXPECT_EQ(driver_->live(), 0U);
 }
 
+TEST_F(GraphConcurrency, LookupsSurviveKeysThatMoveInTheIndex) {
+  struct few_homes {
+    std::size_t operator()(std::uint64_t key) const { return key % 2; }
+  };
+  lull::graph_cache<std::uint64_t, host_graph*, few_homes> here(driver_,
+                                                                {.limits = {.entries = 12}});
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> found{0};
+  std::vector<std::thread> readers;
+  for (std::uint64_t first = 0; first < 2; ++first) {
+    readers.emplace_back([&, first] {
+      for (std::uint64_t key = first; !stop; key = (key + 1) % 24) {
+        if (const auto handle = here.find(key)) {
+          ASSERT_EQ((*handle)->value, key);
+          ++found;
+        }
+      }
+    });
+  }
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 4000; ++i) {
+    const std::uint64_t key = random() % 24;
+    if (i % 3 == 0) {
+      (void)here.erase(key);
+    } else {
+      (void)here.get_or_capture(key, [&] { return driver_->capture(page, key); },
+                                {.bytes = page, .room_deadline = lull::no_deadline});
+    }
+  }
+  until([&] { return found > 100; });
+  stop = true;
+  for (std::thread& each : readers) each.join();
+  here.clear();
+  EXPECT_EQ(driver_->live(), 0U);
+  EXPECT_EQ(here.stats().handles, 0U);
+}
+
 TEST_F(GraphConcurrency, HandlesCanBeReleasedElsewhere) {
   cache here(driver_);
   for (std::uint64_t key = 0; key < 32; ++key) {

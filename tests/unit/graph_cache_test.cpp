@@ -374,6 +374,32 @@ TEST_F(GraphCache, KeysThatCollideAreToldApart) {
   for (std::uint64_t key = 0; key < 200; ++key) {
     EXPECT_EQ(static_cast<bool>(colliding.find(key)), key % 2 == 1);
   }
+  EXPECT_EQ(colliding.stats().handles, 0U);
+}
+
+TEST_F(GraphCache, AThreadMayTurnBetweenMoreCachesThanItRemembers) {
+  std::vector<std::unique_ptr<cache>> caches;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    caches.push_back(std::make_unique<cache>(
+        driver_, lull::graph_cache_options{.limits = {.entries = 2}, .clock = &clock_}));
+    for (const std::uint64_t key : {i, i + 100}) {
+      (void)caches[i]->get_or_capture(key, [&] { return driver_->capture(page, key); });
+    }
+  }
+  for (int round = 0; round < 3; ++round) {
+    for (std::uint64_t i = 0; i < caches.size(); ++i) {
+      const auto found = caches[i]->find(i);
+      ASSERT_TRUE(found);
+      EXPECT_EQ((*found)->value, i);
+      EXPECT_FALSE(caches[i]->find(i + 1));
+    }
+  }
+  for (std::uint64_t i = 0; i < caches.size(); ++i) {
+    EXPECT_EQ(caches[i]->stats().hits, 3U);
+    (void)caches[i]->get_or_capture(200, [&] { return driver_->capture(page, 200); });
+    EXPECT_TRUE(caches[i]->find(i)) << "used after the other";
+    EXPECT_FALSE(caches[i]->find(i + 100));
+  }
 }
 
 TEST_F(GraphCache, TellsItsStatistics) {

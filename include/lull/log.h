@@ -1,0 +1,26 @@
+#ifndef LULL_LOG_H
+#define LULL_LOG_H
+
+/// @file
+/// How the C API hands out log lines. Part of <lull/lull.h>.
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum lull_log_level {
+  LULL_LOG_DEBUG = 0,
+  LULL_LOG_INFO = 1,
+  LULL_LOG_WARNING = 2,
+  LULL_LOG_ERROR = 3
+} lull_log_level;
+
+/// Receives one line without newline; the text is valid during the call. May be called from several
+/// threads at once.
+typedef void (*lull_log_fn)(void* user, lull_log_level level, const char* line);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // LULL_LOG_H
