@@ -211,13 +211,6 @@ TEST_F(CDeviceGraphs, BadArgumentsAreRefused) {
     refused(timed, "options->clear_timeout_ms");
   }
 
-  lull_device* host = nullptr;
-  ASSERT_EQ(lull_registry_find(registry_, "HOST", &host), LULL_OK);
-  lull_graph_cache_options without_graphs = options_;
-  without_graphs.device = host;
-  EXPECT_EQ(lull_graph_cache_create(&without_graphs, &cache_), LULL_ERROR_UNSUPPORTED);
-  lull_device_release(host);
-
   std::uint64_t nodes = 4711;
   void* const graph = reinterpret_cast<void*>(7);
   EXPECT_EQ(lull_device_graph_node_count(nullptr, graph, &nodes), LULL_ERROR_INVALID_ARGUMENT);
