@@ -20,15 +20,11 @@ function(lull_target target)
   endif()
 endfunction()
 
-# lull_precompile(<target> <header>... | REUSE_FROM <target>): reads heavy headers once instead of once a
-# file, or those of another target not even once, in builds for tests (LULL_PRECOMPILE, LULL_TEST_BUILD).
-# Release builds stay without, so that a file which lacks an include does not compile there.
+# lull_precompile(<target> <header>...): reads heavy headers once instead of once a file, in builds for
+# tests (LULL_PRECOMPILE, LULL_TEST_BUILD). Release builds stay without, so that a file which lacks an
+# include does not compile there.
 function(lull_precompile target)
-  if(NOT LULL_PRECOMPILE AND NOT LULL_TEST_BUILD)
-    return()
-  elseif("${ARGV1}" STREQUAL "REUSE_FROM")
-    target_precompile_headers(${target} REUSE_FROM ${ARGV2})
-  else()
+  if(LULL_PRECOMPILE OR LULL_TEST_BUILD)
     target_precompile_headers(${target} PRIVATE ${ARGN})
   endif()
 endfunction()
