@@ -60,7 +60,8 @@ struct graph_cache_options {
   graph_limits limits = {};
   /// Shared with other caches; absent: this cache's own limits only.
   std::optional<graph_budget> budget = {};
-  /// Keeps keys that come once from washing out those that come often. Costs nothing on a hit.
+  /// Keeps keys that come once from washing out those that come often. A hit counts its use then, which
+  /// is one more write to the entry.
   bool frequency_filter = false;
   /// Memory of destroyed graphs that may collect in the vendor's pools before graph_driver::trim()
   /// is called; sweep(), clear() and trim() always call it. The default is what eight small graphs

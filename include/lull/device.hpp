@@ -209,7 +209,9 @@ class LULL_API device {
   /// @throws error stale: as graph_destroy
   void graph_upload(void* graph_exec, void* stream) const;
   /// Destroys a graph, adopted or not, that was made under a generation of the context.
-  /// @throws error stale: it died with its generation, and nothing was called
+  /// @throws error stale: it died with its generation, and nothing was called; busy: not while a
+  ///         stream is being captured, and it is still there. After another failure it is lull's no
+  ///         more: a reset does not ask for it.
   void graph_destroy(void* graph_exec, std::uint64_t generation) const;
   /// Takes an adopted graph out of lull's care, so that the caller destroys it. Harmless for others.
   void graph_disown(void* graph_exec) const;

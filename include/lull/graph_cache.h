@@ -44,7 +44,7 @@ typedef struct lull_graph_key {
 
 /// lull::graph_driver: how graphs are destroyed, and what they cost. Which thread calls is not said:
 /// it is the one that evicts, captures or releases. A failure is logged and counted, and what was to
-/// be destroyed counts as gone. `destroy`, `before_destroy` and `trim` are never called while a thread
+/// be destroyed counts as gone, but for LULL_ERROR_BUSY: then it is tried again. `destroy`, `before_destroy` and `trim` are never called while a thread
 /// of this process captures.
 typedef struct lull_graph_driver {
   size_t struct_size;
@@ -57,7 +57,11 @@ typedef struct lull_graph_driver {
   /// What this process holds now of the memory that graphs are made of, in bytes; LULL_UNKNOWN when
   /// that cannot be told.
   uint64_t (*used_bytes)(void* user);
-  void* user;  ///< must live until the cache is destroyed and every pin of it is released
+  void* user;
+  /// Called once when nothing will call the others any more, on any thread, also when the cache could
+  /// not be created. That may be after lull_graph_cache_destroy: while a pin is out, or something is
+  /// being captured in the process. May be null; `user` must live as long then.
+  void (*release)(void* user);
 } lull_graph_driver;
 
 // --- Bounds (lull/any_graph_cache.hpp)
@@ -111,8 +115,9 @@ LULL_API void lull_graph_cache_options_init(lull_graph_cache_options* options);
 /// @return LULL_ERROR_UNSUPPORTED: the device has no graphs (LULL_CAP_GRAPHS)
 LULL_API lull_status lull_graph_cache_create(const lull_graph_cache_options* options,
                                              lull_graph_cache** cache);
-/// Destroys all graphs that are not in use. Pins should have been released before; the graph of one
-/// that was not is destroyed when it is released, and a line is logged.
+/// Destroys all graphs that are not in use, or has that done when captures under way end. Pins should
+/// have been released before; the graph of one that was not is destroyed when it is released, and a
+/// line is logged.
 LULL_API void lull_graph_cache_destroy(lull_graph_cache* cache);
 
 /// A graph in use: it stays valid until lull_graph_pin_release, whatever happens to the cache. Owned

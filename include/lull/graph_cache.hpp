@@ -40,7 +40,8 @@ struct captured_graph {
 /// (as cudaGraphExec_t is) the driver gets that pointer, else a pointer to the Graph.
 ///
 /// Thread-safe. Handles must be released before the cache is destroyed; should some not be, their
-/// graphs are not destroyed before they are, and a line is logged.
+/// graphs are not destroyed before they are, and a line is logged. What was evicted while something
+/// was being captured may be destroyed after the cache, too: so a driver keeps alive what it uses.
 ///
 /// @tparam Key copyable, with `Hash` and `Equal`
 /// @tparam Graph movable

@@ -267,13 +267,15 @@ class LULL_API graph_core_base {
     return nullptr;
   }
 
-  /// Makes this core's reader the thread's last one, if it is among the recent.
+  /// Makes this core's reader the thread's last one, if the thread has one.
   [[nodiscard]] bool recall_reader() const noexcept {
     const known_reader& known = readers_of_this_thread.recent_of(id_);
-    if (known.core_id != id_) return false;
+    if (known.core_id != id_) [[unlikely]]
+      return recall_older_reader();
     readers_of_this_thread.last = known;
     return true;
   }
+  [[nodiscard]] bool recall_older_reader() const noexcept;
 
   /// What a use takes that is not of the common kind: the reader's clock has to be put forward, or
   /// uses are counted.

@@ -38,7 +38,8 @@ class LULL_API graph_driver {
   /// Destroys an executable graph. May return before the vendor has given its memory back.
   /// @param generation the one that it was captured under. Not older than generation() was a moment
   ///        ago; a driver whose device can be reset meanwhile compares again under its own lock.
-  /// @throws error (stale): it died with its generation, and nothing was called
+  /// @throws error stale: it died with its generation, and nothing was called; busy: it cannot be done
+  ///         now, and the cache tries again when it next has something to destroy
   virtual void destroy(void* handle, std::uint64_t generation) = 0;
 
   /// A graph was captured, or a taken one was updated, and is about to enter a cache. What this
@@ -121,13 +122,12 @@ class LULL_API function_graph_driver final : public graph_driver {
 ///
 /// Vendors fail a capture when another thread destroys a graph or synchronizes meanwhile
 /// (ggml-org/llama.cpp pull request 27368). get_or_capture takes a hold by itself; take one around
-/// captures that do not go through a cache, and around a device reset.
+/// captures that do not go through a cache.
 ///
 /// Not to be moved between threads. Nests.
 class LULL_API graph_hold {
  public:
-  /// Waits for destructions under way, and for those that a cache has been waiting to begin.
-  /// A thread that has a hold already never waits.
+  /// Waits for destructions under way. A thread that has a hold already never waits.
   graph_hold();
   /// @param deadline on `time`
   /// @throws error (timed_out)

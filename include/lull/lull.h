@@ -336,7 +336,7 @@ typedef struct lull_reset_event {
   int32_t was_reset;  ///< after: whether the context is gone
 } lull_reset_event;
 
-/// Called before a reset. Anything but LULL_OK refuses it with that status.
+/// Called before a reset. Anything but LULL_OK refuses it, with LULL_ERROR_CALLBACK.
 typedef lull_status (*lull_before_reset_fn)(void* user, const lull_reset_event* event);
 /// Called after a reset, also after one that was refused or failed.
 typedef void (*lull_after_reset_fn)(void* user, const lull_reset_event* event);

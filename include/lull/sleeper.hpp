@@ -115,8 +115,8 @@ class LULL_API transition {
 };
 
 /// Something that sleeps and wakes with the sleeper. Called on the sleeper's own thread, never two
-/// calls at a time; never with a lease out, but for upkeep(). Must not call the sleeper, but for
-/// observe().
+/// calls at a time, and never with a lease out; each but for what is said of it. Must not call the
+/// sleeper, but for observe().
 class LULL_API participant {
  public:
   virtual ~participant() = default;
@@ -131,9 +131,11 @@ class LULL_API participant {
   /// of them sleep.
   [[nodiscard]] virtual std::vector<device> devices() const { return {}; }
 
-  /// When upkeep() is due, on the sleeper's clock; absent: not for now. Called on any thread, under
-  /// the sleeper's lock: be quick.
-  [[nodiscard]] virtual std::optional<time_point> next_upkeep() const { return std::nullopt; }
+  /// When upkeep() is due, on the sleeper's clock; absent: not for now. Called on any thread, at any
+  /// time, under the sleeper's lock: be quick, and call nothing of the sleeper, observe() included.
+  [[nodiscard]] virtual std::optional<time_point> next_upkeep() const noexcept {
+    return std::nullopt;
+  }
   /// What has to be done from time to time while awake, such as evicting what was idle for too long.
   /// Leases may be out, and be taken meanwhile. What it throws is logged.
   virtual void upkeep(time_point /*now*/) {}
@@ -228,10 +230,12 @@ class LULL_API sleeper {
   void add(std::shared_ptr<participant> who);
   /// Adds memory: its regions sleep as the plan says. `what` must outlive the sleeper.
   void manage(memory& what);
-  /// Adds a graph cache: it is cleared at every sleep, whatever the plan, because graphs refer to
-  /// memory that goes; after a wake they are captured again as they are asked for. Add it after the
-  /// memory that its graphs use: what is added last sleeps first. While awake it is swept when that
-  /// is due, so that it shrinks without lookups. `what` must outlive the sleeper, and have its clock.
+  /// Adds a graph cache: it is cleared at every sleep, because graphs refer to memory that goes; after
+  /// a wake they are captured again as they are asked for. A sleep that gives nothing else up
+  /// (sleep_level::trim) evicts what is not in use, and waits for nothing. Add it after the memory
+  /// that its graphs use: what is added last sleeps first. While awake it is swept when that is due,
+  /// so that it shrinks without lookups; an idle time that is set or shortened later counts from up
+  /// to a minute later on. `what` must outlive the sleeper, and have its clock.
   /// @param clear_timeout how long a sleep waits for graphs in use and captures under way, on the
   ///        cache's clock; when it is over the sleep fails, and says what it waited for
   /// @throws error (busy) when not awake; (invalid_argument) when the timeout is below 0

@@ -10,6 +10,7 @@
 #include "capi/graph_handles.hpp"
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
+#include "vocabulary/raw_enum.hpp"
 
 using lull::capi::bound_of;
 using lull::capi::guard;
@@ -18,6 +19,8 @@ using lull::capi::required;
 
 namespace lull::capi {
 namespace {
+
+using lull::detail::raw;
 
 std::int64_t whole_milliseconds(duration span) noexcept {
   return std::chrono::duration_cast<std::chrono::milliseconds>(span).count();
@@ -33,11 +36,21 @@ std::optional<std::uint64_t> known_figure(const Ask& ask) noexcept {
   }
 }
 
+/// For callbacks: gives `user` back with the last of them.
+std::shared_ptr<void> keep_user(const lull_graph_driver& from) {
+  if (from.release == nullptr) return nullptr;
+  return {from.user, from.release};
+}
+
 graph_driver_functions make_functions(const lull_graph_driver& from) {
   graph_driver_functions made;
   void* const user = from.user;
-  made.destroy = [destroy = &required(from.destroy, "options->driver->destroy"),
-                  user](void* graph) { expect_callback_ok(destroy(user, graph), "destroy"); };
+  made.destroy = [destroy = &required(from.destroy, "options->driver->destroy"), user,
+                  kept = keep_user(from)](void* graph) {
+    const lull_status code = destroy(user, graph);
+    if (raw(code) == LULL_ERROR_BUSY) throw error(status::busy, "destroy returned LULL_ERROR_BUSY");
+    expect_callback_ok(code, "destroy");
+  };
   if (from.before_destroy != nullptr) {
     made.before_destroy = [before = from.before_destroy, user] {
       expect_callback_ok(before(user), "before_destroy");

@@ -242,7 +242,14 @@ void device::graph_destroy(void* graph_exec, std::uint64_t generation) const {
                             name(), generation, this->generation()));
   }
   graph_disown(graph_exec);
-  detail::call(*state_, "graph_destroy", state_->backend->table().ops.graph_destroy, graph_exec);
+  try {
+    detail::call(*state_, "graph_destroy", state_->backend->table().ops.graph_destroy, graph_exec);
+  } catch (const error& failure) {
+    if (failure.code() == status::busy) {
+      put_down(*state_, object_kind::graph, key_of(graph_exec));
+    }
+    throw;
+  }
 }
 
 void device::graph_disown(void* graph_exec) const {

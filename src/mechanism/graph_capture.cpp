@@ -59,23 +59,22 @@ graph_pin graph_core::find_or_make(std::unique_lock<std::mutex>& lock, const gra
   flight->leader = std::this_thread::get_id();
   flight->clearings = clearings;
   flights.push_back(flight);
-  const auto end_flight = [&] {
-    flight->done = true;
-    flights.erase(std::find(flights.begin(), flights.end(), flight));
-    pool->changed.notify_all();
-  };
+  const landing at_the_end{*this, lock, flight};
   try {
-    const graph_pin made = lead(lock, *flight, how, wishes);
-    end_flight();
-    pool->drain(lock);
-    return made;
+    return lead(lock, *flight, how, wishes);
   } catch (...) {
     if (!lock.owns_lock()) lock.lock();
     flight->failure = current_failure();
-    end_flight();
-    pool->drain(lock);
     throw;
   }
+}
+
+graph_core::landing::~landing() {
+  if (!lock.owns_lock()) lock.lock();
+  flight->done = true;
+  core.flights.erase(std::find(core.flights.begin(), core.flights.end(), flight));
+  core.pool->changed.notify_all();
+  core.pool->drain(lock);
 }
 
 void graph_core::join(std::unique_lock<std::mutex>& lock,
@@ -155,6 +154,8 @@ graph_core::capture_result graph_core::capture(graph_maker& how,
   }
   try {
     driver->adopt(result.node->handle());
+    // Should a reset have come in between, the graph died with it and is nobody's.
+    if (result.generation != current_generation()) driver->disown(result.node->handle());
   } catch (...) {
     result.refusal = current_failure();
   }
@@ -256,9 +257,11 @@ std::optional<graph_core::shortage> graph_core::find_shortage(std::uint64_t byte
 }
 
 bool graph_core::evict_for(std::uint64_t bytes) noexcept {
+  const graph_core* last = nullptr;
   while (const auto lack = find_shortage(bytes)) {
     graph_core* const from = lack->of_pool ? pool->core_of_victim() : this;
-    if (from == nullptr || !from->evict_one(lack->cause)) return false;
+    if (from == nullptr || !from->evict_one(lack->cause, from == last)) return false;
+    last = from;
   }
   return true;
 }

@@ -93,7 +93,6 @@ graph_pin graph_core::admit(std::unique_ptr<graph_node> owner) noexcept {
   node.pins.store(1, std::memory_order_relaxed);
   counted_pins_.fetch_add(1, std::memory_order_relaxed);
   node.in_window = options.frequency_filter;
-  evicted_since_admission = false;
   add(&graph_account::live, {1, node.bytes});
   note_peak();
   if (node.in_window && !find_shortage(expected_bytes)) {
@@ -128,7 +127,6 @@ void graph_core::age_sketch() noexcept {
       // Doubled, so that a cache that grows forgets seldom.
       sketch.reset(std::max<std::size_t>(entries * 2, 64));
     } catch (const std::bad_alloc&) {
-      log(log_level::warning, "a graph cache got no memory for its frequency filter: it is off");
       set_filter(false);
       return;
     }
@@ -173,14 +171,16 @@ void graph_core::retire() noexcept {
   remove_all(graph_eviction::cleared, true);
   retired = true;
   in->drain(lock);
-  if (account.held.entries != 0) {
+  const std::uint64_t in_use = account.held.entries;
+  if (in_use != 0) keep_for_ever(self);
+  in->forget_retired(lock);
+  lock.unlock();
+  if (in_use != 0) {
     log(log_level::error,
         fmt::format("graph cache '{}' was destroyed with {} graphs in use; they go when they are "
                     "released",
-                    options.name, account.held.entries));
-    keep_for_ever(self);
+                    options.name, in_use));
   }
-  in->forget_retired(lock);
 }
 
 void graph_pool::forget_retired(std::unique_lock<std::mutex>& lock) noexcept {

@@ -13,6 +13,7 @@ namespace lull::detail {
 /// What is destroyed at once, and what came of it. Belongs to the thread that destroys.
 struct graph_core::destruction_batch {
   graph_node* nodes = nullptr;
+  graph_node* postponed = nullptr;
   bool trim = false;
   std::uint64_t destroyed = 0;
   std::uint64_t dropped = 0;
@@ -25,15 +26,15 @@ struct graph_core::destruction_batch {
 
 namespace {
 
-/// Calls into the driver; what it throws is logged, unless it says that the graphs are gone.
-/// @return ok, stale, or another status of failure
+/// Calls into the driver; what it throws is logged, but for what is to be expected.
+/// @return ok, stale, busy, or another status of failure
 template <class Call>
 status attempt(const graph_core& core, std::string_view what, Call&& call) noexcept {
   try {
     call();
     return status::ok;
   } catch (const error& failure) {
-    if (failure.code() == status::stale) return status::stale;
+    if (failure.code() == status::stale || failure.code() == status::busy) return failure.code();
     core.log(log_level::error, fmt::format("graph cache '{}': {} failed: {}", core.options.name,
                                            what, failure.what()));
   } catch (const std::exception& failure) {
@@ -53,6 +54,7 @@ bool graph_pool::has_work() const noexcept {
 
 void graph_pool::drain(std::unique_lock<std::mutex>& lock) noexcept {
   destruction_gate& gate = destruction_gate::of_process();
+  for (const auto& core : cores) core->queue_postponed();
   while (!draining && has_work()) {
     if (!gate.try_begin_destroying()) {
       if (gate.leave(shared_from_this())) return;
@@ -67,6 +69,13 @@ void graph_pool::drain(std::unique_lock<std::mutex>& lock) noexcept {
     gate.end_destroying();
     changed.notify_all();
     forget_retired(lock);
+  }
+}
+
+void graph_core::queue_postponed() noexcept {
+  while (postponed_nodes != nullptr) {
+    graph_node* const node = std::exchange(postponed_nodes, postponed_nodes->next);
+    node->next = std::exchange(queued_nodes, node);
   }
 }
 
@@ -85,6 +94,10 @@ void graph_core::destroy_queued(std::unique_lock<std::mutex>& lock) noexcept {
   run(batch);
   lock.lock();
 
+  while (batch.postponed != nullptr) {
+    graph_node* const node = std::exchange(batch.postponed, batch.postponed->next);
+    node->next = std::exchange(postponed_nodes, node);
+  }
   subtract(&graph_account::queued, batch.gone);
   counted.destroyed += batch.destroyed;
   counted.dropped += batch.dropped;
@@ -101,11 +114,17 @@ void graph_core::run(destruction_batch& batch) noexcept {
   const auto used_before = batch.trim ? driver->used_bytes() : std::nullopt;
   if (batch.nodes != nullptr) attempt(*this, "synchronizing", [&] { driver->before_destroy(); });
   while (batch.nodes != nullptr) {
-    const std::unique_ptr<graph_node> node(batch.nodes);
+    std::unique_ptr<graph_node> node(batch.nodes);
     batch.nodes = node->next;
+    const status came_to = destroy(*node);
+    if (came_to == status::busy) {
+      node->next = std::exchange(batch.postponed, node.get());
+      static_cast<void>(node.release());
+      continue;
+    }
     batch.gone += {1, node->bytes};
     batch.all_estimated = batch.all_estimated && node->estimated;
-    switch (destroy(*node)) {
+    switch (came_to) {
       case status::ok: ++batch.destroyed; break;
       case status::stale: ++batch.dropped; break;
       default: ++batch.failed;

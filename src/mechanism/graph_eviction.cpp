@@ -201,7 +201,7 @@ graph_node* graph_core::candidate(recency_heap& heap) noexcept {
   return found;
 }
 
-graph_core::contest graph_core::hold_contest() noexcept {
+graph_core::contest graph_core::hold_contest(bool again) noexcept {
   graph_node* const settled = candidate(main);
   if (window.size() == 0) return {settled};
   graph_node* const newcomer = candidate(window);
@@ -209,23 +209,22 @@ graph_core::contest graph_core::hold_contest() noexcept {
   if (settled == nullptr) return {newcomer};
   // Below its share the window is left alone; but not when it has just lost an entry to the same
   // newcomer, which needs the room of several: else each of those would cost a settled entry.
-  if (window.size() < window_entries() && !evicted_since_admission) return {settled};
+  if (window.size() < window_entries() && !again) return {settled};
   // TinyLFU's admission: a newcomer takes a settled entry's place if it came more often.
   if (frequency(*newcomer) > frequency(*settled)) return {settled, newcomer};
   return {newcomer};
 }
 
 std::optional<std::uint64_t> graph_core::victim_stamp() noexcept {
-  const graph_node* const node = hold_contest().loser;
+  const graph_node* const node = hold_contest(false).loser;
   if (node == nullptr) return std::nullopt;
   return node->stamp.load(std::memory_order_relaxed);
 }
 
-bool graph_core::evict_one(graph_eviction cause) noexcept {
-  const contest held = hold_contest();
+bool graph_core::evict_one(graph_eviction cause, bool again) noexcept {
+  const contest held = hold_contest(again);
   if (held.loser == nullptr) return false;
   if (held.winner != nullptr) promote(*held.winner);
-  evicted_since_admission = true;
   remove(*held.loser, cause);
   settle_removed();
   return true;

@@ -158,8 +158,9 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   /// The stamp of the entry that would go next; absent when all is in use.
   [[nodiscard]] std::optional<std::uint64_t> victim_stamp() noexcept;
   /// Evicts the entry that should go next.
+  /// @param again whether another one has just gone for the same newcomer
   /// @return false when all is in use
-  bool evict_one(graph_eviction cause) noexcept;
+  bool evict_one(graph_eviction cause, bool again = false) noexcept;
   /// The nearest entry that is not in use, out of the cache and held; null when there is none.
   template <class Distance>
   [[nodiscard]] graph_node* take_nearest(const Distance& how_far) {
@@ -182,6 +183,8 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   void queue(graph_node& node) noexcept;
 
   // graph_destruction.cpp
+  /// Has the next batch try again what was refused.
+  void queue_postponed() noexcept;
   [[nodiscard]] bool has_work() const noexcept { return queued_nodes != nullptr || trim_wanted; }
   /// Destroys what is queued, with `lock` released meanwhile. @pre the gate lets destroy
   void destroy_queued(std::unique_lock<std::mutex>& lock) noexcept;
@@ -214,6 +217,7 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   std::uint64_t swept_generation = 0;
   std::uint64_t expected_bytes = 0;  ///< what room is made for when a capture does not say
   std::uint64_t untrimmed_bytes = 0;
+  graph_node* postponed_nodes = nullptr;  ///< queued, and refused for the moment
   bool trim_wanted = false;
   bool retired = false;  ///< its cache is gone
   std::shared_ptr<graph_core> next_forgotten;
@@ -221,7 +225,6 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
   frequency_sketch sketch;
   std::uint64_t sampled_at = 0;  ///< hits and misses when the sketch was halved last
   graph_cache_stats counted;     ///< what is counted under the mutex
-  bool evicted_since_admission = false;
   /// Whether captures come without any footprint but what can be measured around them.
   std::atomic<bool> measure_captures{true};
 
@@ -239,7 +242,7 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
     graph_node* loser = nullptr;
     graph_node* winner = nullptr;
   };
-  [[nodiscard]] contest hold_contest() noexcept;
+  [[nodiscard]] contest hold_contest(bool again) noexcept;
   void promote(graph_node& node) noexcept;
   [[nodiscard]] std::size_t window_entries() const noexcept;
   [[nodiscard]] std::uint32_t frequency(const graph_node& node) const noexcept;
@@ -256,6 +259,13 @@ class graph_core final : public graph_core_base, public std::enable_shared_from_
             time_point deadline);
   [[nodiscard]] graph_pin lead(std::unique_lock<std::mutex>& lock, graph_flight& flight,
                                graph_maker& how, const graph_capture_options& wishes);
+  /// Ends a flight, however it went.
+  struct landing {
+    ~landing();
+    graph_core& core;
+    std::unique_lock<std::mutex>& lock;
+    const std::shared_ptr<graph_flight>& flight;
+  };
   struct capture_result;
   [[nodiscard]] capture_result capture(graph_maker& how, const graph_capture_options& wishes);
   [[nodiscard]] graph_pin keep(std::unique_lock<std::mutex>& lock, const graph_flight& flight,

@@ -94,6 +94,14 @@ graph_readers::~graph_readers() {
   cores.ids.erase(std::find(cores.ids.begin(), cores.ids.end(), core_id_));
 }
 
+bool graph_core_base::recall_older_reader() const noexcept {
+  if (this_thread_is_ending) return false;
+  graph_reader* const reader = owned.find(id_);
+  if (reader == nullptr) return false;
+  readers_of_this_thread.last = readers_of_this_thread.recent_of(id_) = {id_, reader};
+  return true;
+}
+
 graph_reader* graph_readers::of_this_thread() noexcept {
   if (this_thread_is_ending || !has_remote_fence()) return nullptr;
   known_reader& known = readers_of_this_thread.recent_of(core_id_);

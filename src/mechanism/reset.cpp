@@ -121,6 +121,7 @@ class reset_run {
   time_point deadline_{};  ///< for operations and work under way, once the hooks are through
   reset_report report_;
   bool released_ = false;  ///< something was given up, or may have been
+  bool graphs_released_ = false;
 };
 
 memory_info reset_run::observe() {
@@ -203,7 +204,13 @@ void reset_run::with_gate_closed(const hook_run& hooks) {
   step("drain", [this] { drain(); });
   released_ = true;
   step("release", [this] { release_what_outlives(); });
-  step("reset", [this] { destroy_context(); });
+  try {
+    step("reset", [this] { destroy_context(); });
+  } catch (...) {
+    // Whoever still has a handle of a graph that is gone knows it by its generation.
+    if (graphs_released_) context_.generation.fetch_add(1, std::memory_order_acq_rel);
+    throw;
+  }
 }
 
 void reset_run::refuse_if_alive() {
@@ -258,6 +265,7 @@ void reset_run::release_what_outlives() {
     return reinterpret_cast<void*>(static_cast<std::uintptr_t>(each.key));
   };
   for (const auto& graph : context_.books.all(object_kind::graph)) {
+    graphs_released_ = true;
     attempt([&] { device_.graph_destroy(pointer(graph)); });
   }
   for (const auto& pinned : context_.books.all(object_kind::pinned)) {

@@ -1,7 +1,9 @@
 #include <lull/error.hpp>
 #include <lull/sleeper.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 
 #include "policy/participants.hpp"
@@ -29,12 +31,14 @@ class graph_participant final : public participant {
 
   void wake(transition& /*current*/) override {}
 
-  [[nodiscard]] std::optional<time_point> next_upkeep() const override {
-    if (const auto due = cache_.next_deadline()) return due;
-    // Nobody says when an empty cache gets its first entry, which cannot be too old before this.
-    const auto idle_time = cache_.limits().idle_time;
-    if (!idle_time) return std::nullopt;
-    return last_upkeep_.load(std::memory_order_relaxed) + *idle_time;
+  [[nodiscard]] std::optional<time_point> next_upkeep() const noexcept override {
+    // Nobody says when the limits change.
+    constexpr duration longest_interval = std::chrono::minutes{1};
+    // Nor when an empty cache gets its first entry, which cannot be too old before its idle time.
+    const duration interval =
+        std::min(longest_interval, cache_.limits().idle_time.value_or(longest_interval));
+    const time_point next = last_upkeep_.load(std::memory_order_relaxed) + interval;
+    return std::min(next, cache_.next_deadline().value_or(next));
   }
 
   void upkeep(time_point now) override {

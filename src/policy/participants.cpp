@@ -50,8 +50,7 @@ class memory_participant final : public participant {
   void sleep(const sleep_plan& plan, transition& current) override {
     // First, because it cannot be taken back, and need not be.
     for (const device& each : memory_.devices()) {
-      if (!each.supports(capability::pools)) continue;
-      current.step(fmt::format("{}: trim pools", each.name()), [&each] { each.pool_trim(); });
+      if (each.supports(capability::pools)) trim_pools(each, current);
     }
     current.add(memory_.evict(plan.contents, {plan.backing, current.progress(), current.stop()}));
   }
@@ -62,6 +61,15 @@ class memory_participant final : public participant {
   }
 
  private:
+  /// What a failed trim leaves is no reason to keep the rest.
+  static void trim_pools(const device& of, transition& current) {
+    try {
+      current.step(fmt::format("{}: trim pools", of.name()), [&of] { of.pool_trim(); });
+    } catch (const error& failure) {
+      current.step(fmt::format("trimming pools failed: {}", failure.what()), [] {});
+    }
+  }
+
   memory& memory_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <lull/settle.hpp>
 
+#include <new>
+
 #include <fmt/format.h>
 
 #include "policy/sleeper_impl.hpp"
@@ -53,7 +55,12 @@ bool sleeper::impl::perform_upkeep(std::unique_lock<std::mutex>& lock) {
   if (!std::exchange(upkeep_wanted, false) && !options.watch_idle) return false;
   if (gate.state() != sleep_state::awake) return false;
   const time_point now = clock.now();
-  const auto due = sleepers.due(now);
+  std::vector<std::shared_ptr<participant>> due;
+  try {
+    due = sleepers.due(now);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   if (due.empty()) return false;
   lock.unlock();
   for (const auto& each : due) {

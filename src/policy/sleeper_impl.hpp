@@ -38,7 +38,7 @@ struct sleeper::impl {
   std::atomic<duration::rep> last_active;
 
   // Everything below is guarded by `mutex`, which is never held while participants or callbacks
-  // run.
+  // run, but for participant::next_upkeep().
   alignas(64) mutable std::mutex mutex;
   std::condition_variable changed;  ///< for callers that wait: the state, or an attempt finished
   std::condition_variable work;     ///< for the runner: there may be something to do

@@ -20,7 +20,7 @@ endforeach()
 # Mangled: vtables, type information, thunks and members of namespace lull, and the C functions.
 set(internal "_Z(T[VIST]|GV)?N[KRO]*4lull(6detail|8backends).*")
 # But for what the inline hot path of a public template calls.
-set(called_inline "graph_core_base16destroy_unpinned|readers_of_this_thread")
+set(called_inline "graph_core_base16destroy_unpinned|graph_core_base19recall_older_reader|readers_of_this_thread")
 set(ours "lull_[a-z_0-9]+|_Z(T[VIST]|GV|Th[n0-9]+_)?N[KRO]*4lull.*|LULL_[0-9.]+")
 lines_of(symbols ${nm} --dynamic --defined-only --format=posix ${library})
 foreach(line IN LISTS symbols)

@@ -119,6 +119,15 @@ TEST_F(GraphUpkeep, AnEmptyCacheIsLookedAtAgain) {
   poll_until([&] { return sleeper_.next_deadline() == clock_.now() + 8s; });
 }
 
+TEST_F(GraphUpkeep, AnIdleTimeThatIsSetLaterIsNoticed) {
+  cache_.set_limits({});
+  sleeper_.manage(cache_);
+  EXPECT_EQ(sleeper_.next_deadline(), clock_.now() + 1min);
+  capture(1);
+  cache_.set_limits({.idle_time = 2h});
+  EXPECT_EQ(sleeper_.next_deadline(), clock_.now() + 1min) << "it may be shortened";
+}
+
 TEST_F(GraphUpkeep, NeedsNoPollingWhereTheSleeperWatches) {
   lull::sleeper watching({.watch_idle = true, .clock = &clock_});
   watching.manage(cache_);
@@ -132,7 +141,7 @@ TEST_F(GraphUpkeep, WhatAParticipantThrowsIsLoggedAndOthersGoOn) {
     [[nodiscard]] std::string_view name() const noexcept override { return "unlucky"; }
     void sleep(const lull::sleep_plan&, lull::transition&) override {}
     void wake(lull::transition&) override {}
-    [[nodiscard]] std::optional<lull::time_point> next_upkeep() const override {
+    [[nodiscard]] std::optional<lull::time_point> next_upkeep() const noexcept override {
       return done ? std::nullopt : std::optional(lull::time_point{});
     }
     void upkeep(lull::time_point) override {

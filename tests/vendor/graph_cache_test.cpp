@@ -159,6 +159,52 @@ TEST_P(GraphDevice, AResetThatDropsLeavesNothingToDestroy) {
   EXPECT_EQ(stats.entries + stats.leaving_entries, 0u);
 }
 
+TEST_P(GraphDevice, AResetThatFailsHalfWayLeavesNoGraphToDestroyTwice) {
+  cache graphs(make_graph_driver(which));
+  auto used = capture(graphs, 1);
+  reset_options options;
+  options.drop = true;
+  options.reset = [](const device&) { throw error(status::backend, "the driver is gone"); };
+  EXPECT_EQ(error_of([&] { dev_reset(which, options); }).code(), status::backend);
+  EXPECT_EQ(live_graphs(), 0) << "given up before the reset";
+  EXPECT_FALSE(graphs.find(1));
+  used.release();
+  EXPECT_EQ(graphs.stats().dropped, 1u);
+}
+
+TEST_P(GraphDevice, AResetDuringACaptureLeavesNothingOnTheBooks) {
+  cache graphs(make_graph_driver(which));
+  const error failure = error_of([&] {
+    (void)graphs.get_or_capture(1, [&] {
+      void* const graph = instantiate();
+      EXPECT_TRUE(dev_reset(which, {.drop = true}).was_reset);
+      return captured_graph<void*>{graph, MiB};
+    });
+  });
+  EXPECT_EQ(failure.code(), status::stale);
+  which.context_create();
+  EXPECT_TRUE(dev_reset(which).was_reset) << "nothing lives there";
+}
+
+TEST_P(GraphDevice, WhatCannotBeDestroyedNowIsDestroyedLater) {
+  cache graphs(make_graph_driver(which));
+  (void)capture(graphs, 1);
+  (void)capture(graphs, 2);
+  // As when a stream is being captured and nobody told lull.
+  constexpr int stream_capture_unsupported = 900;
+  const std::string call = GetParam().which == simgpu::vendor::cuda
+                               ? "cudaGraphExecDestroy"
+                               : GetParam().name + "DeviceSynchronize";
+  here.gpu().script.fail(call, 1, stream_capture_unsupported);
+  EXPECT_TRUE(graphs.erase(1));
+  EXPECT_EQ(live_graphs(), 2);
+  EXPECT_EQ(graphs.stats().leaving_entries, 1u);
+  EXPECT_EQ(graphs.stats().failed_destructions, 0u);
+  EXPECT_TRUE(graphs.erase(2));
+  EXPECT_EQ(live_graphs(), 0);
+  EXPECT_EQ(graphs.stats().destroyed, 2u);
+}
+
 TEST_P(GraphDevice, AResetBetweenEvictionAndDestructionDropsTheGraph) {
   cache graphs(make_graph_driver(which));
   (void)capture(graphs, 1);
