@@ -10,10 +10,10 @@
 
 namespace example {
 
-/// The places in which completions are computed, numbered from 0. The one that was given back last is
-/// taken first: what it has captured is the likeliest to be kept. Not std::counting_semaphore, which can neither be
-/// cancelled nor, in the libstdc++ of GCC 12, be trusted not to oversleep a release (GCC bug
-/// 104928). Thread-safe.
+/// The places in which completions are computed, numbered from 0. The one that was given back last
+/// is taken first: what it has captured is the likeliest to be kept. Not std::counting_semaphore,
+/// which can neither be cancelled nor, in the libstdc++ of GCC 12, be trusted not to oversleep a
+/// release (GCC bug 104928). Thread-safe.
 class slots {
  public:
   explicit slots(int count);

@@ -32,20 +32,19 @@ typedef struct lull_graph_cache lull_graph_cache;    ///< given back by lull_gra
 typedef struct lull_graph_budget lull_graph_budget;  ///< given back by lull_graph_budget_destroy
 typedef struct lull_graph_hold lull_graph_hold;      ///< given back by lull_graph_hold_end
 
-/// What a graph is found by: a digest of all that it depends on, or a number (then `high` is 0). Two
-/// graphs with the same key are the same graph, so a digest must be one that does not collide.
+/// What a graph is found by: a digest of all that it depends on, or a number (then `high` is 0).
+/// Two graphs with the same key are the same graph, so a digest must be one that does not collide.
 typedef struct lull_graph_key {
   uint64_t high;
   uint64_t low;
 } lull_graph_key;
 
-// --- The vendor's side (lull/graph_driver.hpp)
-// -----------------------------------------------------
+// --- The vendor's side (lull/graph_driver.hpp) ---------------------------------------------------
 
-/// lull::graph_driver: how graphs are destroyed, and what they cost. Which thread calls is not said:
-/// it is the one that evicts, captures or releases. A failure is logged and counted, and what was to
-/// be destroyed counts as gone, but for LULL_ERROR_BUSY: then it is tried again. `destroy`, `before_destroy` and `trim` are never called while a thread
-/// of this process captures.
+/// lull::graph_driver: how graphs are destroyed, and what they cost. Which thread calls is not
+/// said: it is the one that evicts, captures or releases. A failure is logged and counted, and what
+/// was to be destroyed counts as gone; but after LULL_ERROR_BUSY it is tried again. `destroy`,
+/// `before_destroy` and `trim` are never called while a thread of this process captures.
 typedef struct lull_graph_driver {
   size_t struct_size;
   lull_status (*destroy)(void* user, void* graph);  ///< mandatory, the others may be null
@@ -64,8 +63,7 @@ typedef struct lull_graph_driver {
   void (*release)(void* user);
 } lull_graph_driver;
 
-// --- Bounds (lull/any_graph_cache.hpp)
-// ------------------------------------------------------------
+// --- Bounds (lull/any_graph_cache.hpp) -----------------------------------------------------------
 
 /// How much may be kept. Zeroed it bounds nothing. Part of other structs, and so never grows.
 typedef struct lull_graph_limits {
@@ -87,8 +85,7 @@ LULL_API lull_status lull_graph_budget_set_limits(lull_graph_budget* budget, uin
 LULL_API lull_status lull_graph_budget_usage(const lull_graph_budget* budget, uint64_t* entries,
                                              uint64_t* bytes);
 
-// --- The cache (lull/graph_cache.hpp)
-// -------------------------------------------------------------
+// --- The cache (lull/graph_cache.hpp) ------------------------------------------------------------
 
 typedef struct lull_graph_cache_options {
   size_t struct_size;
@@ -103,7 +100,8 @@ typedef struct lull_graph_cache_options {
   lull_graph_limits limits;  ///< default: no bound
   const lull_graph_budget* budget;  ///< default null
   int32_t frequency_filter;  ///< keeps keys that come once from washing out others; default 0
-  /// Memory of destroyed graphs that may collect at the vendor before it is trimmed; default 64 MiB.
+  /// Memory of destroyed graphs that may collect at the vendor before it is trimmed;
+  /// default 64 MiB.
   uint64_t trim_after_bytes;
   const char* name;              ///< for logs and metrics; default "graphs"
   lull_log_level log_threshold;  ///< default LULL_LOG_INFO
@@ -120,16 +118,16 @@ LULL_API lull_status lull_graph_cache_create(const lull_graph_cache_options* opt
 /// line is logged.
 LULL_API void lull_graph_cache_destroy(lull_graph_cache* cache);
 
-/// A graph in use: it stays valid until lull_graph_pin_release, whatever happens to the cache. Owned
-/// by the caller; a zeroed one holds nothing. May be moved as bytes, but only one copy counts, and may
-/// be released on another thread.
+/// A graph in use: it stays valid until lull_graph_pin_release, whatever happens to the cache.
+/// Owned by the caller; a zeroed one holds nothing. May be moved as bytes, but only one copy
+/// counts, and may be released on another thread.
 typedef struct lull_graph_pin {
   void* graph;      ///< null: it holds nothing
   void* opaque[3];  ///< lull's own
 } lull_graph_pin;
 
-/// The graph of a key, pinned. That there is none is no failure: then `pin` holds nothing. A hit takes
-/// no lock and allocates nothing.
+/// The graph of a key, pinned. That there is none is no failure: then `pin` holds nothing. A hit
+/// takes no lock and allocates nothing.
 /// @param pin is overwritten: release first what it holds
 LULL_API lull_status lull_graph_cache_find(lull_graph_cache* cache, lull_graph_key key,
                                            lull_graph_pin* pin);
@@ -151,7 +149,8 @@ LULL_API lull_status lull_device_graph_node_count(const struct lull_device* devi
                                                   uint64_t* nodes);
 
 /// Captures a graph: a failure is the result of those who asked for it, and means that there is no
-/// graph to destroy. Runs on the thread that asks, under no lock; it may use other keys of the cache.
+/// graph to destroy. Runs on the thread that asks, under no lock; it may use other keys of the
+/// cache.
 typedef lull_status (*lull_capture_fn)(void* user, lull_captured_graph* captured);
 
 /// Times are on the machine's steady clock.
@@ -161,14 +160,14 @@ typedef struct lull_graph_capture_options {
   /// How long to wait for another thread's capture of the key, and for captures that hold off the
   /// destruction of what has to make room; -1: no limit (default).
   int64_t timeout_ms;
-  /// How long to wait when all that could make room is in use; 0: not at all (default), because this
-  /// thread may be the one that uses it; -1: no limit.
+  /// How long to wait when all that could make room is in use; 0: not at all (default), because
+  /// this thread may be the one that uses it; -1: no limit.
   int64_t room_timeout_ms;
 } lull_graph_capture_options;
 LULL_API void lull_graph_capture_options_init(lull_graph_capture_options* options);
 
-/// The graph of a key, pinned; captured first when there is none. One thread captures, others who want
-/// the same key wait for it. Nothing is destroyed in the process while `capture` runs.
+/// The graph of a key, pinned; captured first when there is none. One thread captures, others who
+/// want the same key wait for it. Nothing is destroyed in the process while `capture` runs.
 /// @param options may be null
 /// @param pin is overwritten: release first what it holds
 /// @return what `capture` failed with, also to those who waited for it; LULL_ERROR_CALLBACK: it
@@ -180,21 +179,21 @@ LULL_API lull_status lull_graph_cache_get_or_capture(lull_graph_cache* cache, lu
                                                      const lull_graph_capture_options* options,
                                                      lull_graph_pin* pin);
 
-/// How far an entry is from what is sought: less is nearer, UINT64_MAX is impossible. Called under the
-/// cache's lock for every entry: be quick, call nothing of lull.
+/// How far an entry is from what is sought: less is nearer, UINT64_MAX is impossible. Called under
+/// the cache's lock for every entry: be quick, call nothing of lull.
 typedef uint64_t (*lull_graph_distance_fn)(void* user, lull_graph_key key);
 
-/// A graph that was taken out of the cache to become another one. Owned by the caller, to be claimed
-/// or released before the cache is destroyed; a zeroed one holds nothing.
+/// A graph that was taken out of the cache to become another one. Owned by the caller, to be
+/// claimed or released before the cache is destroyed; a zeroed one holds nothing.
 typedef struct lull_graph_taken {
   lull_graph_key key;  ///< what it was
   void* graph;         ///< null: it holds nothing
   void* opaque;        ///< lull's own
 } lull_graph_taken;
 
-/// Takes the nearest graph that is not in use out of the cache, to be updated instead of instantiating
-/// a new one. To be called in a capture function, which hands over the updated graph. That there is
-/// none is no failure: then `taken` holds nothing.
+/// Takes the nearest graph that is not in use out of the cache, to be updated instead of
+/// instantiating a new one. To be called in a capture function, which hands over the updated graph.
+/// That there is none is no failure: then `taken` holds nothing.
 /// @param taken is overwritten: claim or release first what it holds
 LULL_API lull_status lull_graph_cache_take_nearest(lull_graph_cache* cache,
                                                    lull_graph_distance_fn distance, void* user,
@@ -210,9 +209,9 @@ LULL_API void lull_graph_taken_release(lull_graph_taken* taken);
 /// Evicts the graph of a key. `erased` (may be null) gets whether there was one.
 LULL_API lull_status lull_graph_cache_erase(lull_graph_cache* cache, lull_graph_key key,
                                             int32_t* erased);
-/// Evicts everything, and blocks until it is destroyed: for pins to be released and captures to end,
-/// at most `timeout_ms` (-1: no limit). To be called before a device reset, which lull's own do for
-/// caches over the device.
+/// Evicts everything, and blocks until it is destroyed: for pins to be released and captures to
+/// end, at most `timeout_ms` (-1: no limit). To be called before a device reset, which lull's own
+/// do for caches over the device.
 /// @return LULL_ERROR_TIMED_OUT, and the message says what is in use; it still goes when released
 LULL_API lull_status lull_graph_cache_clear(lull_graph_cache* cache, int64_t timeout_ms);
 /// Evicts everything that is not in use and has the vendor return memory. Waits for no pin and no
@@ -234,8 +233,7 @@ LULL_API lull_status lull_graph_cache_get_limits(const lull_graph_cache* cache,
                                                  lull_graph_limits* limits);
 LULL_API lull_status lull_graph_cache_set_frequency_filter(lull_graph_cache* cache, int32_t on);
 
-// --- Observing
-// ------------------------------------------------------------------------------------
+// --- Observing -----------------------------------------------------------------------------------
 
 /// lull::graph_cache_stats. Counters count from the cache's creation on.
 typedef struct lull_graph_cache_stats {
@@ -276,31 +274,30 @@ LULL_API lull_status lull_graph_cache_get_stats(const lull_graph_cache* cache,
                                                 lull_graph_cache_stats* stats);
 /// The same as one JSON object, on one line.
 /// @param text gets the text and a zero; may be null when `capacity` is 0
-/// @param size gets how many bytes that takes, with the zero. When that is above `capacity` nothing is
-///        written and the result is LULL_ERROR_INVALID_ARGUMENT, unless `capacity` is 0, which only
-///        asks. Figures grow: leave some bytes to spare.
+/// @param size gets how many bytes that takes, with the zero. When that is above `capacity` nothing
+///        is written and the result is LULL_ERROR_INVALID_ARGUMENT, unless `capacity` is 0, which
+///        only asks. Figures grow: leave some bytes to spare.
 LULL_API lull_status lull_graph_cache_to_json(const lull_graph_cache* cache, char* text,
                                               size_t capacity, size_t* size);
 /// The same in Prometheus's text format, with the cache's name as label `cache`.
 LULL_API lull_status lull_graph_cache_to_prometheus(const lull_graph_cache* cache, char* text,
                                                     size_t capacity, size_t* size);
 
-// --- Holding off destruction, and sleeping
-// ---------------------------------------------------------
+// --- Holding off destruction, and sleeping -------------------------------------------------------
 
-/// From here to the end of the hold no cache of this process destroys a graph (lull::graph_hold): for
-/// captures that do not go through a cache. Nests. Blocks while graphs are being destroyed, at most
-/// `timeout_ms` (-1: no limit).
+/// From here to the end of the hold no cache of this process destroys a graph (lull::graph_hold):
+/// for captures that do not go through a cache. Nests. Blocks while graphs are being destroyed, at
+/// most `timeout_ms` (-1: no limit).
 LULL_API lull_status lull_graph_hold_begin(int64_t timeout_ms, lull_graph_hold** hold);
 /// On the thread that began it. The last hold of the process destroys what has been waiting for it.
 LULL_API void lull_graph_hold_end(lull_graph_hold* hold);
 /// How many holds exist in this process, those of captures included.
 LULL_API uint64_t lull_graph_hold_count(void);
 
-/// Clears a cache at every sleep, and while awake sweeps it when that is due. To be added after the memory that its graphs use: what is added last
-/// sleeps first. The cache must outlive the sleeper.
-/// @param clear_timeout_ms how long a sleep waits for graphs in use and captures under way before it
-///        fails; 0: not at all
+/// Clears a cache at every sleep, and while awake sweeps it when that is due. To be added after the
+/// memory that its graphs use: what is added last sleeps first. The cache must outlive the sleeper.
+/// @param clear_timeout_ms how long a sleep waits for graphs in use and captures under way before
+///        it fails; 0: not at all
 /// @return LULL_ERROR_BUSY when not awake
 LULL_API lull_status lull_sleeper_manage_graphs(struct lull_sleeper* sleeper,
                                                 lull_graph_cache* cache, int64_t clear_timeout_ms);

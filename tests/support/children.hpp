@@ -10,17 +10,14 @@
 
 #include <cerrno>
 #include <chrono>
-#include <functional>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
-namespace lull::test {
+#include "support/eventually.hpp"
 
-/// What a healthy machine does in milliseconds and a busy one under sanitizers in seconds.
-inline constexpr auto patience = std::chrono::seconds{10};
+namespace lull::test {
 
 /// Options for the child program in a mode.
 inline process_options child_options(std::vector<std::string> arguments) {
@@ -29,15 +26,6 @@ inline process_options child_options(std::vector<std::string> arguments) {
   options.arguments.insert(options.arguments.begin(), LULL_TEST_CHILD);
   options.output = stream::pipe;
   return options;
-}
-
-inline bool eventually(const std::function<bool()>& condition) {
-  const time_point deadline = steady_clock().deadline_in(patience);
-  while (!condition()) {
-    if (steady_clock().now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds{2});
-  }
-  return true;
 }
 
 /// The reading end of a pipe, by lines.

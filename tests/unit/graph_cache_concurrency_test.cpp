@@ -3,11 +3,14 @@
 #include <lull/graph_cache.hpp>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <random>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -15,24 +18,43 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/eventually.hpp"
 #include "support/expect_error.hpp"
 #include "support/host_graph.hpp"
 
 namespace {
 
-using namespace std::chrono_literals;
 using lull::status;
 using lull::test::error_of;
+using lull::test::eventually;
 using lull::test::host_graph;
 using testing::HasSubstr;
 
 constexpr std::uint64_t page = 4096;
 
-/// Waits for something that another thread is about to do; the test's own time limit bounds it.
-template <class Condition>
-void until(Condition condition) {
-  while (!condition()) std::this_thread::yield();
+/// Waits for something that another thread is about to do.
+void until(const std::function<bool()>& condition) {
+  EXPECT_TRUE(eventually(condition));
 }
+
+/// The machine's clock, which knows how many threads wait by it. They begin to under the cache's lock,
+/// so who is counted will see whatever happens to the cache from then on.
+class attended_clock final : public lull::clock {
+ public:
+  [[nodiscard]] lull::time_point now() const noexcept override {
+    return lull::steady_clock().now();
+  }
+  void wait_until(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                  lull::time_point deadline) const override {
+    ++waiting_;
+    lull::steady_clock().wait_until(changed, lock, deadline);
+    --waiting_;
+  }
+  [[nodiscard]] int waiting() const { return waiting_; }
+
+ private:
+  mutable std::atomic<int> waiting_{0};
+};
 
 /// Runs `body(index)` on so many threads and waits for them.
 void on_threads(int count, const std::function<void(int)>& body) {
@@ -52,17 +74,16 @@ class GraphConcurrency : public testing::Test {
 
   std::shared_ptr<lull::test::host_graph_driver> driver_ =
       std::make_shared<lull::test::host_graph_driver>();
+  attended_clock clock_;
 };
 
 TEST_F(GraphConcurrency, OneCapturePerKey) {
-  cache here(driver_);
+  cache here(driver_, {.clock = &clock_});
   std::atomic<int> captures{0};
-  std::atomic<int> asking{0};
   on_threads(8, [&](int) {
-    ++asking;
     const auto handle = here.get_or_capture(1, [&] {
       ++captures;
-      until([&] { return asking == 8; });
+      until([&] { return clock_.waiting() == 7; });
       return driver_->capture(page, 42);
     });
     EXPECT_EQ((*handle)->value, 42U);
@@ -73,7 +94,7 @@ TEST_F(GraphConcurrency, OneCapturePerKey) {
 }
 
 TEST_F(GraphConcurrency, AFailedCaptureFailsThoseWhoWaited) {
-  cache here(driver_);
+  cache here(driver_, {.clock = &clock_});
   std::promise<void> begun;
   std::promise<void> fail;
   std::thread leader([&] {
@@ -95,8 +116,9 @@ TEST_F(GraphConcurrency, AFailedCaptureFailsThoseWhoWaited) {
     const auto failure = error_of([&] { (void)here.get_or_capture(1, [] { return nullptr; }); });
     EXPECT_EQ(failure.code(), status::callback);
     EXPECT_THAT(failure.what(), HasSubstr("stream was busy"));
+    EXPECT_THAT(failure.what(), HasSubstr("this call waited for"));
   });
-  std::this_thread::sleep_for(20ms);  // most likely the follower waits by now; it may try itself
+  until([&] { return clock_.waiting() == 1; });
   fail.set_value();
   leader.join();
   follower.join();
@@ -258,10 +280,10 @@ TEST_F(GraphConcurrency, ClearWaitsForWhatIsInFlight) {
 }
 
 TEST_F(GraphConcurrency, RoomCanBeWaitedFor) {
-  cache here(driver_, {.limits = {.entries = 1}});
+  cache here(driver_, {.limits = {.entries = 1}, .clock = &clock_});
   auto handle = get(here, 1);
   std::thread waiter([&] { EXPECT_TRUE(get(here, 2)); });
-  std::this_thread::sleep_for(10ms);
+  until([&] { return clock_.waiting() == 1; });
   EXPECT_EQ(driver_->captured, 1U);
   handle.release();
   waiter.join();

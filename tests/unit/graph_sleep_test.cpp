@@ -14,7 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/children.hpp"
+#include "support/eventually.hpp"
 #include "support/expect_error.hpp"
 #include "support/host_graph.hpp"
 

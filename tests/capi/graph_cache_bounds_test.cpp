@@ -1,0 +1,173 @@
+// The graph cache by the C API: bounds, and what goes when.
+
+#include <lull/lull.h>
+
+#include <cstdint>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "graph_cache_fixture.hpp"
+#include "support/eventually.hpp"
+
+namespace {
+
+using lull::test::CGraphCache;
+using lull::test::eventually;
+using lull::test::MiB;
+using lull::test::number;
+using lull::test::recipe;
+using lull::test::value;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+TEST_F(CGraphCache, LimitsBoundAndCanBeChanged) {
+  options_.limits = {2, 4 * MiB, 60000};
+  create();
+  lull_graph_limits limits{};
+  EXPECT_EQ(lull_graph_cache_get_limits(cache_, &limits), LULL_OK);
+  EXPECT_EQ(limits.entries, 2U);
+  EXPECT_EQ(limits.bytes, 4 * MiB);
+  EXPECT_EQ(limits.idle_time_ms, 60000);
+
+  for (std::uint64_t key = 1; key <= 3; ++key) put(key, MiB);
+  EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U)) << "least recently used";
+  EXPECT_EQ(stats().evicted_for_entries, 1U);
+  put(4, 4 * MiB);
+  EXPECT_EQ(stats().entries, 1U);
+  EXPECT_GE(stats().evicted_for_bytes, 1U);
+
+  limits = {};
+  EXPECT_EQ(lull_graph_cache_set_limits(cache_, &limits), LULL_OK);
+  for (std::uint64_t key = 5; key < 15; ++key) put(key, MiB);
+  EXPECT_EQ(stats().entries, 11U) << "zeroed it bounds nothing";
+  limits.entries = 3;
+  EXPECT_EQ(lull_graph_cache_set_limits(cache_, &limits), LULL_OK);
+  EXPECT_EQ(stats().entries, 3U);
+  EXPECT_EQ(lull_graph_cache_get_limits(cache_, &limits), LULL_OK);
+  EXPECT_EQ(limits.bytes, 0U);
+  EXPECT_EQ(limits.idle_time_ms, 0);
+}
+
+TEST_F(CGraphCache, WhatCannotFitIsRefusedAndWhatIsInUseKeepsItsPlace) {
+  options_.limits = {1, 2 * MiB, 0};
+  create();
+  recipe large{7, 3 * MiB};
+  lull_graph_pin none{};
+  EXPECT_EQ(
+      lull_graph_cache_get_or_capture(cache_, number(1), recipe::capture, &large, nullptr, &none),
+      LULL_ERROR_OUT_OF_DEVICE_MEMORY);
+  EXPECT_THAT(vendor_.destroyed, ElementsAre(7U));
+
+  lull_graph_capture_options wishes{};
+  lull_graph_capture_options_init(&wishes);
+  wishes.bytes = 3 * MiB;
+  EXPECT_EQ(
+      lull_graph_cache_get_or_capture(cache_, number(1), recipe::capture, &large, &wishes, &none),
+      LULL_ERROR_OUT_OF_DEVICE_MEMORY);
+  EXPECT_EQ(large.calls, 1) << "known beforehand, so not captured at all";
+  EXPECT_EQ(stats().rejected, 2U);
+
+  lull_graph_pin in_use = get(2, MiB);
+  recipe small{8, MiB};
+  EXPECT_EQ(
+      lull_graph_cache_get_or_capture(cache_, number(3), recipe::capture, &small, nullptr, &none),
+      LULL_ERROR_BUSY);
+  lull_graph_capture_options_init(&wishes);
+  wishes.room_timeout_ms = 1;
+  EXPECT_EQ(
+      lull_graph_cache_get_or_capture(cache_, number(3), recipe::capture, &small, &wishes, &none),
+      LULL_ERROR_BUSY);
+  EXPECT_EQ(small.calls, 0);
+  lull_graph_pin_release(&in_use);
+  lull_graph_pin got = get(3, MiB);
+  EXPECT_EQ(value(got), 1003U);
+  lull_graph_pin_release(&got);
+}
+
+TEST_F(CGraphCache, ABudgetBoundsSeveralCachesAndMayBeDestroyedEarly) {
+  lull_graph_budget* budget = nullptr;
+  ASSERT_EQ(lull_graph_budget_create(3, 0, &budget), LULL_OK);
+  options_.budget = budget;
+  create();
+  lull_graph_cache* other = nullptr;
+  ASSERT_EQ(lull_graph_cache_create(&options_, &other), LULL_OK);
+  put(1, MiB);
+  put(2, MiB);
+  for (std::uint64_t key = 3; key <= 4; ++key) {
+    lull_graph_pin pin = get_from(other, key, MiB);
+    lull_graph_pin_release(&pin);
+  }
+  std::uint64_t entries = 0;
+  std::uint64_t bytes = 0;
+  EXPECT_EQ(lull_graph_budget_usage(budget, &entries, &bytes), LULL_OK);
+  EXPECT_EQ(entries, 3U);
+  EXPECT_EQ(bytes, 3 * MiB);
+  EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U)) << "least recently used of both";
+  EXPECT_EQ(lull_graph_budget_usage(budget, nullptr, nullptr), LULL_OK);
+
+  EXPECT_EQ(lull_graph_budget_set_limits(budget, 0, 2 * MiB), LULL_OK);
+  EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U, 1002U));
+  lull_graph_budget_destroy(budget);
+  put(5, MiB);
+  EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U, 1002U, 1003U)) << "the bound still holds";
+  lull_graph_cache_destroy(other);
+}
+
+TEST_F(CGraphCache, TheFrequencyFilterKeepsWhatComesOften) {
+  options_.limits.entries = 10;
+  options_.frequency_filter = 1;
+  create();
+  for (int round = 0; round < 5; ++round) {
+    for (std::uint64_t key = 1; key <= 5; ++key) put(key);
+  }
+  for (std::uint64_t once = 100; once < 200; ++once) put(once);
+  int kept = 0;
+  for (std::uint64_t key = 1; key <= 5; ++key) kept += look_up(number(key)) != 0 ? 1 : 0;
+  EXPECT_EQ(kept, 5);
+
+  EXPECT_EQ(lull_graph_cache_set_frequency_filter(cache_, 0), LULL_OK);
+  for (std::uint64_t once = 200; once < 300; ++once) put(once);
+  for (std::uint64_t key = 1; key <= 5; ++key) EXPECT_EQ(look_up(number(key)), 0U) << key;
+}
+
+TEST_F(CGraphCache, WhatIsIdleGoesWithASweep) {
+  create();
+  std::int64_t in_ms = 0;
+  EXPECT_EQ(lull_graph_cache_next_deadline(cache_, &in_ms), LULL_OK);
+  EXPECT_EQ(in_ms, -1);
+  put(1);
+  const lull_graph_limits far{0, 0, 3600000};
+  EXPECT_EQ(lull_graph_cache_set_limits(cache_, &far), LULL_OK);
+  EXPECT_EQ(lull_graph_cache_next_deadline(cache_, &in_ms), LULL_OK);
+  EXPECT_GT(in_ms, 0);
+  EXPECT_LE(in_ms, 3600000 / 8);
+  std::uint64_t evicted = 99;
+  EXPECT_EQ(lull_graph_cache_sweep(cache_, &evicted), LULL_OK);
+  EXPECT_EQ(evicted, 0U);
+
+  const lull_graph_limits near{0, 0, 1};
+  EXPECT_EQ(lull_graph_cache_set_limits(cache_, &near), LULL_OK);
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_EQ(lull_graph_cache_sweep(cache_, &evicted), LULL_OK);
+    return evicted != 0;
+  }));
+  EXPECT_EQ(evicted, 1U);
+  EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U));
+  EXPECT_EQ(stats().evicted_idle, 1U);
+  EXPECT_EQ(lull_graph_cache_sweep(cache_, nullptr), LULL_OK);
+}
+
+TEST_F(CGraphCache, ClearingWaitsForPins) {
+  create();
+  lull_graph_pin pin = get(1);
+  put(2);
+  EXPECT_EQ(lull_graph_cache_clear(cache_, 1), LULL_ERROR_TIMED_OUT);
+  EXPECT_THAT(lull_last_error_message(), HasSubstr("graphs"));
+  EXPECT_THAT(vendor_.destroyed, ElementsAre(1002U));
+  lull_graph_pin_release(&pin);
+  EXPECT_EQ(lull_graph_cache_clear(cache_, -1), LULL_OK);
+  EXPECT_THAT(vendor_.destroyed, ElementsAre(1002U, 1001U));
+}
+
+}  // namespace
