@@ -107,13 +107,13 @@ TEST_F(GraphConcurrency, AFailedCaptureFailsThoseWhoWaited) {
                  std::runtime_error);
   });
   begun.get_future().wait();
+  const auto not_needed = [&] { return driver_->capture(page, 1); };
   EXPECT_EQ(error_of([&] {
-              (void)here.get_or_capture(1, [] { return nullptr; },
-                                        {.deadline = lull::time_point{}});
+              (void)here.get_or_capture(1, not_needed, {.deadline = lull::time_point{}});
             }).code(),
             status::timed_out);
   std::thread follower([&] {
-    const auto failure = error_of([&] { (void)here.get_or_capture(1, [] { return nullptr; }); });
+    const auto failure = error_of([&] { (void)here.get_or_capture(1, not_needed); });
     EXPECT_EQ(failure.code(), status::callback);
     EXPECT_THAT(failure.what(), HasSubstr("stream was busy"));
     EXPECT_THAT(failure.what(), HasSubstr("this call waited for"));
@@ -123,6 +123,7 @@ TEST_F(GraphConcurrency, AFailedCaptureFailsThoseWhoWaited) {
   leader.join();
   follower.join();
   EXPECT_EQ(here.size(), 0U);
+  EXPECT_EQ(driver_->captured, 0U);
 }
 
 TEST_F(GraphConcurrency, NothingIsDestroyedInUseOrDuringACapture) {
