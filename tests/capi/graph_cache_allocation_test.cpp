@@ -1,5 +1,5 @@
-// A program of its own, because it replaces the global operator new: with that, the address sanitizer
-// could not tell whether the memory of a new is given back by the right delete.
+// A program of its own, because it replaces the global operator new: with that, the address
+// sanitizer could not tell whether the memory of a new is given back by the right delete.
 
 #include <lull/lull.h>
 

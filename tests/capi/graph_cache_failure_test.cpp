@@ -105,9 +105,9 @@ struct asking {
 };
 
 TEST_F(CGraphCache, AFailureReachesThoseWhoWait) {
-  // That the one thread waits for the other is not up to timing. This thread needs the room of key 3,
-  // whose destruction the capture of key 2 holds off. So its own capture begins when that capture
-  // waits for it, and not before.
+  // That the one thread waits for the other is not up to timing. This thread needs the room of key
+  // 3, whose destruction the capture of key 2 holds off. So its own capture begins when that
+  // capture waits for it, and not before.
   options_.limits.entries = 2;
   create();
   put(3);
@@ -128,8 +128,9 @@ TEST_F(CGraphCache, AFailureReachesThoseWhoWait) {
       lull_graph_cache_get_or_capture(cache_, number(1), recipe::capture, &fails, &wishes, &none),
       LULL_ERROR_OUT_OF_DEVICE_MEMORY)
       << lull_last_error_message();
-  // Copies of an exception share their text by a count inside the standard library, which the thread
-  // sanitizer does not see: this thread's last error must stay until the waiter has read its own.
+  // Copies of an exception share their text by a count inside the standard library, which the
+  // thread sanitizer does not see: this thread's last error must stay until the waiter has read its
+  // own.
   EXPECT_EQ(waiting.get(), LULL_ERROR_BACKEND);
 
   EXPECT_EQ(waiter.code, LULL_ERROR_OUT_OF_DEVICE_MEMORY);

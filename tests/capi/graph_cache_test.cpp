@@ -1,5 +1,5 @@
-// The graph cache by the C API: what C callers rely on. What the cache does in depth is tested in C++,
-// in tests/unit/graph_cache_*.cpp.
+// The graph cache by the C API: what C callers rely on. What the cache does in depth is tested in
+// C++, in tests/unit/graph_cache_*.cpp.
 
 #include <lull/lull.h>
 

@@ -37,8 +37,8 @@ void until(const std::function<bool()>& condition) {
   EXPECT_TRUE(eventually(condition));
 }
 
-/// The machine's clock, which knows how many threads wait by it. They begin to under the cache's lock,
-/// so who is counted will see whatever happens to the cache from then on.
+/// The machine's clock, which knows how many threads wait by it. They begin to under the cache's
+/// lock, so who is counted will see whatever happens to the cache from then on.
 class attended_clock final : public lull::clock {
  public:
   [[nodiscard]] lull::time_point now() const noexcept override {
