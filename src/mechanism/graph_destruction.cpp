@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "mechanism/destruction_gate.hpp"
+#include "mechanism/graph_list.hpp"
 #include "mechanism/graph_pool.hpp"
 
 namespace lull::detail {
@@ -73,10 +74,7 @@ void graph_pool::drain(std::unique_lock<std::mutex>& lock) noexcept {
 }
 
 void graph_core::queue_postponed() noexcept {
-  while (postponed_nodes != nullptr) {
-    graph_node* const node = std::exchange(postponed_nodes, postponed_nodes->next);
-    node->next = std::exchange(queued_nodes, node);
-  }
+  while (postponed_nodes != nullptr) push(queued_nodes, pop(postponed_nodes));
 }
 
 void graph_core::destroy_queued(std::unique_lock<std::mutex>& lock) noexcept {
@@ -94,10 +92,7 @@ void graph_core::destroy_queued(std::unique_lock<std::mutex>& lock) noexcept {
   run(batch);
   lock.lock();
 
-  while (batch.postponed != nullptr) {
-    graph_node* const node = std::exchange(batch.postponed, batch.postponed->next);
-    node->next = std::exchange(postponed_nodes, node);
-  }
+  while (batch.postponed != nullptr) push(postponed_nodes, pop(batch.postponed));
   subtract(&graph_account::queued, batch.gone);
   counted.destroyed += batch.destroyed;
   counted.dropped += batch.dropped;
@@ -114,12 +109,10 @@ void graph_core::run(destruction_batch& batch) noexcept {
   const auto used_before = batch.trim ? driver->used_bytes() : std::nullopt;
   if (batch.nodes != nullptr) attempt(*this, "synchronizing", [&] { driver->before_destroy(); });
   while (batch.nodes != nullptr) {
-    std::unique_ptr<graph_node> node(batch.nodes);
-    batch.nodes = node->next;
+    std::unique_ptr<graph_node> node(&pop(batch.nodes));
     const status came_to = destroy(*node);
     if (came_to == status::busy) {
-      node->next = std::exchange(batch.postponed, node.get());
-      static_cast<void>(node.release());
+      push(batch.postponed, *node.release());
       continue;
     }
     batch.gone += {1, node->bytes};

@@ -1,24 +1,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "mechanism/graph_list.hpp"
 #include "mechanism/graph_pool.hpp"
 
 namespace lull::detail {
-namespace {
-
-void push(graph_node*& list, graph_node& node) noexcept {
-  node.next = list;
-  list = &node;
-}
-
-graph_node& pop(graph_node*& list) noexcept {
-  graph_node& node = *list;
-  list = node.next;
-  node.next = nullptr;
-  return node;
-}
-
-}  // namespace
 
 void graph_core::remove(graph_node& node, graph_eviction cause) noexcept {
   index.remove(node);
