@@ -2,7 +2,7 @@
 // of allocations that live when it comes. On the simulated GPU a reset costs next to nothing, so there
 // it is the bookkeeping alone that is seen.
 
-#include <lull/context.hpp>
+#include <lull/reset.hpp>
 #include <lull/registry.hpp>
 
 #include <dlfcn.h>

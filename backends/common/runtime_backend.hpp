@@ -15,7 +15,7 @@
 /// - `cleanup_scope`: what giving up stable addresses needs instead. They outlive contexts, so it makes
 ///   none: a process that sleeps without a context can end without one.
 
-#include <lull/backend.h>
+#include <lull/backend.hpp>
 
 #include <algorithm>
 #include <concepts>
@@ -25,8 +25,6 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
-
-#include "common/thunk.hpp"
 
 namespace lull::backends {
 

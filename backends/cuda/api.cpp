@@ -1,8 +1,9 @@
 #include "cuda/api.hpp"
 
+#include <lull/backend.hpp>
+
 #include "common/capture.hpp"
 #include "common/optional_groups.hpp"
-#include "common/thunk.hpp"
 
 namespace lull::backends {
 namespace {

@@ -1,8 +1,9 @@
 #include "cuda/own.hpp"
 
+#include <lull/backend.hpp>
+
+#include "common/machine_memory.hpp"
 #include "common/pci_address.hpp"
-#include "common/thunk.hpp"
-#include "vocabulary/system_memory.hpp"
 
 namespace lull::backends {
 namespace {
@@ -82,7 +83,7 @@ void cuda_own::observe(std::uint32_t device, lull_backend_memory& out) {
   if (out.total_bytes != LULL_UNKNOWN) return;
   if (state.integrated) {
     // NVML does not support the question where GPU and CPU share their memory; the kernel knows.
-    if (const auto system = lull::detail::read_system_memory()) {
+    if (const auto system = read_machine_memory()) {
       out.source = LULL_SOURCE_KERNEL;
       out.total_bytes = system->total_bytes;
       out.free_bytes = system->available_bytes;

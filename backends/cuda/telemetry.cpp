@@ -1,9 +1,9 @@
 #include "cuda/telemetry.hpp"
 
+#include <lull/backend.hpp>
+
 #include <algorithm>
 #include <vector>
-
-#include "common/thunk.hpp"
 
 namespace lull::backends {
 

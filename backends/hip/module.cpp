@@ -1,10 +1,10 @@
+#include <lull/backend.hpp>
 #include <lull/backend_module.h>
 
 #include <filesystem>
 #include <string>
 
 #include "common/runtime_backend.hpp"
-#include "common/settings.hpp"
 #include "hip/own.hpp"
 
 namespace lull::backends {

@@ -1,7 +1,8 @@
 #include "hip/own.hpp"
 
+#include <lull/backend.hpp>
+
 #include "common/pci_address.hpp"
-#include "common/thunk.hpp"
 
 namespace lull::backends {
 namespace {

@@ -1,11 +1,11 @@
 #include "hip/telemetry.hpp"
 
+#include <lull/backend.hpp>
+
 #include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <system_error>
-
-#include "common/thunk.hpp"
 
 namespace lull::backends {
 namespace {

@@ -1,9 +1,9 @@
+#include <lull/backend.hpp>
 #include <lull/backend_module.h>
 
 #include <string>
 
 #include "common/runtime_backend.hpp"
-#include "common/settings.hpp"
 #include "musa/own.hpp"
 
 namespace lull::backends {

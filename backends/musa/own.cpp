@@ -1,7 +1,8 @@
 #include "musa/own.hpp"
 
+#include <lull/backend.hpp>
+
 #include "common/pci_address.hpp"
-#include "common/thunk.hpp"
 
 namespace lull::backends {
 

@@ -18,6 +18,7 @@
 #include <lull/process.hpp>
 #include <lull/registry.hpp>
 #include <lull/report.hpp>
+#include <lull/reset.hpp>
 #include <lull/settle.hpp>
 #include <lull/sleeper.hpp>
 #include <lull/version.h>

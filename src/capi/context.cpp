@@ -1,14 +1,12 @@
-#include <lull/context.hpp>
+#include <lull/reset.hpp>
 
 #include <chrono>
 #include <memory>
 #include <vector>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
+#include "vocabulary/text.hpp"
 
 using lull::capi::checked_milliseconds;
 using lull::capi::guard;
@@ -103,7 +101,7 @@ lull_status lull_device_reset(const lull_device* device, const lull_reset_option
     if (report == nullptr) return;
     auto result = std::make_unique<lull_report>();
     result->what = "reset";
-    result->failure = fmt::format("{}", fmt::join(done.problems, "; "));
+    result->failure = lull::detail::text("{}", lull::detail::join(done.problems, "; "));
     result->elapsed = done.elapsed;
     result->steps = std::move(done.steps);
     lull::device_report& seen = result->devices.emplace_back();

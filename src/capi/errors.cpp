@@ -1,11 +1,10 @@
 #include <lull/bytes.hpp>
 #include <lull/clock.hpp>
 
-#include <fmt/format.h>
-
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
 #include "vocabulary/raw_enum.hpp"
+#include "vocabulary/text.hpp"
 
 namespace lull::capi {
 namespace {
@@ -23,17 +22,16 @@ lull_status remember(const error& failure) noexcept {
 }
 
 void reject_struct_size(const char* name, std::size_t size, std::size_t known) {
-  throw error(
-      status::invalid_argument,
-      fmt::format("{}->struct_size is {}; this lull knows {} bytes: set it with the struct's "
-                  "_init function or sizeof, and zero what is newer than the library",
-                  name, size, known));
+  lull::detail::fail(status::invalid_argument,
+                     "{}->struct_size is {}; this lull knows {} bytes: set it with the struct's "
+                     "_init function or sizeof, and zero what is newer than the library",
+                     name, size, known);
 }
 
 void expect_callback_ok(lull_status code, const char* callback) {
   if (detail::raw(code) == LULL_OK) return;
-  throw error(status::callback,
-              fmt::format("the {} callback returned {}", callback, lull_status_name(code)));
+  lull::detail::fail(status::callback, "the {} callback returned {}", callback,
+                     lull_status_name(code));
 }
 
 log_sink make_log_sink(lull_log_fn callback, void* user, lull_log_level threshold) {
@@ -48,8 +46,8 @@ log_sink make_log_sink(lull_log_fn callback, void* user, lull_log_level threshol
 duration checked_milliseconds(std::int64_t count, std::int64_t lowest, const char* name) {
   if (count < lowest || count > duration::max() / std::chrono::milliseconds{1}) {
     throw error(status::invalid_argument,
-                lowest == 0 ? fmt::format("{} is {}; it must not be negative", name, count)
-                            : fmt::format("{} is {}; it must be above 0 ms", name, count));
+                lowest == 0 ? lull::detail::text("{} is {}; it must not be negative", name, count)
+                            : lull::detail::text("{} is {}; it must be above 0 ms", name, count));
   }
   return std::chrono::milliseconds{count};
 }

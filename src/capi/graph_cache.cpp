@@ -3,12 +3,11 @@
 #include <chrono>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "capi/graph_handles.hpp"
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
 #include "vocabulary/raw_enum.hpp"
+#include "vocabulary/text.hpp"
 
 using lull::capi::checked_milliseconds;
 using lull::capi::deadline_after;
@@ -41,6 +40,7 @@ struct graph_handle_access {
 }  // namespace lull::detail
 
 using lull::detail::graph_handle_access;
+using lull::detail::text;
 
 namespace {
 
@@ -62,8 +62,8 @@ lull::graph_capture_options convert(const lull_graph_capture_options* options) {
   const std::int32_t number = lull::detail::raw(code);
   const bool known = number > LULL_OK && number <= LULL_ERROR_INTERNAL;
   throw lull::error(known ? static_cast<lull::status>(number) : lull::status::callback,
-                    fmt::format("the capture callback returned {}",
-                                known ? lull_status_name(code) : fmt::to_string(number)));
+                    text("the capture callback returned {}",
+                         known ? lull_status_name(code) : std::to_string(number)));
 }
 
 lull::captured_graph<void*> capture_by(lull_capture_fn capture, void* user) {

@@ -1,7 +1,7 @@
-#include <fmt/format.h>
 
 #include "capi/graph_handles.hpp"
 #include "capi/guard.hpp"
+#include "vocabulary/text.hpp"
 
 using lull::graph_eviction;
 using lull::capi::guard;
@@ -52,8 +52,8 @@ void hand_out(const std::string& from, char* text, std::size_t capacity, std::si
   *size = from.size() + 1;
   if (capacity == 0) return;
   if (*size > capacity) {
-    throw lull::error(lull::status::invalid_argument,
-                      fmt::format("the text takes {} bytes, and capacity is {}", *size, capacity));
+    lull::detail::fail(lull::status::invalid_argument,
+                       "the text takes {} bytes, and capacity is {}", *size, capacity);
   }
   std::memcpy(text, from.c_str(), *size);
 }

@@ -5,12 +5,11 @@
 #include <chrono>
 #include <functional>
 
-#include <fmt/format.h>
-
 #include "capi/graph_handles.hpp"
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
 #include "vocabulary/raw_enum.hpp"
+#include "vocabulary/text.hpp"
 
 using lull::capi::bound_of;
 using lull::capi::guard;

@@ -1,10 +1,9 @@
 #include <lull/memory.hpp>
 
-#include <fmt/format.h>
-
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
 #include "vocabulary/raw_enum.hpp"
+#include "vocabulary/text.hpp"
 
 using lull::capi::guard;
 using lull::capi::read_versioned;
@@ -24,8 +23,7 @@ backing_store make_backing(const lull_backing_kind& kind, const char* path) {
     case LULL_BACKING_MEMFD: return backing_store::memfd();
     case LULL_BACKING_FILE: return backing_store::file(&required(path, "backing_path"));
   }
-  throw error(status::invalid_argument,
-              fmt::format("there is no backing kind {}", detail::raw(kind)));
+  lull::detail::fail(status::invalid_argument, "there is no backing kind {}", detail::raw(kind));
 }
 
 namespace {
@@ -33,7 +31,7 @@ namespace {
 contents_action make_action(const lull_contents_action& action) {
   const std::int32_t number = detail::raw(action);
   if (number < LULL_KEEP || number > LULL_DISCARD) {
-    throw error(status::invalid_argument, fmt::format("there is no contents action {}", number));
+    lull::detail::fail(status::invalid_argument, "there is no contents action {}", number);
   }
   return static_cast<contents_action>(number);
 }
@@ -186,8 +184,7 @@ lull_status lull_memory_region(const lull_memory* memory, size_t index, lull_reg
     required(info, "info");
     const auto regions = required(memory, "memory").value.regions();
     if (index >= regions.size()) {
-      throw lull::error(lull::status::not_found,
-                        fmt::format("there are {} regions", regions.size()));
+      lull::detail::fail(lull::status::not_found, "there are {} regions", regions.size());
     }
     const lull::region_info& from = regions[index];
     lull_region_info value{};

@@ -7,11 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
 #include "vocabulary/raw_enum.hpp"
+#include "vocabulary/text.hpp"
 
 using lull::capi::checked_milliseconds;
 using lull::capi::expect_versioned;
@@ -45,8 +44,8 @@ template <class Enum, class From>
 Enum checked_enum(const From& given, Enum last, const char* name) {
   const auto number = static_cast<std::int64_t>(lull::detail::raw(given));
   if (number < 0 || number > static_cast<std::int64_t>(last)) {
-    throw lull::error(lull::status::invalid_argument,
-                      fmt::format("{} is {}, which is none of its values", name, number));
+    lull::detail::fail(lull::status::invalid_argument, "{} is {}, which is none of its values",
+                       name, number);
   }
   return static_cast<Enum>(number);
 }
@@ -198,9 +197,9 @@ lull_status lull_process_wait(lull_process* process, int64_t timeout_ms, const l
     if (!ended) {
       throw stop.stop_requested()
           ? lull::error(lull::status::cancelled, "the wait for the process was cancelled")
-          : lull::error(
-                lull::status::timed_out,
-                fmt::format("process {} has not ended within {} ms", child.id(), timeout_ms));
+          : lull::error(lull::status::timed_out,
+                        lull::detail::text("process {} has not ended within {} ms", child.id(),
+                                           timeout_ms));
     }
     if (status != nullptr) *status = convert(*ended);
   });

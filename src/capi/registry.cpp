@@ -1,9 +1,8 @@
 #include <lull/registry.hpp>
 
-#include <fmt/format.h>
-
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
+#include "vocabulary/text.hpp"
 
 using lull::capi::guard;
 using lull::capi::read_versioned;
@@ -101,9 +100,8 @@ lull_status lull_registry_select(const lull_registry* registry, const char* list
     required(devices, "devices");
     if (chosen.size() > capacity) {
       total = chosen.size();
-      throw lull::error(
-          lull::status::invalid_argument,
-          fmt::format("capacity is {}, there are {} devices", capacity, chosen.size()));
+      lull::detail::fail(lull::status::invalid_argument, "capacity is {}, there are {} devices",
+                         capacity, chosen.size());
     }
     std::vector<std::unique_ptr<lull_device>> handles;
     handles.reserve(chosen.size());
@@ -141,8 +139,7 @@ lull_status lull_registry_module(const lull_registry* registry, size_t index,
     required(info, "info");
     const auto modules = required(registry, "registry").value->modules();
     if (index >= modules.size()) {
-      throw lull::error(lull::status::not_found,
-                        fmt::format("there are {} modules", modules.size()));
+      lull::detail::fail(lull::status::not_found, "there are {} modules", modules.size());
     }
     write_module(modules[index], info);
   });

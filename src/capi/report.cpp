@@ -1,9 +1,8 @@
 #include <lull/report.hpp>
 
-#include <fmt/format.h>
-
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
+#include "vocabulary/text.hpp"
 
 using lull::capi::guard;
 using lull::capi::required;
@@ -17,7 +16,7 @@ namespace {
 template <class Value>
 const Value& element(const std::vector<Value>& list, std::size_t index, const char* of) {
   if (index < list.size()) return list[index];
-  throw error(status::not_found, fmt::format("the report has {} {}", list.size(), of));
+  lull::detail::fail(status::not_found, "the report has {} {}", list.size(), of);
 }
 
 }  // namespace

@@ -5,10 +5,9 @@
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
+#include "vocabulary/text.hpp"
 
 using lull::capi::checked_milliseconds;
 using lull::capi::guard;
@@ -118,9 +117,8 @@ lull_status lull_release_clock_mark(lull_release_clock* releases, const char* de
     lull::release_clock& clock = *required(releases, "releases").value;
     if (device != nullptr) return clock.mark_at(device, moment_ago(ago_ms, "ago_ms"));
     if (ago_ms != 0) {
-      throw lull::error(
-          lull::status::invalid_argument,
-          fmt::format("ago_ms is {}; a mark for all devices is always one for now", ago_ms));
+      lull::detail::fail(lull::status::invalid_argument,
+                         "ago_ms is {}; a mark for all devices is always one for now", ago_ms);
     }
     clock.mark_all();
   });
@@ -171,9 +169,8 @@ lull_status lull_settlement_get_device(const lull_settlement* settlement, size_t
   return guard([&] {
     const auto& all = required(settlement, "settlement").value.devices;
     if (index >= all.size()) {
-      throw lull::error(
-          lull::status::not_found,
-          fmt::format("there are {} devices, and none with index {}", all.size(), index));
+      lull::detail::fail(lull::status::not_found, "there are {} devices, and none with index {}",
+                         all.size(), index);
     }
     const lull::device_settlement& from = all[index];
     lull_device_settlement value{};

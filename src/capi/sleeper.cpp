@@ -1,10 +1,9 @@
 #include <lull/sleeper.hpp>
 
-#include <fmt/format.h>
-
 #include "capi/guard.hpp"
 #include "capi/handles.hpp"
 #include "vocabulary/raw_enum.hpp"
+#include "vocabulary/text.hpp"
 
 static_assert(LULL_LEVEL_REBIRTH == static_cast<int>(lull::sleep_level::rebirth));
 static_assert(LULL_CONTEXT_REBIRTH == static_cast<int>(lull::context_action::rebirth));
@@ -27,6 +26,7 @@ using lull::capi::read_versioned;
 using lull::capi::required;
 using lull::capi::token_of;
 using lull::capi::write_versioned;
+using lull::detail::fail;
 using lull::detail::lease_access;
 
 namespace {
@@ -44,8 +44,7 @@ lull::sleep_plan make_plan(const lull_sleep_plan& from) {
   const auto given = read_versioned(&from, lull_sleep_plan{}, "plan");
   const std::int32_t context = lull::detail::raw(given.context);
   if (context < LULL_CONTEXT_KEEP || context > LULL_CONTEXT_REBIRTH) {
-    throw lull::error(lull::status::invalid_argument,
-                      fmt::format("there is no context action {}", context));
+    fail(lull::status::invalid_argument, "there is no context action {}", context);
   }
   lull::sleep_plan plan;
   plan.name = lull::capi::text_or_empty(given.name);
@@ -101,8 +100,7 @@ lull_status lull_sleep_plan_init(lull_sleep_plan* plan, lull_sleep_level level) 
     auto& result = required(plan, "plan");
     const std::int32_t number = lull::detail::raw(level);
     if (number < LULL_LEVEL_TRIM || number > LULL_LEVEL_REBIRTH) {
-      throw lull::error(lull::status::invalid_argument,
-                        fmt::format("there is no sleep level {}", number));
+      fail(lull::status::invalid_argument, "there is no sleep level {}", number);
     }
     const auto which = static_cast<lull::sleep_level>(number);
     const lull::sleep_plan from = lull::plan_for(which);

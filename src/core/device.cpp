@@ -7,10 +7,9 @@
 #include <array>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "core/device_state.hpp"
 #include "vocabulary/raw_enum.hpp"
+#include "vocabulary/text.hpp"
 
 namespace lull {
 namespace {
@@ -79,8 +78,7 @@ std::vector<device_process> ask_processes(const detail::backend_instance& backen
     }
     list.resize(count + 32);
   }
-  throw error(status::backend,
-              fmt::format("{}: process_list: the list grew with every call", name));
+  detail::fail(status::backend, "{}: process_list: the list grew with every call", name);
 }
 
 /// Asks on the device's prober, so that a library that hangs costs the caller `limit` and no more.
@@ -96,13 +94,13 @@ auto ask_within(const detail::device_state& state, std::string_view question,
       time.deadline_in(limit));
   if (answer.value) return std::move(*answer.value);
   if (answer.outcome == detail::call_outcome::still_hanging) {
-    throw error(status::timed_out,
-                fmt::format("{}: an earlier question about its memory has not been answered yet; "
-                            "it is not asked again until then",
-                            state.name));
+    detail::fail(status::timed_out,
+                 "{}: an earlier question about its memory has not been answered yet; "
+                 "it is not asked again until then",
+                 state.name);
   }
-  throw error(status::timed_out, fmt::format("{}: {} did not return within {} ms", state.name,
-                                             question, limit.count()));
+  detail::fail(status::timed_out, "{}: {} did not return within {} ms", state.name, question,
+               limit.count());
 }
 
 }  // namespace
@@ -167,8 +165,8 @@ error make_error(std::int32_t code, std::string_view device_name, std::string_vi
   const std::string_view call = text_of(failure.call);
   std::string message{device_name};
   if (!message.empty()) message += ": ";
-  message += fmt::format("{}: {}", operation, words.empty() ? text_for(code) : words);
-  if (!call.empty()) message += fmt::format(" ({}, code {})", call, failure.vendor_code);
+  message += detail::text("{}: {}", operation, words.empty() ? text_for(code) : words);
+  if (!call.empty()) message += detail::text(" ({}, code {})", call, failure.vendor_code);
   return {what, message,
           vendor_failure{std::string{device_name}, std::string{call}, failure.vendor_code,
                          std::string{words}}};
@@ -196,9 +194,9 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
   const auto& table = backend->table();
   const lull_status code = table.ops.device_describe(backend->handle(), index, &facts, &failure);
   if (raw(code) != LULL_OK)
-    throw make_error(raw(code), "", fmt::format("describe device {}", index), failure);
+    throw make_error(raw(code), "", detail::text("describe device {}", index), failure);
   if (facts.name[0] == '\0') {
-    throw error(status::bad_module, fmt::format("its device {} has no name", index));
+    detail::fail(status::bad_module, "its device {} has no name", index);
   }
   auto state = std::make_shared<device_state>();
   // A table without a group cannot have it, whatever a device says; what is no group passes.
@@ -218,7 +216,7 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
                                   : !state->pci_address.empty() ? state->pci_address
                                                                 : state->name;
     state->context =
-        device_context::of(fmt::format("{}/{}", state->backend->table().ops.name, identity));
+        device_context::of(detail::text("{}/{}", state->backend->table().ops.name, identity));
   }
   state->prober = state->context ? state->context->prober : std::make_shared<probe_thread>();
   return state;
@@ -261,8 +259,8 @@ std::vector<capability> device::capabilities() const {
 
 void device::require(capability what, std::string_view needed_by) const {
   if (supports(what)) return;
-  throw error(status::unsupported, fmt::format("{}: {} needs '{}', which this device does not have",
-                                               name(), needed_by, to_string(what)));
+  detail::fail(status::unsupported, "{}: {} needs '{}', which this device does not have", name(),
+               needed_by, to_string(what));
 }
 
 memory_info device::memory(std::chrono::milliseconds limit) const {

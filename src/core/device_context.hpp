@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/device_books.hpp"
-#include "core/device_gate.hpp"
+#include "core/books.hpp"
+#include "core/gate.hpp"
 #include "core/probe_thread.hpp"
 
 namespace lull::detail {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <string>
 
-#include <fmt/format.h>
+#include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
@@ -46,10 +46,8 @@ std::vector<std::string_view> split_list(std::string_view list) {
     std::string_view part = rest.substr(0, comma);
     const auto first = part.find_first_not_of(" \t");
     if (first == std::string_view::npos) {
-      throw error(
-          status::invalid_argument,
-          fmt::format("'{}' has an empty name in it; write names with one comma between them",
-                      list));
+      fail(status::invalid_argument,
+           "'{}' has an empty name in it; write names with one comma between them", list);
     }
     part = part.substr(first, part.find_last_not_of(" \t") - first + 1);
     parts.push_back(part);

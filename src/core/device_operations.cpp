@@ -2,9 +2,8 @@
 
 #include <optional>
 
-#include <fmt/format.h>
-
 #include "core/device_state.hpp"
+#include "vocabulary/text.hpp"
 
 namespace lull {
 namespace {
@@ -35,12 +34,11 @@ class removal {
 
   [[noreturn]] static void throw_stale(const detail::device_state& device, object_kind kind,
                                        std::uint64_t key, std::string_view operation) {
-    throw error(
-        status::stale,
-        fmt::format("{}: {}: {:#x} is no live {}; it was given up already, or by the reset that "
-                    "led to generation {}",
-                    device.name, operation, key, to_string(kind),
-                    device.context->generation.load(std::memory_order_acquire)));
+    detail::fail(status::stale,
+                 "{}: {}: {} is no live {}; it was given up already, or by the reset that "
+                 "led to generation {}",
+                 device.name, operation, detail::hex(key), to_string(kind),
+                 device.context->generation.load(std::memory_order_acquire));
   }
 
   void done() noexcept { entry_.reset(); }
@@ -237,9 +235,8 @@ void device::graph_destroy(void* graph_exec, std::uint64_t generation) const {
   const auto inside = detail::enter(*state_);
   // Looked at with no reset possible: another graph may have got the same handle since.
   if (this->generation() != generation) {
-    throw error(status::stale,
-                fmt::format("{}: graph_destroy: a graph of generation {} is gone; this is {}",
-                            name(), generation, this->generation()));
+    detail::fail(status::stale, "{}: graph_destroy: a graph of generation {} is gone; this is {}",
+                 name(), generation, this->generation());
   }
   graph_disown(graph_exec);
   try {
@@ -286,9 +283,8 @@ void device::graph_trim() const {
 void device::checkpoint_process(std::int64_t pid, std::chrono::milliseconds timeout) const {
   // The vendors take 0 for "no timeout", and 32 bits.
   if (timeout.count() < 1 || timeout.count() > UINT32_MAX) {
-    throw error(status::invalid_argument,
-                fmt::format("{}: a timeout of {} ms for the work of process {}", name(),
-                            timeout.count(), pid));
+    detail::fail(status::invalid_argument, "{}: a timeout of {} ms for the work of process {}",
+                 name(), timeout.count(), pid);
   }
   detail::call(*state_, "checkpoint_process", state_->backend->table().ops.process_checkpoint, pid,
                static_cast<std::uint32_t>(timeout.count()));

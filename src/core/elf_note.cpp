@@ -18,7 +18,7 @@
 #include <system_error>
 #include <vector>
 
-#include <fmt/format.h>
+#include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
@@ -89,7 +89,7 @@ class bounded_file {
  private:
   [[noreturn]] static void fail(int code) {
     throw error(code == ENOENT ? status::not_found : status::io,
-                fmt::format("it cannot be read: {}", std::generic_category().message(code)));
+                text("it cannot be read: {}", std::generic_category().message(code)));
   }
 
   int descriptor_;
@@ -107,8 +107,8 @@ elf_header read_header(const bounded_file& file) {
   if (present < sizeof header) refuse("it is truncated within the ELF header");
   if (header.e_ident[EI_CLASS] != this_class || header.e_ident[EI_DATA] != this_order ||
       (this_machine != EM_NONE && header.e_machine != this_machine)) {
-    refuse(fmt::format("it is built for another machine (ELF machine {}, this process is {})",
-                       header.e_machine, this_machine));
+    refuse(text("it is built for another machine (ELF machine {}, this process is {})",
+                header.e_machine, this_machine));
   }
   if (header.e_type != ET_DYN) refuse("it is an ELF file but not a shared object");
   return header;
@@ -123,8 +123,8 @@ std::vector<program_header> read_segments(const bounded_file& file, const elf_he
   file.read(header.e_phoff, segments.data(), bytes);
   for (const program_header& segment : segments) {
     if (segment.p_type == PT_LOAD && !file.holds(segment.p_offset, segment.p_filesz)) {
-      refuse(fmt::format("it is truncated: it has {} bytes and a segment that ends at {}",
-                         file.size(), segment.p_offset + segment.p_filesz));
+      refuse(text("it is truncated: it has {} bytes and a segment that ends at {}", file.size(),
+                  segment.p_offset + segment.p_filesz));
     }
   }
   return segments;

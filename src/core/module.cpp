@@ -7,9 +7,8 @@
 
 #include <array>
 
-#include <fmt/format.h>
-
 #include "core/elf_note.hpp"
+#include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
@@ -18,11 +17,10 @@ namespace {
 void check_abi(const std::filesystem::path& file) {
   const std::uint32_t abi = read_module_abi(file);
   if (abi >> 16 == LULL_BACKEND_ABI_MAJOR) return;
-  throw error(
-      status::bad_module,
-      fmt::format("it is built for module ABI {}.{}; this lull understands {}.x: use a module "
-                  "built for lull {}",
-                  abi >> 16, abi & 0xffff, LULL_BACKEND_ABI_MAJOR, lull_version_string()));
+  fail(status::bad_module,
+       "it is built for module ABI {}.{}; this lull understands {}.x: use a module "
+       "built for lull {}",
+       abi >> 16, abi & 0xffff, LULL_BACKEND_ABI_MAJOR, lull_version_string());
 }
 
 const lull_backend_ops& call_entry(const shared_object& library) {
@@ -35,8 +33,7 @@ const lull_backend_ops& call_entry(const shared_object& library) {
   try {
     ops = entry();
   } catch (const std::exception& failure) {
-    throw error(status::bad_module,
-                fmt::format(LULL_BACKEND_ENTRY_NAME " threw an exception: {}", failure.what()));
+    fail(status::bad_module, LULL_BACKEND_ENTRY_NAME " threw an exception: {}", failure.what());
   } catch (...) {
     throw error(status::bad_module, LULL_BACKEND_ENTRY_NAME " threw an exception");
   }

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <system_error>
 
-#include <fmt/format.h>
+#include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {

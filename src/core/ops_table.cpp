@@ -1,5 +1,6 @@
 #include "core/ops_table.hpp"
 
+#include <lull/backend.hpp>
 #include <lull/error.hpp>
 
 #include <algorithm>
@@ -9,9 +10,7 @@
 #include <string_view>
 #include <tuple>
 
-#include <fmt/format.h>
-
-#include "common/thunk.hpp"
+#include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
@@ -67,7 +66,7 @@ void for_each_optional_slot(lull_backend_ops& ops, Visit&& visit) {
 
 void check_mandatory(const lull_backend_ops& ops) {
   const auto expect = [](bool present, std::string_view slot) {
-    if (!present) refuse(fmt::format("its operations table lacks the mandatory '{}'", slot));
+    if (!present) refuse(text("its operations table lacks the mandatory '{}'", slot));
   };
   expect(ops.name != nullptr && *ops.name != '\0', "name");
   expect(ops.score != nullptr, "score");
@@ -93,9 +92,9 @@ std::uint64_t check_groups(lull_backend_ops& ops) {
   for (const auto& [group, slots] : groups) {
     if (!slots.present.empty() && !slots.absent.empty()) {
       refuse(
-          fmt::format("its operations table has '{}' but not '{}' of the same group; a group is "
-                      "provided as a whole or not at all",
-                      slots.present, slots.absent));
+          text("its operations table has '{}' but not '{}' of the same group; a group is "
+               "provided as a whole or not at all",
+               slots.present, slots.absent));
     }
     if (slots.absent.empty()) provided |= group;
   }
@@ -107,12 +106,12 @@ std::uint64_t check_groups(lull_backend_ops& ops) {
 ops_table check_ops(const lull_backend_ops& from) {
   const auto major = from.abi_version >> 16;
   if (major != LULL_BACKEND_ABI_MAJOR) {
-    refuse(fmt::format("it is built for module ABI {}.{}; this lull understands {}.x", major,
-                       from.abi_version & 0xffff, LULL_BACKEND_ABI_MAJOR));
+    refuse(text("it is built for module ABI {}.{}; this lull understands {}.x", major,
+                from.abi_version & 0xffff, LULL_BACKEND_ABI_MAJOR));
   }
   if (from.struct_size < LULL_BACKEND_OPS_MIN_SIZE) {
-    refuse(fmt::format("its operations table has {} bytes; the mandatory part alone has {}",
-                       from.struct_size, LULL_BACKEND_OPS_MIN_SIZE));
+    refuse(text("its operations table has {} bytes; the mandatory part alone has {}",
+                from.struct_size, LULL_BACKEND_OPS_MIN_SIZE));
   }
   ops_table table;
   std::memcpy(&table.ops, &from, std::min<std::size_t>(from.struct_size, sizeof table.ops));

@@ -5,7 +5,7 @@
 #include <system_error>
 #include <thread>
 
-#include <fmt/format.h>
+#include "vocabulary/text.hpp"
 
 namespace lull::detail {
 
@@ -77,8 +77,8 @@ void probe_thread::shared_state::hand_over(std::function<void()> next,
     try {
       worker = std::thread([self] { self->work(); });
     } catch (const std::system_error& failure) {
-      throw error(status::out_of_host_memory,
-                  fmt::format("cannot start a thread for a bounded call: {}", failure.what()));
+      fail(status::out_of_host_memory, "cannot start a thread for a bounded call: {}",
+           failure.what());
     }
     ++threads;
   }

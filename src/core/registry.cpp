@@ -6,13 +6,11 @@
 #include <mutex>
 #include <system_error>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include "core/device_match.hpp"
 #include "core/module.hpp"
 #include "core/module_search.hpp"
 #include "host/host.hpp"
+#include "vocabulary/text.hpp"
 
 namespace lull {
 
@@ -75,10 +73,10 @@ void registry::impl::load_all() {
 module_info registry::impl::admit(module_entry entry) {
   if (entry.can_open()) {
     if (const module_entry* const other = active(entry.info.backend)) {
-      detail::give_up(
-          entry, module_state::superseded,
-          fmt::format("backend '{}' is provided by {}", entry.info.backend,
-                      other->info.path.empty() ? "the program itself" : other->info.path.string()));
+      detail::give_up(entry, module_state::superseded,
+                      detail::text("backend '{}' is provided by {}", entry.info.backend,
+                                   other->info.path.empty() ? "the program itself"
+                                                            : other->info.path.string()));
     } else {
       activate(entry);
     }
@@ -95,9 +93,8 @@ void registry::impl::activate(module_entry& entry) {
     const std::vector<std::string> taken = device_names();
     for (const auto& device : entry.devices) {
       if (std::find(taken.begin(), taken.end(), device->name) != taken.end()) {
-        throw error(status::bad_module,
-                    fmt::format("its device '{}' has the name of a device of another backend",
-                                device->name));
+        detail::fail(status::bad_module,
+                     "its device '{}' has the name of a device of another backend", device->name);
       }
     }
   } catch (const std::exception& failure) {
@@ -139,8 +136,8 @@ void registry::impl::log(const module_info& info) const {
   const auto level = info.state == module_state::refused ? log_level::warning : log_level::info;
   if (!options.log.wants(level)) return;
   options.log.write(
-      level, fmt::format("module {} {}{}{}", info.path.empty() ? info.backend : info.path.string(),
-                         to_string(info.state), info.reason.empty() ? "" : ": ", info.reason));
+      level, detail::text("module {} {}{}{}", info.path.empty() ? info.backend : info.path.string(),
+                          to_string(info.state), info.reason.empty() ? "" : ": ", info.reason));
 }
 
 registry::registry(registry_options options) : impl_(std::make_unique<impl>(std::move(options))) {
@@ -174,8 +171,8 @@ device registry::find(std::string_view name) const {
   std::vector<std::string> names;
   names.reserve(all.size());
   for (const device& candidate : all) names.push_back(candidate.name());
-  throw error(status::not_found,
-              fmt::format("there is no device '{}'; there are: {}", name, fmt::join(names, ", ")));
+  detail::fail(status::not_found, "there is no device '{}'; there are: {}", name,
+               detail::join(names, ", "));
 }
 
 std::vector<device> registry::select(std::string_view list) const {
@@ -188,8 +185,8 @@ std::vector<device> registry::select(std::string_view list) const {
     for (const std::string_view name : detail::split_list(list)) {
       const device next = find(name);
       if (std::find(chosen.begin(), chosen.end(), next) != chosen.end()) {
-        throw error(status::invalid_argument,
-                    fmt::format("device '{}' is named twice in '{}'", next.name(), list));
+        detail::fail(status::invalid_argument, "device '{}' is named twice in '{}'", next.name(),
+                     list);
       }
       chosen.push_back(next);
     }
@@ -238,16 +235,16 @@ void registry::unload(std::string_view backend) {
     const std::lock_guard lock(impl_->mutex);
     const module_entry* const found = impl_->active(backend);
     if (found == nullptr) {
-      throw error(status::not_found, fmt::format("no backend '{}' is loaded", backend));
+      detail::fail(status::not_found, "no backend '{}' is loaded", backend);
     }
     for (const auto& state : found->devices) {
       // New references come from the registry only, under this lock: one that is ours alone stays
       // so.
       if (state.use_count() > 1) {
-        throw error(status::busy,
-                    fmt::format("{} is still in use; release every device, region and "
-                                "sleeper of backend '{}' first",
-                                state->name, backend));
+        detail::fail(status::busy,
+                     "{} is still in use; release every device, region and "
+                     "sleeper of backend '{}' first",
+                     state->name, backend);
       }
     }
     const auto at = impl_->entries.begin() + (found - impl_->entries.data());

@@ -6,7 +6,7 @@
 
 #include <mutex>
 
-#include <fmt/format.h>
+#include "vocabulary/text.hpp"
 
 namespace lull::detail {
 
@@ -28,8 +28,8 @@ shared_object::shared_object(const std::filesystem::path& file) {
   void* const handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* const words = ::dlerror();
-    throw error(status::bad_module, fmt::format("the dynamic linker cannot load it: {}",
-                                                words != nullptr ? words : "no reason given"));
+    fail(status::bad_module, "the dynamic linker cannot load it: {}",
+         words != nullptr ? words : "no reason given");
   }
   handle_ = std::shared_ptr<void>(handle, [](void* open) {
     const std::lock_guard unmapping(linking());

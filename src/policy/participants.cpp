@@ -1,12 +1,12 @@
 #include "policy/participants.hpp"
 
-#include <lull/context.hpp>
 #include <lull/error.hpp>
+#include <lull/reset.hpp>
 
 #include <algorithm>
 #include <new>
 
-#include <fmt/format.h>
+#include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
@@ -20,19 +20,18 @@ std::optional<error> attempt(std::string_view who, Work&& work) {
   } catch (const error& failure) {
     return failure.with_context(who);
   } catch (const std::bad_alloc&) {
-    return error(status::out_of_host_memory, fmt::format("{}: out of host memory", who));
+    return error(status::out_of_host_memory, text("{}: out of host memory", who));
   } catch (const std::exception& failure) {
-    return error(status::callback, fmt::format("{}: {}", who, failure.what()));
+    return error(status::callback, text("{}: {}", who, failure.what()));
   } catch (...) {
-    return error(status::callback, fmt::format("{}: an exception of unknown type", who));
+    return error(status::callback, text("{}: an exception of unknown type", who));
   }
 }
 
 void add_failed_undo(outcome& result, const error& undo_failure) {
   result.rolled_back = false;
-  result.failure =
-      error(result.failure->code(), fmt::format("{}; taking it back failed too: {}",
-                                                result.failure->what(), undo_failure.what()));
+  result.failure = error(result.failure->code(), text("{}; taking it back failed too: {}",
+                                                      result.failure->what(), undo_failure.what()));
 }
 
 /// A rollback runs to its end: it is not cancelled, and its progress is not the transition's.
@@ -64,9 +63,9 @@ class memory_participant final : public participant {
   /// What a failed trim leaves is no reason to keep the rest.
   static void trim_pools(const device& of, transition& current) {
     try {
-      current.step(fmt::format("{}: trim pools", of.name()), [&of] { of.pool_trim(); });
+      current.step(text("{}: trim pools", of.name()), [&of] { of.pool_trim(); });
     } catch (const error& failure) {
-      current.step(fmt::format("trimming pools failed: {}", failure.what()), [] {});
+      current.step(text("trimming pools failed: {}", failure.what()), [] {});
     }
   }
 
@@ -77,7 +76,7 @@ class memory_participant final : public participant {
 void record(const reset_report& done, transition& current) {
   transfer_report report;
   for (const step_report& each : done.steps) {
-    report.steps.push_back({fmt::format("{}: {}", done.device, each.name), each.elapsed, 0});
+    report.steps.push_back({text("{}: {}", done.device, each.name), each.elapsed, 0});
   }
   device_report& seen = report.devices.emplace_back();
   seen.device = done.device;
@@ -113,10 +112,8 @@ std::vector<device> participants::devices_to_reset() const {
     }
   }
   if (all.empty()) {
-    throw error(status::unsupported,
-                fmt::format("this plan resets the contexts of devices, and {}",
-                            without.empty() ? "nothing here uses a device"
-                                            : fmt::format("{} has none", without.front())));
+    fail(status::unsupported, "this plan resets the contexts of devices, and {}",
+         without.empty() ? "nothing here uses a device" : text("{} has none", without.front()));
   }
   return all;
 }

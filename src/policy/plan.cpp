@@ -4,8 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include "vocabulary/text.hpp"
 
 namespace lull {
 namespace {
@@ -59,8 +58,8 @@ sleep_level parse_sleep_level(std::string_view text) {
   for (const sleep_level level : all_levels) {
     if (text == to_string(level)) return level;
   }
-  throw error(status::invalid_argument, fmt::format("'{}' is no sleep level; there are: {}", text,
-                                                    fmt::join(names(all_levels), ", ")));
+  detail::fail(status::invalid_argument, "'{}' is no sleep level; there are: {}", text,
+               detail::join(names(all_levels), ", "));
 }
 
 std::vector<sleep_level> supported_levels() {
@@ -79,10 +78,9 @@ std::vector<sleep_level> supported_levels(const std::vector<device>& devices) {
 sleep_plan plan_for(sleep_level level) {
   const auto supported = supported_levels();
   if (std::find(supported.begin(), supported.end(), level) == supported.end()) {
-    throw error(
-        status::unsupported,
-        fmt::format("sleep level '{}' is not available in this build of lull; there are: {}",
-                    to_string(level), fmt::join(names(supported), ", ")));
+    detail::fail(status::unsupported,
+                 "sleep level '{}' is not available in this build of lull; there are: {}",
+                 to_string(level), detail::join(names(supported), ", "));
   }
   sleep_plan plan;
   plan.name = to_string(level);

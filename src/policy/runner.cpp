@@ -4,9 +4,8 @@
 
 #include <new>
 
-#include <fmt/format.h>
-
 #include "policy/sleeper_impl.hpp"
+#include "vocabulary/text.hpp"
 
 namespace lull {
 namespace {
@@ -68,9 +67,9 @@ bool sleeper::impl::perform_upkeep(std::unique_lock<std::mutex>& lock) {
       each->upkeep(now);
     } catch (const std::exception& failure) {
       options.log.write(log_level::error,
-                        fmt::format("{}: upkeep failed: {}", each->name(), failure.what()));
+                        detail::text("{}: upkeep failed: {}", each->name(), failure.what()));
     } catch (...) {
-      options.log.write(log_level::error, fmt::format("{}: upkeep failed", each->name()));
+      options.log.write(log_level::error, detail::text("{}: upkeep failed", each->name()));
     }
   }
   lock.lock();
@@ -96,7 +95,7 @@ bool sleeper::impl::drain(std::unique_lock<std::mutex>& lock, sleep_attempt& att
     set_state(sleep_state::awake);
     attempt.failure = error(
         stopping ? status::cancelled : status::timed_out,
-        fmt::format(
+        detail::text(
             "{} leases did not come back within {} ms", left,
             std::chrono::duration_cast<std::chrono::milliseconds>(options.drain_timeout).count()));
     return false;
@@ -194,16 +193,16 @@ void sleeper::impl::finish(std::unique_lock<std::mutex>& lock, transition_report
   if (options.log.wants(level)) {
     options.log.write(
         level,
-        fmt::format("{} ({}) {} in {} ms{}{}", sleeping ? "sleep" : "wake", report.plan,
-                    report.failure.empty() ? "done" : "failed",
-                    std::chrono::duration_cast<std::chrono::milliseconds>(report.elapsed).count(),
-                    report.failure.empty() ? "" : ": ", report.failure));
+        detail::text("{} ({}) {} in {} ms{}{}", sleeping ? "sleep" : "wake", report.plan,
+                     report.failure.empty() ? "done" : "failed",
+                     std::chrono::duration_cast<std::chrono::milliseconds>(report.elapsed).count(),
+                     report.failure.empty() ? "" : ": ", report.failure));
   }
   if (options.on_transition) {
     try {
       options.on_transition(report);
     } catch (const std::exception& failure) {
-      options.log.write(log_level::error, fmt::format("on_transition threw: {}", failure.what()));
+      options.log.write(log_level::error, detail::text("on_transition threw: {}", failure.what()));
     } catch (...) {
       options.log.write(log_level::error, "on_transition threw an exception of unknown type");
     }

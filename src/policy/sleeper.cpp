@@ -1,23 +1,22 @@
 #include <lull/sleeper.hpp>
 
-#include <fmt/format.h>
-
 #include "policy/sleeper_impl.hpp"
+#include "vocabulary/text.hpp"
 
 namespace lull {
 namespace {
 
 void expect_positive(std::string_view what, duration span) {
   if (span > duration::zero()) return;
-  throw error(status::invalid_argument, fmt::format("sleeper: {} must be above 0", what));
+  detail::fail(status::invalid_argument, "sleeper: {} must be above 0", what);
 }
 
 void expect_available(const sleep_plan& plan) {
   if (plan.context == context_action::keep || plan.context == context_action::reset) return;
-  throw error(status::unsupported,
-              fmt::format("sleep plan '{}': context action '{}' is not available in this build of "
-                          "lull; there are: keep, reset",
-                          plan.name, to_string(plan.context)));
+  detail::fail(status::unsupported,
+               "sleep plan '{}': context action '{}' is not available in this build of "
+               "lull; there are: keep, reset",
+               plan.name, to_string(plan.context));
 }
 
 sleeper_options checked(sleeper_options options) {
@@ -82,10 +81,10 @@ void sleeper::impl::start_runner() {
 
 void sleeper::impl::expect_other_thread(const char* what) const {
   if (runner.get_id() != std::this_thread::get_id()) return;
-  throw error(status::busy,
-              fmt::format("{} called from a participant or a callback of the sleeper; "
-                          "it would wait for itself",
-                          what));
+  detail::fail(status::busy,
+               "{} called from a participant or a callback of the sleeper; "
+               "it would wait for itself",
+               what);
 }
 
 std::optional<time_point> sleeper::impl::idle_deadline() const {
@@ -148,8 +147,8 @@ void sleeper::impl::wait_awake(std::unique_lock<std::mutex>& lock, time_point de
         throw error(status::cancelled, "the wait for a lease was cancelled");
       }
       if (clock.now() >= deadline) {
-        throw error(status::timed_out, fmt::format("the deadline for a lease passed while {}",
-                                                   to_string(gate.state())));
+        detail::fail(status::timed_out, "the deadline for a lease passed while {}",
+                     to_string(gate.state()));
       }
       start_runner();
       work.notify_all();
@@ -184,8 +183,8 @@ void sleeper::add(std::shared_ptr<participant> who) {
   if (who == nullptr) throw error(status::invalid_argument, "sleeper: a null participant");
   const std::lock_guard lock(impl_->mutex);
   if (impl_->gate.state() != sleep_state::awake || impl_->wanted_sleep) {
-    throw error(status::busy, fmt::format("a participant cannot be added while {}",
-                                          to_string(impl_->gate.state())));
+    detail::fail(status::busy, "a participant cannot be added while {}",
+                 to_string(impl_->gate.state()));
   }
   impl_->sleepers.add(std::move(who));
   impl_->work.notify_all();  // it may have upkeep due before anything that the runner waits for

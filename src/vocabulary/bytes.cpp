@@ -5,7 +5,7 @@
 #include <charconv>
 #include <cmath>
 
-#include <fmt/format.h>
+#include "vocabulary/text.hpp"
 
 namespace lull {
 namespace {
@@ -37,9 +37,8 @@ int unit_power(std::string_view unit) noexcept {
 }
 
 [[noreturn]] void reject(std::string_view text, std::string_view why) {
-  throw error(status::invalid_argument,
-              fmt::format("'{}' is not a byte count: {}; write it as 1073741824, 512MiB or 1.5GiB",
-                          text, why));
+  detail::fail(status::invalid_argument,
+               "'{}' is not a byte count: {}; write it as 1073741824, 512MiB or 1.5GiB", text, why);
 }
 
 }  // namespace
@@ -47,7 +46,7 @@ int unit_power(std::string_view unit) noexcept {
 std::string format_bytes(std::uint64_t bytes) {
   std::size_t unit = 0;
   while (unit + 1 < units.size() && (bytes >> (10 * (unit + 1))) != 0) ++unit;
-  if (unit == 0) return fmt::format("{} B", bytes);
+  if (unit == 0) return detail::text("{} B", bytes);
 
   const auto in_unit = static_cast<long double>(bytes) / std::pow(1024.0L, unit);
   auto hundredths = static_cast<std::uint64_t>(in_unit * 100 + 0.5L);
@@ -57,9 +56,9 @@ std::string format_bytes(std::uint64_t bytes) {
   }
   const auto whole = hundredths / 100;
   const auto part = hundredths % 100;
-  if (part == 0) return fmt::format("{} {}", whole, units[unit]);
-  if (part % 10 == 0) return fmt::format("{}.{} {}", whole, part / 10, units[unit]);
-  return fmt::format("{}.{:02} {}", whole, part, units[unit]);
+  if (part == 0) return detail::text("{} {}", whole, units[unit]);
+  if (part % 10 == 0) return detail::text("{}.{} {}", whole, part / 10, units[unit]);
+  return detail::text("{}.{}{} {}", whole, part / 10, part % 10, units[unit]);
 }
 
 std::uint64_t parse_bytes(std::string_view text) {
@@ -70,7 +69,7 @@ std::uint64_t parse_bytes(std::string_view text) {
       digits_end == std::string_view::npos ? std::string_view{} : trim(trimmed.substr(digits_end));
 
   const int power = unit_power(unit);
-  if (power < 0) reject(text, fmt::format("unknown unit '{}'", unit));
+  if (power < 0) reject(text, detail::text("unknown unit '{}'", unit));
 
   // Whole numbers are read as such: a double would lose bytes above 2^53.
   if (number.find('.') == std::string_view::npos) {

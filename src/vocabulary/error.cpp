@@ -2,9 +2,8 @@
 
 #include <array>
 
-#include <fmt/format.h>
-
 #include "vocabulary/raw_enum.hpp"
+#include "vocabulary/text.hpp"
 
 namespace lull {
 namespace {
@@ -61,7 +60,7 @@ std::string_view error::device() const noexcept {
 }
 
 error error::with_context(std::string_view context) const {
-  error outer(code_, fmt::format("{}: {}", context, what()));
+  error outer(code_, detail::text("{}: {}", context, what()));
   outer.vendor_ = vendor_;
   return outer;
 }

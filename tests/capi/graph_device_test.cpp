@@ -1,5 +1,6 @@
 // Graph caches over a device by the C API.
 
+#include <lull/backend.hpp>
 #include <lull/lull.h>
 
 #include <cstdint>
@@ -9,7 +10,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "common/thunk.hpp"
 #include "host/host.hpp"
 
 namespace {

@@ -1,15 +1,13 @@
 #ifndef LULL_TESTS_MODULES_TABLE_HPP
 #define LULL_TESTS_MODULES_TABLE_HPP
 
-#include <lull/backend.h>
+#include <lull/backend.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <string>
-
-#include "common/thunk.hpp"
 
 namespace test_module {
 

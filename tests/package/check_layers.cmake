@@ -16,31 +16,44 @@ set(vocabulary c_vocabulary vocabulary)
 layer(c_vocabulary PATHS "include/lull/(export|status|version)\\.h")
 layer(vocabulary PATHS "include/lull/(bytes|clock|error|log)\\.hpp" "src/vocabulary/.*"
   USES c_vocabulary)
-layer(abi PATHS "include/lull/backend(_module)?\\.h"
+layer(abi PATHS "include/lull/backend(_module)?\\.h" "include/lull/backend\\.hpp"
   USES c_vocabulary)
 
+# Modules know the ABI and one vendor, and nothing of the library that loads them.
 set(vendors cuda hip musa)
 layer(backend_common PATHS "backends/common/.*"
-  USES ${vocabulary} abi)
-foreach(backend IN ITEMS host ${vendors})
+  USES c_vocabulary abi)
+foreach(backend IN LISTS vendors)
   layer(backend_${backend} PATHS "backends/${backend}/.*"
-    USES ${vocabulary} abi backend_common)
+    USES c_vocabulary abi backend_common)
 endforeach()
 
-layer(registry PATHS "include/lull/(device|registry)\\.hpp" "src/core/.*"
-  USES ${vocabulary} abi backend_common backend_host)
+layer(host PATHS "src/host/.*"
+  USES ${vocabulary} abi)
+set(foundation ${vocabulary} abi core report)
+layer(core PATHS "include/lull/(device|registry)\\.hpp" "src/core/.*"
+  USES ${vocabulary} abi host)
 layer(report PATHS "include/lull/report\\.hpp"
-  USES ${vocabulary} registry)
-layer(mechanism PATHS
-    "include/lull/(any_graph_cache|context|device_graphs|graph_cache|graph_cache_core|graph_driver)\\.hpp"
-    "include/lull/(host_graph|memory|process|settle)\\.hpp" "src/mechanism/.*"
-  USES ${vocabulary} abi registry report)
+  USES ${vocabulary} core)
+layer(settle PATHS "include/lull/settle\\.hpp" "src/settle/.*"
+  USES ${foundation})
+layer(reset PATHS "include/lull/(context|reset)\\.hpp" "src/reset/.*"
+  USES ${foundation} settle)
+layer(memory PATHS "include/lull/memory\\.hpp" "src/memory/.*"
+  USES ${foundation} reset)
+layer(graphs PATHS
+    "include/lull/(any_graph_cache|device_graphs|graph_cache|graph_cache_core|graph_driver)\\.hpp"
+    "include/lull/host_graph\\.hpp" "src/graphs/.*"
+  USES ${foundation} reset)
+layer(process PATHS "include/lull/process\\.hpp" "src/process/.*"
+  USES ${foundation} settle)
+set(mechanisms settle reset memory graphs process)
 layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
-  USES ${vocabulary} registry report mechanism)
+  USES ${foundation} ${mechanisms})
 layer(c_api PATHS "include/lull/(graph_cache|log|lull)\\.h"
   USES c_vocabulary abi)
 layer(faces PATHS "include/lull/lull\\.hpp" "src/capi/.*"
-  USES ${vocabulary} abi registry report mechanism policy c_api)
+  USES ${foundation} ${mechanisms} policy c_api)
 
 set(vendor_headers_cuda "(cuda|cublas|cudnn|cufft|cupti|curand|cusolver|cusparse|nccl|nvml|nvrtc)")
 set(vendor_headers_hip "(hip|hsa|rocm|rocblas|rccl|amd_smi|amdgpu)")

@@ -9,7 +9,7 @@ function(check output code)
       "include/lull/status.h|<lull/export.h>" "include/lull/error.hpp|<lull/status.h>"
       "include/lull/memory.hpp|<lull/error.hpp>" "include/lull/sleeper.hpp|<lull/memory.hpp>"
       "src/policy/gate.hpp|<lull/sleeper.hpp>" "src/policy/gate.cpp|\"policy/gate.hpp\""
-      "src/mechanism/region.hpp|<vector>" "backends/cuda/api.hpp|<cuda_runtime_api.h>"
+      "src/memory/region.hpp|<vector>" "src/graphs/pool.hpp|<vector>" "backends/cuda/api.hpp|<cuda_runtime_api.h>"
       "backends/cuda/module.cpp|\"api.hpp\"")
     string(REPLACE "|" ";" sound ${sound})
     list(POP_FRONT sound path include)
@@ -41,17 +41,20 @@ if(NOT code EQUAL 0)
 endif()
 
 rejects(include/lull/error.hpp <lull/memory.hpp> "includes include/lull/memory.hpp: 'vocabulary'")
-rejects(include/lull/memory.hpp <lull/sleeper.hpp> "includes include/lull/sleeper.hpp: 'mechanism'")
+rejects(include/lull/memory.hpp <lull/sleeper.hpp> "includes include/lull/sleeper.hpp: 'memory'")
 rejects(include/lull/memory.hpp <fmt/format.h> "includes <fmt/format.h>: a public header")
 rejects(include/lull/status.h <lull/error.hpp> "includes include/lull/error.hpp: 'c_vocabulary'")
 rejects(include/lull/novelty.hpp <vector> "belongs to no layer")
-rejects(src/mechanism/region.cpp "\"policy/gate.hpp\"" "includes src/policy/gate.hpp: 'mechanism'")
-rejects(src/mechanism/region.cpp "\"../policy/gate.hpp\"" "includes src/policy/gate.hpp:")
+rejects(src/memory/region.cpp "\"policy/gate.hpp\"" "includes src/policy/gate.hpp: 'memory'")
+rejects(src/memory/region.cpp "\"../policy/gate.hpp\"" "includes src/policy/gate.hpp:")
 rejects(src/policy/gate.cpp "\"cuda/api.hpp\"" "includes backends/cuda/api.hpp: 'policy'")
 rejects(src/policy/gate.cpp <cuda_runtime_api.h> "includes <cuda_runtime_api.h>: only backends/cuda")
 rejects(src/policy/gate.cpp "\"policy/missing.hpp\"" "includes \"policy/missing.hpp\", which is nowhere")
 rejects(src/novelty/new.cpp <vector> "belongs to no layer")
-rejects(backends/host/host.cpp <lull/sleeper.hpp> "includes include/lull/sleeper.hpp: 'backend_host'")
+rejects(src/host/host.cpp <lull/sleeper.hpp> "includes include/lull/sleeper.hpp: 'host'")
+rejects(src/memory/region.cpp "\"graphs/pool.hpp\"" "includes src/graphs/pool.hpp: 'memory'")
+rejects(src/process/child.hpp <lull/memory.hpp> "includes include/lull/memory.hpp: 'process'")
+rejects(backends/hip/module.cpp <lull/error.hpp> "includes include/lull/error.hpp: 'backend_hip'")
 rejects(backends/hip/module.cpp "\"cuda/api.hpp\"" "includes backends/cuda/api.hpp: 'backend_hip'")
 rejects(backends/hip/module.cpp <nvml.h> "includes <nvml.h>: only backends/cuda")
 rejects(backends/common/vmm.hpp <hip/hip_runtime_api.h> "includes <hip/hip_runtime_api.h>: only")

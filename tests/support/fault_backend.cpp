@@ -1,11 +1,12 @@
 #include "support/fault_backend.hpp"
 
+#include <lull/backend.hpp>
+
 #include <algorithm>
 #include <mutex>
 #include <string_view>
 #include <tuple>
 
-#include "common/thunk.hpp"
 #include "host/host.hpp"
 
 namespace lull::test {

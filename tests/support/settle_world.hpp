@@ -7,7 +7,7 @@
 #include <variant>
 #include <vector>
 
-#include "mechanism/settle_driver.hpp"
+#include "settle/driver.hpp"
 
 namespace lull::test {
 

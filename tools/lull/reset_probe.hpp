@@ -1,7 +1,7 @@
 #ifndef TOOLS_LULL_RESET_PROBE_HPP
 #define TOOLS_LULL_RESET_PROBE_HPP
 
-#include <lull/context.hpp>
+#include <lull/reset.hpp>
 #include <lull/device.hpp>
 
 #include <cstdint>

@@ -1,0 +1,73 @@
+#include "core/books.hpp"
+
+#include <lull/bytes.hpp>
+
+#include "vocabulary/text.hpp"
+
+namespace lull::detail {
+
+std::string_view to_string(object_kind kind) noexcept {
+  switch (kind) {
+    case object_kind::allocation: return "allocation";
+    case object_kind::stream: return "stream";
+    case object_kind::pinned: return "pinned host buffer";
+    case object_kind::graph: return "graph";
+    case object_kind::memory: return "piece of stable-address memory";
+    case object_kind::mapping: return "mapping";
+    case object_kind::reservation: return "reservation";
+  }
+  return "?";
+}
+
+void device_books::add(object_kind kind, const entry& what) {
+  const std::lock_guard lock(mutex_);
+  of(kind).insert_or_assign(what.key, what);
+}
+
+std::optional<device_books::entry> device_books::remove(object_kind kind, std::uint64_t key) {
+  const std::lock_guard lock(mutex_);
+  const auto node = of(kind).extract(key);
+  if (node.empty()) return std::nullopt;
+  return node.mapped();
+}
+
+bool device_books::contains(object_kind kind, std::uint64_t key) const {
+  const std::lock_guard lock(mutex_);
+  return of(kind).contains(key);
+}
+
+std::vector<device_books::entry> device_books::all(object_kind kind) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<entry> entries;
+  entries.reserve(of(kind).size());
+  for (const auto& [key, each] : of(kind)) entries.push_back(each);
+  return entries;
+}
+
+void device_books::clear(object_kind kind) {
+  const std::lock_guard lock(mutex_);
+  of(kind).clear();
+}
+
+std::string device_books::describe_live() const {
+  const std::lock_guard lock(mutex_);
+  std::string list;
+  for (const object_kind kind : {object_kind::allocation, object_kind::stream, object_kind::pinned,
+                                 object_kind::graph, object_kind::memory}) {
+    const table& live = of(kind);
+    if (live.empty()) continue;
+    std::uint64_t bytes = 0;
+    for (const auto& [key, each] : live) bytes += each.bytes;
+    if (!list.empty()) list += ", ";
+    const bool several = live.size() != 1;
+    if (kind == object_kind::memory) {
+      list += text("{} piece{} of stable-address memory", live.size(), several ? "s" : "");
+    } else {
+      list += text("{} {}{}", live.size(), to_string(kind), several ? "s" : "");
+    }
+    if (bytes != 0) list += text(" ({})", format_bytes(bytes));
+  }
+  return list;
+}
+
+}  // namespace lull::detail

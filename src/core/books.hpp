@@ -1,0 +1,67 @@
+#ifndef LULL_CORE_BOOKS_HPP
+#define LULL_CORE_BOOKS_HPP
+
+#include <array>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace lull::detail {
+
+/// What can live on a device.
+enum class object_kind : std::uint8_t {
+  allocation,
+  stream,
+  pinned,       ///< host memory pinned for the device
+  graph,        ///< an executable graph that was put into lull's care
+  memory,       ///< physical memory for stable addresses, by its handle
+  mapping,      ///< by its address
+  reservation,  ///< by its address
+};
+inline constexpr std::size_t object_kinds = 7;
+
+[[nodiscard]] std::string_view to_string(object_kind kind) noexcept;
+
+/// What lives on one device, so that a reset knows what it would destroy and a handle from before
+/// it is told from a live one. Thread-safe.
+class device_books {
+ public:
+  struct entry {
+    std::uint64_t key = 0;  ///< address or handle
+    std::uint64_t bytes = 0;
+    std::uint64_t other = 0;  ///< of a mapping: the handle of the memory
+  };
+
+  void add(object_kind kind, const entry& what);
+  /// Takes an object off the books, or nothing when it is not there.
+  [[nodiscard]] std::optional<entry> remove(object_kind kind, std::uint64_t key);
+  [[nodiscard]] bool contains(object_kind kind, std::uint64_t key) const;
+  [[nodiscard]] std::vector<entry> all(object_kind kind) const;
+  void clear(object_kind kind);
+
+  /// "3 allocations (12 MiB), 1 stream" of the kinds that a reset destroys or must not leave
+  /// behind; empty when there are none. Reservations hold no memory and are not among them.
+  [[nodiscard]] std::string describe_live() const;
+
+ private:
+  using table = std::unordered_map<std::uint64_t, entry>;
+
+  [[nodiscard]] table& of(object_kind kind) noexcept {
+    return tables_[static_cast<std::size_t>(kind)];
+  }
+  [[nodiscard]] const table& of(object_kind kind) const noexcept {
+    return tables_[static_cast<std::size_t>(kind)];
+  }
+
+  mutable std::mutex mutex_;
+  std::array<table, object_kinds> tables_;
+};
+
+}  // namespace lull::detail
+
+#endif  // LULL_CORE_BOOKS_HPP

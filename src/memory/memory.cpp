@@ -1,0 +1,297 @@
+#include <lull/bytes.hpp>
+#include <lull/error.hpp>
+#include <lull/memory.hpp>
+
+#include <algorithm>
+
+#include "memory/region_state.hpp"
+#include "memory/transfer.hpp"
+#include "vocabulary/text.hpp"
+
+namespace lull {
+
+std::string_view to_string(residency where) noexcept {
+  switch (where) {
+    case residency::resident: return "resident";
+    case residency::unfilled: return "unfilled";
+    case residency::offloaded: return "offloaded";
+    case residency::discarded: return "discarded";
+  }
+  return "?";
+}
+
+std::string_view to_string(contents_action action) noexcept {
+  switch (action) {
+    case contents_action::keep: return "keep";
+    case contents_action::offload: return "offload";
+    case contents_action::discard: return "discard";
+  }
+  return "?";
+}
+
+std::string_view to_string(backing_store::kind kind) noexcept {
+  switch (kind) {
+    case backing_store::kind::host_memory: return "host memory";
+    case backing_store::kind::memfd: return "memfd";
+    case backing_store::kind::file: return "file";
+  }
+  return "?";
+}
+
+contents_action eviction_plan::action_for(std::string_view tag) const {
+  const auto found = by_tag.find(tag);
+  return found != by_tag.end() ? found->second : otherwise;
+}
+
+backing_store backing_store::host_memory() {
+  return {};
+}
+
+backing_store backing_store::memfd() {
+  backing_store store;
+  store.kind_ = kind::memfd;
+  return store;
+}
+
+backing_store backing_store::file(std::filesystem::path path) {
+  backing_store store;
+  store.kind_ = kind::file;
+  store.path_ = std::move(path);
+  return store;
+}
+
+namespace {
+
+using detail::region_state;
+using detail::transfer;
+
+/// The right to transfer, for one thread at a time.
+class transfer_turn {
+ public:
+  explicit transfer_turn(detail::memory_state& memory) : memory_(memory) {
+    if (memory.transfer_thread.load() == std::this_thread::get_id()) {
+      throw error(status::busy, "a callback of a transfer cannot start another transfer");
+    }
+    memory.transferring.lock();
+    memory.transfer_thread.store(std::this_thread::get_id());
+  }
+  ~transfer_turn() {
+    memory_.transfer_thread.store(std::thread::id{});
+    memory_.transferring.unlock();
+  }
+  transfer_turn(const transfer_turn&) = delete;
+  transfer_turn& operator=(const transfer_turn&) = delete;
+
+ private:
+  detail::memory_state& memory_;
+};
+
+/// Takes the regions of a transfer for it alone, or none of them.
+/// @throws error (busy) that names what is in the way
+void claim(const std::vector<transfer::job>& jobs) {
+  for (const transfer::job& each : jobs) {
+    if (each.region->leases != 0) {
+      detail::fail(status::busy, "{} has {} leases out; they must come back first",
+                   each.region->describe(), each.region->leases);
+    }
+    if (each.region->moving) {
+      detail::fail(status::busy, "{} is being refilled", each.region->describe());
+    }
+  }
+  for (const transfer::job& each : jobs) each.region->moving = true;
+}
+
+/// Makes what a transfer did visible, and frees regions whose owners went away meanwhile.
+void commit(detail::memory_state& memory, const transfer& done) {
+  std::vector<std::shared_ptr<region_state>> retired;
+  {
+    const std::lock_guard lock(memory.mutex);
+    for (const transfer::job& each : done.jobs()) {
+      each.region->contents = each.after;
+      each.region->moving = false;
+      if (retire_if_unused(*each.region)) retired.push_back(each.region);
+    }
+  }
+  for (const auto& region : retired) detail::dispose(*region);
+}
+
+transfer_report run(detail::memory_state& memory, const transfer_options& options,
+                    std::vector<transfer::job> jobs, void (transfer::*what)()) {
+  transfer work(memory.options, options, std::move(jobs));
+  try {
+    (work.*what)();
+  } catch (...) {
+    commit(memory, work);
+    throw;
+  }
+  commit(memory, work);
+  return work.take_report();
+}
+
+/// The regions that a plan takes off, of one device or of all.
+std::vector<transfer::job> jobs_to_evict(const detail::memory_state& memory,
+                                         const eviction_plan& plan, const device* only = nullptr) {
+  std::vector<transfer::job> jobs;
+  for (const auto& region : memory.regions) {
+    if (only != nullptr && !(region->where == *only)) continue;
+    contents_action action = plan.action_for(region->options.tag);
+    const bool on_device =
+        region->contents == residency::resident || region->contents == residency::unfilled;
+    if (action == contents_action::keep || !on_device) continue;
+    // Contents that are not valid are not worth a copy.
+    if (region->contents == residency::unfilled) action = contents_action::discard;
+    jobs.push_back({region, action, region->contents});
+  }
+  return jobs;
+}
+
+transfer_report evict_from(detail::memory_state& memory, const eviction_plan& plan,
+                           const transfer_options& options, const device* only = nullptr) {
+  const transfer_turn turn(memory);
+  std::vector<transfer::job> jobs;
+  {
+    const std::lock_guard lock(memory.mutex);
+    jobs = jobs_to_evict(memory, plan, only);
+    claim(jobs);
+  }
+  return run(memory, options, std::move(jobs), &transfer::evict);
+}
+
+/// Watches over resets of a device from its first region on.
+void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const device& where) {
+  if (!where.supports(capability::reset)) return;
+  const std::lock_guard lock(memory->mutex);
+  for (const auto& each : memory->hooks) {
+    if (each.where == where) return;
+  }
+  const auto give_up = [weak = std::weak_ptr(memory)](const reset_event& event) {
+    const auto alive = weak.lock();
+    if (!alive || !event.dropping) return;
+    eviction_plan everything;
+    everything.otherwise = contents_action::discard;
+    static_cast<void>(evict_from(*alive, everything, {}, &event.device));
+  };
+  // The memory of whatever is on the books is dropped without asking; a region must not be there.
+  const auto expect_given_up = [weak = std::weak_ptr(memory)](const reset_event& event) {
+    const auto alive = weak.lock();
+    if (!alive || !event.dropping) return;
+    const std::lock_guard list_lock(alive->mutex);
+    for (const auto& region : alive->regions) {
+      if (!(region->where == event.device)) continue;
+      const bool given_up =
+          region->contents == residency::discarded || region->contents == residency::offloaded;
+      if (given_up && !region->moving) continue;
+      detail::fail(status::busy, "{} came back meanwhile", region->describe());
+    }
+  };
+  memory->hooks.push_back({where, reset_hook(where, "regions", give_up, {}, expect_given_up)});
+}
+
+memory_options checked(memory_options options) {
+  constexpr std::uint64_t smallest = 4_KiB;
+  constexpr std::uint64_t largest = 4_GiB;
+  if (options.chunk_bytes < smallest || options.chunk_bytes > largest) {
+    detail::fail(status::invalid_argument,
+                 "memory: chunk_bytes is {}; it must be between {} and {}", options.chunk_bytes,
+                 format_bytes(smallest), format_bytes(largest));
+  }
+  if (options.clock == nullptr) throw error(status::invalid_argument, "memory: clock is null");
+  return options;
+}
+
+/// Reserves and maps; gives all back when one of the steps fails.
+void back_with_memory(region_state& region) {
+  try {
+    region.address = region.where.vm_reserve(region.mapped_bytes);
+    region.obtain();
+    region.map();
+  } catch (...) {
+    detail::dispose(region);
+    throw;
+  }
+}
+
+}  // namespace
+
+memory::memory(memory_options options)
+    : state_(std::make_shared<detail::memory_state>(checked(std::move(options)))) {}
+
+memory::~memory() = default;
+
+region memory::allocate(const device& where, std::uint64_t bytes, region_options options) {
+  where.require(capability::stable_addresses, "a region");
+  where.require(capability::copy, "a region");
+  const std::uint64_t granularity = where.vm_granularity();
+  if (bytes == 0 || bytes > UINT64_MAX - granularity) {
+    detail::fail(status::invalid_argument, "region '{}' of {} bytes on {}", options.name, bytes,
+                 where.name());
+  }
+  const std::uint64_t rounded = (bytes + granularity - 1) / granularity * granularity;
+  watch_resets(state_, where);
+  auto region = std::make_shared<region_state>(state_, where, bytes, rounded, std::move(options));
+  back_with_memory(*region);
+  try {
+    const std::lock_guard lock(state_->mutex);
+    state_->regions.push_back(region);
+  } catch (...) {
+    detail::dispose(*region);
+    throw;
+  }
+  return lull::region(std::move(region));
+}
+
+transfer_report memory::evict(const eviction_plan& plan, const transfer_options& options) {
+  return evict_from(*state_, plan, options);
+}
+
+transfer_report memory::restore(const std::vector<std::string>& tags,
+                                const transfer_options& options) {
+  const transfer_turn turn(*state_);
+  std::vector<transfer::job> jobs;
+  {
+    const std::lock_guard lock(state_->mutex);
+    for (const std::string& tag : tags) {
+      const bool exists =
+          std::any_of(state_->regions.begin(), state_->regions.end(),
+                      [&tag](const auto& region) { return region->options.tag == tag; });
+      if (!exists) {
+        detail::fail(status::not_found, "restore: no region has the tag '{}'", tag);
+      }
+    }
+    for (const auto& region : state_->regions) {
+      const bool wanted =
+          tags.empty() || std::find(tags.begin(), tags.end(), region->options.tag) != tags.end();
+      if (!wanted) continue;
+      if (region->contents == residency::offloaded) {
+        jobs.push_back({region, contents_action::offload, region->contents});
+      } else if (region->contents == residency::discarded) {
+        jobs.push_back({region, contents_action::discard, region->contents});
+      }
+    }
+    claim(jobs);
+  }
+  return run(*state_, options, std::move(jobs), &transfer::restore);
+}
+
+std::vector<region_info> memory::regions() const {
+  const std::lock_guard lock(state_->mutex);
+  std::vector<region_info> all;
+  all.reserve(state_->regions.size());
+  for (const auto& region : state_->regions) {
+    if (region->abandoned) continue;
+    all.push_back({region->options.name, region->options.tag, region->where.name(),
+                   region->size_bytes, region->contents, region->leases, region->moving});
+  }
+  return all;
+}
+
+std::vector<device> memory::devices() const {
+  const std::lock_guard lock(state_->mutex);
+  std::vector<device> all;
+  for (const auto& region : state_->regions) {
+    if (std::find(all.begin(), all.end(), region->where) == all.end()) all.push_back(region->where);
+  }
+  return all;
+}
+
+}  // namespace lull

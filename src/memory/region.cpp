@@ -1,0 +1,163 @@
+#include <lull/error.hpp>
+#include <lull/memory.hpp>
+
+#include "memory/region_state.hpp"
+#include "vocabulary/text.hpp"
+
+namespace lull {
+namespace {
+
+[[noreturn]] void throw_not_resident(const detail::region_state& region) {
+  const char* remedy = "restore it first";
+  if (region.contents == residency::unfilled) {
+    remedy = "its contents were discarded and never written again; refill it first";
+  }
+  detail::fail(status::not_resident, "{} is {}: {}", region.describe(), to_string(region.contents),
+               remedy);
+}
+
+void expect_not_moving(const detail::region_state& region) {
+  if (!region.moving) return;
+  detail::fail(status::busy, "{} is being moved", region.describe());
+}
+
+}  // namespace
+
+refill_target::refill_target(lull::device device, void* address, std::uint64_t size_bytes,
+                             std::string name)
+    : device_(std::move(device)),
+      address_(address),
+      size_bytes_(size_bytes),
+      name_(std::move(name)) {}
+
+void refill_target::write(std::uint64_t offset, const void* host, std::uint64_t bytes) const {
+  if (offset > size_bytes_ || bytes > size_bytes_ - offset) {
+    detail::fail(status::invalid_argument,
+                 "{} bytes at offset {} are outside region '{}' of {} bytes", bytes, offset, name_,
+                 size_bytes_);
+  }
+  if (bytes != 0) device_.copy_from_host(static_cast<std::byte*>(address_) + offset, host, bytes);
+}
+
+region_lease::region_lease(std::shared_ptr<detail::region_state> state) noexcept
+    : state_(std::move(state)) {}
+
+region_lease& region_lease::operator=(region_lease&& other) noexcept {
+  if (this != &other) {
+    release();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+
+region_lease::~region_lease() {
+  release();
+}
+
+void region_lease::release() noexcept {
+  if (!state_) return;
+  bool retired = false;
+  {
+    const std::lock_guard lock(state_->owner->mutex);
+    --state_->leases;
+    retired = retire_if_unused(*state_);
+  }
+  if (retired) dispose(*state_);
+  state_.reset();
+}
+
+void* region_lease::address() const noexcept {
+  return state_->address;
+}
+std::uint64_t region_lease::size_bytes() const noexcept {
+  return state_->size_bytes;
+}
+
+region::region(std::shared_ptr<detail::region_state> state) noexcept : state_(std::move(state)) {}
+
+region& region::operator=(region&& other) noexcept {
+  if (this != &other) {
+    release();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+
+region::~region() {
+  release();
+}
+
+void region::release() noexcept {
+  if (!state_) return;
+  bool retired = false;
+  {
+    const std::lock_guard lock(state_->owner->mutex);
+    state_->abandoned = true;
+    retired = retire_if_unused(*state_);
+  }
+  if (retired) dispose(*state_);
+  state_.reset();
+}
+
+void* region::address() const noexcept {
+  return state_->address;
+}
+std::uint64_t region::size_bytes() const noexcept {
+  return state_->size_bytes;
+}
+const lull::device& region::device() const noexcept {
+  return state_->where;
+}
+const std::string& region::name() const noexcept {
+  return state_->options.name;
+}
+const std::string& region::tag() const noexcept {
+  return state_->options.tag;
+}
+
+residency region::where() const noexcept {
+  const std::lock_guard lock(state_->owner->mutex);
+  return state_->contents;
+}
+
+region_lease region::acquire() const {
+  const std::lock_guard lock(state_->owner->mutex);
+  expect_not_moving(*state_);
+  if (state_->contents != residency::resident) throw_not_resident(*state_);
+  ++state_->leases;
+  return region_lease(state_);
+}
+
+void region::refill(const refill_callback& write) {
+  if (!write) throw error(status::invalid_argument, "refill needs a callback that writes");
+  const auto state = state_;  // the callback may destroy the region
+  {
+    const std::lock_guard lock(state->owner->mutex);
+    expect_not_moving(*state);
+    if (!state->mapped) throw_not_resident(*state);
+    if (state->leases != 0) {
+      detail::fail(status::busy, "{} has {} leases out; they must come back first",
+                   state->describe(), state->leases);
+    }
+    state->moving = true;
+  }
+  const auto finish = [&state](residency contents) {
+    bool retired = false;
+    {
+      const std::lock_guard lock(state->owner->mutex);
+      state->moving = false;
+      state->contents = contents;
+      retired = retire_if_unused(*state);
+    }
+    if (retired) dispose(*state);
+  };
+  try {
+    write(state->target());
+  } catch (...) {
+    finish(residency::unfilled);
+    throw;
+  }
+  finish(residency::resident);
+}
+
+}  // namespace lull

@@ -1,0 +1,159 @@
+#include "process/proc_stat.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <system_error>
+#include <thread>
+
+#include "vocabulary/text.hpp"
+
+namespace lull::detail {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+template <class Number>
+bool to_number(std::string_view text, Number& number) {
+  const char* const end = text.data() + text.size();
+  const auto [stopped, failed] = std::from_chars(text.data(), end, number);
+  return failed == std::errc{} && stopped == end && !text.empty();
+}
+
+bool is_recorded_process(int id, std::uint64_t start_ticks) {
+  const auto now = read_proc_stat(id);
+  return now && now->alive() && now->start_ticks == start_ticks;
+}
+
+/// Poll's wait until a moment: 0 when it has passed, never longer than a day.
+int poll_time_ms(time_point deadline) {
+  const auto left = deadline - steady_clock().now();
+  if (left <= duration::zero()) return 0;
+  return static_cast<int>(
+      std::min(std::chrono::ceil<milliseconds>(left), milliseconds{std::chrono::hours{24}})
+          .count());
+}
+
+}  // namespace
+
+std::optional<proc_stat> parse_proc_stat(std::string_view text) {
+  // "id (name) state parent group ...": the name may hold spaces and brackets, so count from its
+  // last bracket. The fields after it are numbered from 3, as in proc(5).
+  constexpr std::size_t first_field = 3;
+  constexpr std::size_t state_field = 3;
+  constexpr std::size_t parent_field = 4;
+  constexpr std::size_t group_field = 5;
+  constexpr std::size_t threads_field = 20;
+  constexpr std::size_t start_field = 22;
+
+  const std::size_t open = text.find(" (");
+  const std::size_t close = text.rfind(") ");
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open) return {};
+  std::array<std::string_view, start_field + 1> fields{};
+  std::string_view rest = text.substr(close + 2);
+  for (std::size_t field = first_field; field <= start_field; ++field) {
+    const std::size_t end = std::min(rest.find_first_of(" \n"), rest.size());
+    fields[field] = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  proc_stat result;
+  const bool good = fields[state_field].size() == 1 && to_number(text.substr(0, open), result.id) &&
+                    to_number(fields[parent_field], result.parent) &&
+                    to_number(fields[group_field], result.group) &&
+                    to_number(fields[threads_field], result.threads) &&
+                    to_number(fields[start_field], result.start_ticks);
+  if (!good) return {};
+  result.state = fields[state_field].front();
+  return result;
+}
+
+std::optional<proc_stat> read_proc_stat(int id) {
+  return parse_proc_stat(read_small_file(text("/proc/{}/stat", id).c_str()));
+}
+
+std::vector<proc_stat> living_members(int group) {
+  std::vector<proc_stat> members;
+  std::error_code failed;
+  for (fs::directory_iterator at("/proc", failed), end; !failed && at != end;
+       at.increment(failed)) {
+    int id = 0;
+    if (!to_number(std::string_view(at->path().filename().native()), id)) continue;
+    const auto process = read_proc_stat(id);
+    if (process && process->group == group && process->alive()) members.push_back(*process);
+  }
+  return members;
+}
+
+std::string read_rest(const unique_fd& file) {
+  std::string text;
+  std::array<char, 4096> buffer;
+  while (file) {
+    const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    text.append(buffer.data(), static_cast<std::size_t>(count));
+  }
+  return text;
+}
+
+std::string read_small_file(const char* path) {
+  return read_rest(unique_fd(::open(path, O_RDONLY | O_CLOEXEC)));
+}
+
+std::string read_boot_id() {
+  std::string id = read_small_file("/proc/sys/kernel/random/boot_id");
+  id.erase(std::min(id.find('\n'), id.size()));
+  return id;
+}
+
+std::string read_pid_namespace() {
+  std::error_code failed;
+  return fs::read_symlink("/proc/self/ns/pid", failed).string();
+}
+
+unique_fd open_pidfd(int id) noexcept {
+  // Close-on-exec by itself (pidfd_open(2)).
+  return unique_fd(static_cast<int>(::syscall(SYS_pidfd_open, id, 0)));
+}
+
+bool wait_for_end(int id, std::uint64_t start_ticks, time_point deadline) {
+  constexpr auto longest_interval = milliseconds{20};
+  const unique_fd descriptor = open_pidfd(id);
+  auto interval = milliseconds{1};
+  // The look after the descriptor was opened says whose descriptor it is.
+  while (is_recorded_process(id, start_ticks)) {
+    const int left_ms = poll_time_ms(deadline);
+    if (left_ms == 0) return false;
+    if (descriptor) {
+      pollfd end{.fd = descriptor.get(), .events = POLLIN, .revents = 0};
+      if (::poll(&end, 1, left_ms) > 0) return true;
+    } else {
+      std::this_thread::sleep_for(std::min(interval, milliseconds{left_ms}));
+      interval = std::min(interval * 2, longest_interval);
+    }
+  }
+  return true;
+}
+
+bool wait_for_group_end(int group, time_point deadline) {
+  // Signal 0 asks only. The number stays reserved while anybody is in the group.
+  while (::kill(-group, 0) == 0 || errno == EPERM) {
+    const std::vector<proc_stat> members = living_members(group);
+    if (members.empty()) return true;
+    for (const proc_stat& member : members) {
+      if (!wait_for_end(member.id, member.start_ticks, deadline)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace lull::detail

@@ -1,0 +1,36 @@
+#include <lull/reset.hpp>
+
+#include <utility>
+
+#include "core/device_access.hpp"
+
+namespace lull {
+
+reset_hook::reset_hook(lull::device device, std::string name, callback before, callback after,
+                       callback check)
+    : context_(detail::device_access::state(device)->context) {
+  if (!context_) return;
+  const auto forward = [device](const callback& to) {
+    return [device, to](const detail::hook_call& call) {
+      if (to) to({device, call.dropping, call.was_reset});
+    };
+  };
+  hook_ = std::make_shared<detail::context_hook>(std::move(name), forward(before), forward(check),
+                                                 forward(after));
+  context_->add_hook(hook_);
+}
+
+reset_hook& reset_hook::operator=(reset_hook&& other) noexcept {
+  if (this != &other) {
+    if (context_) context_->remove_hook(hook_);
+    context_ = std::move(other.context_);
+    hook_ = std::move(other.hook_);
+  }
+  return *this;
+}
+
+reset_hook::~reset_hook() {
+  if (context_) context_->remove_hook(hook_);
+}
+
+}  // namespace lull

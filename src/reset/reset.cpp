@@ -1,0 +1,365 @@
+#include <lull/reset.hpp>
+#include <lull/settle.hpp>
+
+#include <algorithm>
+#include <future>
+#include <mutex>
+
+#include "core/device_access.hpp"
+#include "vocabulary/text.hpp"
+
+namespace lull {
+namespace {
+
+using detail::device_context;
+using detail::object_kind;
+
+/// The hooks that ran before, and the promise that their counterparts run after.
+class hook_run {
+ public:
+  hook_run(device_context& context, bool dropping) : hooks_(context.hooks()), dropping_(dropping) {}
+
+  /// @throws error: what a hook threw, with its name
+  void before() {
+    for (called_from_ = hooks_.size(); called_from_ != 0; --called_from_) {
+      detail::context_hook& hook = *hooks_[called_from_ - 1];
+      call(hook, hook.before);
+    }
+  }
+
+  /// With the gate closed.
+  /// @throws as before()
+  void check() const {
+    for (const auto& hook : hooks_) call(*hook, hook->check);
+  }
+
+  /// Calls the counterparts of those that were called before, and collects what they throw.
+  void after(bool was_reset, std::vector<std::string>& problems) noexcept {
+    for (std::size_t i = called_from_; i < hooks_.size(); ++i) {
+      try {
+        hooks_[i]->call(hooks_[i]->after, {dropping_, was_reset});
+      } catch (const std::exception& failure) {
+        problems.push_back(
+            detail::text("reset hook '{}' (after): {}", hooks_[i]->name, failure.what()));
+      } catch (...) {
+        problems.push_back(detail::text(
+            "reset hook '{}' (after) threw an exception of unknown type", hooks_[i]->name));
+      }
+    }
+  }
+
+ private:
+  void call(detail::context_hook& hook, const detail::context_hook::function& which) const {
+    try {
+      hook.call(which, {dropping_, false});
+    } catch (const error& failure) {
+      throw failure.with_context(detail::text("reset hook '{}'", hook.name));
+    } catch (const std::exception& failure) {
+      detail::fail(status::callback, "reset hook '{}': {}", hook.name, failure.what());
+    } catch (...) {
+      detail::fail(status::callback, "reset hook '{}': an exception of unknown type", hook.name);
+    }
+  }
+
+  std::vector<std::shared_ptr<detail::context_hook>> hooks_;
+  std::size_t called_from_ = 0;
+  bool dropping_;
+};
+
+/// One reset of one device.
+class reset_run {
+ public:
+  reset_run(const device& which, const reset_options& options)
+      : device_(which),
+        state_(*detail::device_access::state(which)),
+        context_(*state_.context),
+        options_(options),
+        clock_(*options.clock),
+        begun_(clock_.now()) {
+    report_.device = which.name();
+  }
+
+  reset_report run();
+
+ private:
+  void with_hooks();
+  void with_gate_closed(const hook_run& hooks);
+  void drain();
+  void refuse_if_alive();
+  void release_what_outlives();
+  void destroy_context();
+  void mark_release() noexcept;
+  void measure();
+  void log_problems() const;
+  [[nodiscard]] memory_info observe();
+
+  template <class Work>
+  void step(std::string_view name, Work&& work) {
+    const time_point started = clock_.now();
+    work();
+    report_.steps.push_back({std::string{name}, clock_.now() - started, 0});
+  }
+
+  /// Does what may fail without harm.
+  template <class Work>
+  void attempt(Work&& work) {
+    try {
+      work();
+    } catch (const std::exception& failure) {
+      report_.problems.emplace_back(failure.what());
+    }
+  }
+
+  const device& device_;
+  const detail::device_state& state_;
+  device_context& context_;
+  const reset_options& options_;
+  const clock& clock_;
+  const time_point begun_;
+  time_point deadline_{};  ///< for operations and work under way, once the hooks are through
+  reset_report report_;
+  bool released_ = false;  ///< something was given up, or may have been
+  bool graphs_released_ = false;
+};
+
+memory_info reset_run::observe() {
+  memory_info seen;
+  attempt([&] { seen = device_.memory(); });
+  return seen;
+}
+
+reset_report reset_run::run() {
+  const device_context::turn turn(context_, clock_, clock_.deadline_in(options_.drain_timeout));
+  if (!turn) {
+    detail::fail(status::timed_out,
+                 "{}: another reset of it has been under way for longer than "
+                 "drain_timeout",
+                 device_.name());
+  }
+  report_.generation = device_.generation();
+  const bool has_context = device_.context_alive() != tristate::no;
+  const bool has_objects = !context_.books.describe_live().empty();
+  report_.before = observe();
+  if (!has_context && !has_objects) {
+    report_.after = report_.before;
+  } else {
+    with_hooks();
+    measure();
+  }
+  report_.elapsed = clock_.now() - begun_;
+  log_problems();
+  return std::move(report_);
+}
+
+void reset_run::log_problems() const {
+  for (const std::string& problem : report_.problems) {
+    options_.log.write(log_level::warning, detail::text("{}: reset: {}", device_.name(), problem));
+  }
+}
+
+void reset_run::with_hooks() {
+  hook_run hooks(context_, options_.drop);
+  try {
+    step("hooks before", [&] { hooks.before(); });
+    with_gate_closed(hooks);
+  } catch (...) {
+    mark_release();
+    hooks.after(false, report_.problems);
+    log_problems();  // there will be no report to carry them
+    throw;
+  }
+  mark_release();
+  step("hooks after", [&] { hooks.after(report_.was_reset, report_.problems); });
+}
+
+/// Behind the gate again: who is told may look at the device at once.
+void reset_run::mark_release() noexcept {
+  if (!released_ || options_.releases == nullptr) return;
+  try {
+    options_.releases->mark(device_);
+  } catch (const std::exception&) {
+    options_.releases->mark_all();  // needs no memory
+  }
+}
+
+void reset_run::with_gate_closed(const hook_run& hooks) {
+  // From here: how long the hooks take, which may save gigabytes, is theirs to bound.
+  deadline_ = clock_.deadline_in(options_.drain_timeout);
+  if (!context_.gate.close(clock_, deadline_)) {
+    detail::fail(
+        status::timed_out, "{}: operations on it did not finish within {} ms", device_.name(),
+        std::chrono::duration_cast<std::chrono::milliseconds>(options_.drain_timeout).count());
+  }
+  struct opener {
+    detail::device_gate& gate;
+    ~opener() { gate.open(); }
+  } const open_again{context_.gate};
+
+  hooks.check();
+  refuse_if_alive();
+  step("drain", [this] { drain(); });
+  released_ = true;
+  step("release", [this] { release_what_outlives(); });
+  try {
+    step("reset", [this] { destroy_context(); });
+  } catch (...) {
+    // Whoever still has a handle of a graph that is gone knows it by its generation.
+    if (graphs_released_) context_.generation.fetch_add(1, std::memory_order_acq_rel);
+    throw;
+  }
+}
+
+void reset_run::refuse_if_alive() {
+  std::string alive = context_.books.describe_live();
+  if (alive.empty()) return;
+  if (!options_.drop) {
+    detail::fail(status::busy,
+                 "{}: cannot be reset while it has {}; free them first, or ask for them "
+                 "to be dropped",
+                 device_.name(), alive);
+  }
+  report_.dropped = std::move(alive);
+}
+
+void reset_run::drain() {
+  // The vendor's call has no deadline of its own. It runs on a thread that can be given up
+  // on; it goes to the table directly, for the gate is closed to every thread but this one.
+  struct failed_call {
+    lull_status code = LULL_OK;
+    lull_backend_error failure{};
+  };
+  const auto answer = context_.drainer->call(
+      clock_,
+      [backend = state_.backend, index = state_.index] {
+        failed_call result;
+        result.code = backend->table().ops.synchronize(backend->handle(), index, &result.failure);
+        return result;
+      },
+      deadline_);
+  if (!answer.value) {
+    detail::fail(status::timed_out,
+                 "{}: its work did not finish within the drain timeout; nothing was "
+                 "reset",
+                 device_.name());
+  }
+  const auto code = detail::raw(answer.value->code);
+  if (code == LULL_OK) return;
+  const error failure =
+      detail::make_error(code, device_.name(), "synchronize", answer.value->failure);
+  // Work is being captured into a graph: a reset would destroy it half-way.
+  if (failure.code() == status::busy) throw failure;
+  // A context that is broken (after a fault of a kernel) cannot be synchronized, and a reset is the
+  // one thing that still helps.
+  report_.problems.emplace_back(failure.what());
+}
+
+/// Gives up what a reset would leave behind: what is mapped and then its memory, graphs (ROCm keeps
+/// what an executable one holds), and pinned memory, which hipDeviceReset leaves alone because it
+/// belongs to all devices (rocclr device.cpp: MemObjMap::Purge).
+void reset_run::release_what_outlives() {
+  const auto pointer = [](const detail::device_books::entry& each) {
+    return reinterpret_cast<void*>(static_cast<std::uintptr_t>(each.key));
+  };
+  for (const auto& graph : context_.books.all(object_kind::graph)) {
+    graphs_released_ = true;
+    attempt([&] { device_.graph_destroy(pointer(graph)); });
+  }
+  for (const auto& pinned : context_.books.all(object_kind::pinned)) {
+    attempt([&] { device_.pinned_free(pointer(pinned)); });
+  }
+  for (const auto& mapping : context_.books.all(object_kind::mapping)) {
+    attempt([&] { device_.vm_unmap(pointer(mapping), mapping.bytes); });
+  }
+  for (const auto& memory : context_.books.all(object_kind::memory)) {
+    attempt([&] { device_.vm_destroy(memory.key); });
+  }
+  if (device_.supports(capability::pools)) attempt([this] { device_.pool_trim(); });
+  if (device_.supports(capability::graph_trim)) attempt([this] { device_.graph_trim(); });
+}
+
+void reset_run::destroy_context() {
+  if (options_.reset) {
+    options_.reset(device_);
+  } else {
+    detail::call(state_, "reset", state_.backend->table().ops.reset);
+  }
+  for (const object_kind kind :
+       {object_kind::allocation, object_kind::stream, object_kind::pinned, object_kind::graph}) {
+    context_.books.clear(kind);
+  }
+  report_.generation = context_.generation.fetch_add(1, std::memory_order_acq_rel) + 1;
+  report_.was_reset = true;
+}
+
+/// Waits until the driver has returned the memory, or returns no more of it.
+void reset_run::measure() {
+  // Short enough not to matter in a report, long enough that a probe of a few milliseconds does not
+  // load the machine.
+  constexpr auto interval = std::chrono::milliseconds{20};
+  // What has not come for so long is residue: returns are reported to begin within 250 ms.
+  constexpr auto standstill = std::chrono::milliseconds{300};
+  const time_point started = clock_.now();
+  const time_point deadline = clock_.deadline_in(options_.settle_timeout);
+  std::optional<std::uint64_t> last;
+  time_point last_change = started;
+  std::mutex mutex;
+  std::condition_variable never;
+  std::unique_lock lock(mutex);
+  while (true) {
+    report_.after = observe();
+    const auto& used = report_.after.used_by_process_bytes;
+    const time_point now = clock_.now();
+    if (used != last) last_change = now;
+    last = used;
+    if (!used || *used == 0 || now - last_change >= standstill || now >= deadline) break;
+    const time_point next = std::min(deadline, clock_.deadline_in(interval));
+    while (clock_.now() < next) clock_.wait_until(never, lock, next);
+  }
+  report_.steps.push_back({"settle", clock_.now() - started, 0});
+}
+
+void check(const device& which, const reset_options& options) {
+  which.require(capability::reset, "dev_reset");
+  which.require(capability::context, "dev_reset");
+  if (options.clock == nullptr) throw error(status::invalid_argument, "dev_reset: clock is null");
+  if (options.drain_timeout <= duration::zero()) {
+    throw error(status::invalid_argument, "dev_reset: drain_timeout must be above 0");
+  }
+}
+
+reset_result reset_one(const device& which, const reset_options& options) {
+  reset_result result;
+  try {
+    result.report = dev_reset(which, options);
+  } catch (const error& failure) {
+    result.failure = failure;
+  } catch (const std::exception& failure) {
+    result.failure = error(status::internal, failure.what());
+  } catch (...) {
+    result.failure = error(status::internal, "an exception of unknown type");
+  }
+  return result;
+}
+
+}  // namespace
+
+reset_report dev_reset(const device& which, const reset_options& options) {
+  check(which, options);
+  return reset_run(which, options).run();
+}
+
+std::vector<reset_result> dev_reset_all(const std::vector<device>& which,
+                                        const reset_options& options) {
+  std::vector<std::future<reset_result>> running;
+  running.reserve(which.size());
+  for (const device& each : which) {
+    running.push_back(
+        std::async(std::launch::async, [&each, &options] { return reset_one(each, options); }));
+  }
+  std::vector<reset_result> results;
+  results.reserve(running.size());
+  for (auto& each : running) results.push_back(each.get());
+  return results;
+}
+
+}  // namespace lull
