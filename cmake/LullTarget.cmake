@@ -21,10 +21,20 @@ function(lull_target target)
 endfunction()
 
 # lull_precompile(<target> <header>...): reads heavy headers once instead of once a file, in builds for
-# tests (LULL_PRECOMPILE, LULL_TEST_BUILD). Release builds stay without, so that a file which lacks an
-# include does not compile there.
+# tests (LULL_PRECOMPILE). Release builds stay without, so that a file which lacks an include does not
+# compile there.
 function(lull_precompile target)
-  if(LULL_PRECOMPILE OR LULL_TEST_BUILD)
+  if(LULL_PRECOMPILE)
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
+# lull_precompile_shared(<target> <header>...): headers that programs reuse (REUSE_FROM <target>), which
+# have to be compiled as their code is: for an executable.
+function(lull_precompile_shared target)
+  if(LULL_PRECOMPILE)
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIE)
     target_precompile_headers(${target} PRIVATE ${ARGN})
   endif()
 endfunction()
