@@ -30,6 +30,7 @@
 /// still lack (lull_backend_device::capabilities).
 
 #include <lull/status.h>
+#include <lull/units.h>
 
 #include <stddef.h>
 #include <stdint.h>
@@ -48,9 +49,6 @@ extern "C" {
 
 /// The name of the exported entry function.
 #define LULL_BACKEND_ENTRY_NAME "lull_backend_entry"
-
-/// Stands for "not known" in every byte count. Unknown is never reported as 0.
-#define LULL_UNKNOWN UINT64_MAX
 
 /// One opened backend: the state behind a table's operations.
 typedef struct lull_backend lull_backend;

@@ -2,13 +2,25 @@
 #define LULL_EXPORT_H
 
 /// @file
-/// Symbol visibility. The library is compiled with hidden visibility; only what carries LULL_API
-/// is part of its binary interface.
+/// What declarations of the C API are marked with.
 
+#include <stdint.h>
+
+/// Symbol visibility. The library is compiled with hidden visibility; only what carries LULL_API is
+/// part of its binary interface.
 #if defined(__GNUC__)
 #define LULL_API __attribute__((visibility("default")))
 #else
 #define LULL_API
+#endif
+
+/// Stands after the name of an enumeration: it takes 32 bits. In C++ it can hold any of their
+/// values then, as in C, so that a number which is none of the enumerators can be read, and be
+/// refused.
+#ifdef __cplusplus
+#define LULL_ENUM_BASE : int32_t
+#else
+#define LULL_ENUM_BASE
 #endif
 
 #endif  // LULL_EXPORT_H

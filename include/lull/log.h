@@ -4,11 +4,13 @@
 /// @file
 /// How the C API hands out log lines. Part of <lull/lull.h>.
 
+#include <lull/export.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef enum lull_log_level {
+typedef enum lull_log_level LULL_ENUM_BASE {
   LULL_LOG_DEBUG = 0,
   LULL_LOG_INFO = 1,
   LULL_LOG_WARNING = 2,

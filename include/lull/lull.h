@@ -30,6 +30,7 @@
 #include <lull/graph_cache.h>
 #include <lull/log.h>
 #include <lull/status.h>
+#include <lull/units.h>
 #include <lull/version.h>
 
 #include <stddef.h>
@@ -107,7 +108,7 @@ typedef struct lull_registry_options {
 } lull_registry_options;
 LULL_API void lull_registry_options_init(lull_registry_options* options);
 
-typedef enum lull_module_state {
+typedef enum lull_module_state LULL_ENUM_BASE {
   LULL_MODULE_ACTIVE = 0,
   LULL_MODULE_UNUSABLE = 1,
   LULL_MODULE_SUPERSEDED = 2,
@@ -221,7 +222,7 @@ LULL_API lull_status lull_release_clock_mark(lull_release_clock* releases, const
 LULL_API lull_status lull_release_clock_last(const lull_release_clock* releases, const char* device,
                                              int64_t* ago_ns);
 
-typedef enum lull_settle_status {
+typedef enum lull_settle_status LULL_ENUM_BASE {
   LULL_SETTLE_SETTLED = 0,
   LULL_SETTLE_TIMED_OUT = 1,
   LULL_SETTLE_SKIPPED = 2,
@@ -230,7 +231,7 @@ typedef enum lull_settle_status {
   LULL_SETTLE_CANCELLED = 5
 } lull_settle_status;
 
-typedef enum lull_settle_skip {
+typedef enum lull_settle_skip LULL_ENUM_BASE {
   LULL_SKIP_NONE = 0,
   LULL_SKIP_NOTHING_RELEASED = 1,
   LULL_SKIP_RELEASED_LONG_AGO = 2,
@@ -238,7 +239,7 @@ typedef enum lull_settle_skip {
   LULL_SKIP_FREE_UNKNOWN = 4
 } lull_settle_skip;
 
-typedef enum lull_settle_verdict {
+typedef enum lull_settle_verdict LULL_ENUM_BASE {
   LULL_SETTLE_WAITING = 0,
   LULL_SETTLE_GAINED = 1,
   LULL_SETTLE_STABLE = 2,
@@ -246,7 +247,7 @@ typedef enum lull_settle_verdict {
   LULL_SETTLE_UNKNOWN = 4
 } lull_settle_verdict;
 
-typedef enum lull_settle_gain {
+typedef enum lull_settle_gain LULL_ENUM_BASE {
   LULL_GAIN_NONE_EXPECTED = 0,
   LULL_GAIN_ARRIVED = 1,
   LULL_GAIN_ALREADY_THERE = 2,
@@ -381,20 +382,20 @@ typedef struct lull_memory lull_memory;              ///< given back by lull_mem
 typedef struct lull_region lull_region;              ///< given back by lull_region_destroy
 typedef struct lull_region_lease lull_region_lease;  ///< given back by lull_region_lease_release
 
-typedef enum lull_residency {
+typedef enum lull_residency LULL_ENUM_BASE {
   LULL_RESIDENT = 0,
   LULL_UNFILLED = 1,
   LULL_OFFLOADED = 2,
   LULL_DISCARDED = 3
 } lull_residency;
 
-typedef enum lull_contents_action {
+typedef enum lull_contents_action LULL_ENUM_BASE {
   LULL_KEEP = 0,
   LULL_OFFLOAD = 1,
   LULL_DISCARD = 2
 } lull_contents_action;
 
-typedef enum lull_backing_kind {
+typedef enum lull_backing_kind LULL_ENUM_BASE {
   LULL_BACKING_HOST_MEMORY = 0,
   LULL_BACKING_MEMFD = 1,
   LULL_BACKING_FILE = 2
@@ -503,7 +504,7 @@ LULL_API lull_status lull_region_refill(lull_region* region, lull_refill_fn writ
 
 typedef struct lull_sleeper lull_sleeper;  ///< given back by lull_sleeper_destroy
 
-typedef enum lull_sleep_level {
+typedef enum lull_sleep_level LULL_ENUM_BASE {
   LULL_LEVEL_TRIM = 0,
   LULL_LEVEL_OFFLOAD = 1,
   LULL_LEVEL_DISCARD = 2,
@@ -512,14 +513,14 @@ typedef enum lull_sleep_level {
   LULL_LEVEL_REBIRTH = 5
 } lull_sleep_level;
 
-typedef enum lull_context_action {
+typedef enum lull_context_action LULL_ENUM_BASE {
   LULL_CONTEXT_KEEP = 0,
   LULL_CONTEXT_SUSPEND = 1,
   LULL_CONTEXT_RESET = 2,
   LULL_CONTEXT_REBIRTH = 3
 } lull_context_action;
 
-typedef enum lull_sleep_state {
+typedef enum lull_sleep_state LULL_ENUM_BASE {
   LULL_AWAKE = 0,
   LULL_DRAINING = 1,
   LULL_SLEEPING = 2,
@@ -631,7 +632,7 @@ LULL_API lull_status lull_sleeper_last_report(const lull_sleeper* sleeper, lull_
 
 typedef struct lull_process lull_process;  ///< given back by lull_process_destroy
 
-typedef enum lull_process_state {
+typedef enum lull_process_state LULL_ENUM_BASE {
   LULL_PROCESS_LOADING = 0,
   LULL_PROCESS_READY = 1,
   LULL_PROCESS_SLEEPING = 2,
@@ -644,7 +645,7 @@ typedef enum lull_process_state {
 /// @param written gets whether it was; 0 also without such a parent. May be null.
 LULL_API lull_status lull_report_state(lull_process_state state, double progress, int32_t* written);
 
-typedef enum lull_exit_kind {
+typedef enum lull_exit_kind LULL_ENUM_BASE {
   LULL_EXIT_EXITED = 0,
   LULL_EXIT_SIGNALLED = 1,
   LULL_EXIT_UNKNOWN = 2
@@ -671,7 +672,7 @@ typedef struct lull_stop_options {
 } lull_stop_options;
 LULL_API void lull_stop_options_init(lull_stop_options* options);
 
-typedef enum lull_stream {
+typedef enum lull_stream LULL_ENUM_BASE {
   LULL_STREAM_INHERIT = 0,
   LULL_STREAM_NULL = 1,
   LULL_STREAM_PIPE = 2
@@ -743,7 +744,7 @@ LULL_API void lull_process_destroy(lull_process* process);
 LULL_API lull_status lull_process_observe(const lull_process* process,
                                           lull_process_snapshot* snapshot);
 
-typedef enum lull_standard_stream {
+typedef enum lull_standard_stream LULL_ENUM_BASE {
   LULL_STANDARD_INPUT = 0,
   LULL_STANDARD_OUTPUT = 1,
   LULL_STANDARD_ERRORS = 2

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-typedef enum lull_status {
+typedef enum lull_status LULL_ENUM_BASE {
   LULL_OK = 0,
   /// An argument is outside its documented range. Nothing was changed.
   LULL_ERROR_INVALID_ARGUMENT = 1,

@@ -57,6 +57,23 @@ time_point deadline_after(std::int64_t timeout_ms) {
   return steady_clock().deadline_in(checked_milliseconds(timeout_ms, 0, "timeout_ms"));
 }
 
+duration checked_duration(std::int64_t ns, std::int64_t lowest, const char* name) {
+  if (ns < lowest) {
+    lull::detail::fail(status::invalid_argument, "{} is {}; it must {}", name, ns,
+                       lowest > 0 ? "be above 0" : "not be negative");
+  }
+  return duration{ns};
+}
+
+time_point deadline_in(std::int64_t timeout_ns, const char* name) {
+  return steady_clock().deadline_in(checked_duration(timeout_ns, 0, name));
+}
+
+std::int64_t nanoseconds_until(const std::optional<time_point>& moment) {
+  if (!moment) return LULL_FOREVER;
+  return std::max(duration::zero(), *moment - steady_clock().now()).count();
+}
+
 std::int64_t milliseconds_until(const std::optional<time_point>& moment) {
   if (!moment) return nothing;
   const auto left = std::max(duration::zero(), *moment - steady_clock().now());

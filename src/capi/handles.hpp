@@ -89,6 +89,17 @@ duration checked_milliseconds(std::int64_t count, std::int64_t lowest, const cha
 /// @param timeout_ms -1: no_deadline
 time_point deadline_after(std::int64_t timeout_ms);
 
+/// A duration that came from C.
+/// @throws error (invalid_argument), with `name`, for one below `lowest` nanoseconds
+duration checked_duration(std::int64_t ns, std::int64_t lowest, const char* name);
+
+/// As deadline_after, in nanoseconds.
+/// @param timeout_ns LULL_FOREVER: no_deadline
+time_point deadline_in(std::int64_t timeout_ns, const char* name = "timeout_ns");
+
+/// How long until then on the machine's clock; LULL_FOREVER when absent.
+std::int64_t nanoseconds_until(const std::optional<time_point>& moment);
+
 /// How long until then on the machine's clock, rounded up; `nothing` when absent.
 std::int64_t milliseconds_until(const std::optional<time_point>& moment);
 
