@@ -35,7 +35,7 @@ class slow_waker final : public lull::participant {
   explicit slow_waker(std::chrono::milliseconds delay) : delay_(delay) {}
   [[nodiscard]] std::string_view name() const noexcept override { return "delay"; }
   void sleep(const lull::sleep_plan&, lull::transition&) override {}
-  void wake(lull::transition& current) override {
+  void wake(const lull::sleep_plan&, lull::transition& current) override {
     current.step("delay", [&] {
       const auto end = std::chrono::steady_clock::now() + delay_;
       while (std::chrono::steady_clock::now() < end && !current.stop().stop_requested()) {

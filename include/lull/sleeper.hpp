@@ -20,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace lull {
@@ -28,7 +29,8 @@ class release_clock;  // lull/settle.hpp
 
 namespace detail {
 struct lease_access;
-}
+class handed_work;
+}  // namespace detail
 
 /// Named depths of sleep: presets over a sleep_plan.
 enum class sleep_level : std::uint8_t {
@@ -102,6 +104,10 @@ class LULL_API transition {
   void step(std::string_view name, const std::function<void()>& work);
   /// Adds what a transfer did.
   void add(transfer_report report);
+  /// Says that memory of a device was given up by other means than a transfer, for example by unloading
+  /// a model: it is in the transition's report, and sleeper_options::releases gets a mark for the device.
+  /// @param bytes how much; absent: not known
+  void released(const device& from, std::optional<std::uint64_t> bytes = std::nullopt);
 
  private:
   friend class sleeper;
@@ -112,6 +118,7 @@ class LULL_API transition {
   progress_callback progress_;
   std::vector<step_report> steps_;
   std::vector<device_report> devices_;
+  std::vector<std::string> released_;  ///< devices of which memory was given up by other means
 };
 
 /// Something that sleeps and wakes with the sleeper. Called on the sleeper's own thread, never two
@@ -125,7 +132,8 @@ class LULL_API participant {
   /// All or nothing: after a throw everything is as before the call.
   virtual void sleep(const sleep_plan& plan, transition& current) = 0;
   /// All or nothing, as sleep. Also called to undo a sleep when a later participant failed.
-  virtual void wake(transition& current) = 0;
+  /// @param plan of the sleep that it wakes from: what was done with the contents
+  virtual void wake(const sleep_plan& plan, transition& current) = 0;
 
   /// The devices that it uses. A plan that resets contexts resets those of all participants once all
   /// of them sleep.
@@ -140,6 +148,16 @@ class LULL_API participant {
   /// Leases may be out, and be taken meanwhile. What it throws is logged.
   virtual void upkeep(time_point /*now*/) {}
 };
+
+/// What a participant made of two functions does; see participant for what they have to keep to.
+using transition_function = std::function<void(const sleep_plan&, transition&)>;
+
+/// A participant without a class of its own.
+/// @param devices those that it uses; a plan that resets contexts resets theirs
+/// @throws error (invalid_argument) when a function or the name is empty
+[[nodiscard]] LULL_API std::shared_ptr<participant> make_participant(
+    std::string name, transition_function sleep, transition_function wake,
+    std::vector<device> devices = {});
 
 /// How often what happened since the sleeper was made.
 struct sleep_counters {
@@ -163,6 +181,25 @@ struct sleeper_snapshot {
   std::optional<transition_report> last;
 };
 
+/// Work of the sleeper's participants, handed to sleeper_options::run_on. Move-only. Run it exactly once,
+/// on any thread; destroying it unrun is a refusal, and fails what it belongs to with `cancelled`.
+/// May be run or destroyed after the sleeper is gone: then it does nothing.
+class LULL_API transition_work {
+ public:
+  transition_work(transition_work&& other) noexcept = default;
+  transition_work& operator=(transition_work&& other) noexcept;
+  ~transition_work();
+
+  /// Runs it. Never throws: what participants throw becomes the failure of their transition. Blocks
+  /// for as long as they do. Harmless when it has run already or is no longer wanted.
+  void operator()() noexcept;
+
+ private:
+  friend class detail::handed_work;
+  explicit transition_work(std::shared_ptr<detail::handed_work> work) noexcept;
+  std::shared_ptr<detail::handed_work> work_;
+};
+
 struct sleeper_options {
   /// Sleep after this long without a lease, to within 10 ms. Absent: only when told to. Above 0.
   std::optional<duration> idle_time = {};
@@ -173,6 +210,13 @@ struct sleeper_options {
   /// Watch the idle time, and what participants have to do from time to time, on the sleeper's own
   /// thread. Off: call poll().
   bool watch_idle = false;
+  /// Where participants sleep, wake and do their upkeep; empty: on the sleeper's own thread. Gets one
+  /// piece of work a transition, and has to see that it is run, for example by posting it to the
+  /// engine's own loop, so that no participant runs beside a computation of that loop. Called on the
+  /// sleeper's thread; what it throws fails the transition. A loop that ends must destroy what it has
+  /// not run. Nothing else of the sleeper waits for the loop but the transition itself: callers give
+  /// up at their deadlines, and the sleeper's destructor takes back work that has not begun.
+  std::function<void(transition_work)> run_on = {};
   /// Called after every transition, on the sleeper's thread; what it throws is swallowed and
   /// logged.
   std::function<void(const transition_report&)> on_transition = {};
@@ -184,9 +228,30 @@ struct sleeper_options {
   log_sink log = {};
 };
 
+/// What a lease is for.
+enum class lease_use : std::uint8_t {
+  work,     ///< counts as activity: the idle time starts when it comes back
+  observe,  ///< holds everything awake just the same, and leaves the idle time alone: for metrics
+};
+
+/// How to wait for a lease.
+struct acquire_options {
+  time_point deadline = no_deadline;  ///< on the sleeper's clock
+  std::stop_token stop = {};
+  /// Asked from time to time while waiting, for servers that can only ask whether the client is
+  /// still there: false gives up (`cancelled`). Called under no lock, on the waiting thread; for
+  /// acquire_async on the thread that serves all such waits, so be quick. What it throws ends the
+  /// wait too. Empty: not asked.
+  std::function<bool()> keep_waiting = {};
+  /// How often. Above 0.
+  duration check_every = std::chrono::milliseconds{250};
+};
+
 /// Lets an inference process sleep when idle, and wakes it once however many callers want it.
 ///
-/// Work runs under a lease. While awake, acquiring and releasing one is one atomic operation each.
+/// Work runs under a lease. A lease belongs to the work and not to the request that asked for it: a
+/// request that gives up while its computation goes on must leave a lease with the computation
+/// (share()), or the model sleeps under it. While awake, acquiring and releasing one is one atomic operation each.
 /// While asleep, the first acquire starts a wake, all callers wait for it, and each gets its lease,
 /// the wake's error, or its own deadline. Leases asked for during a transition wait for its end.
 ///
@@ -203,7 +268,8 @@ class LULL_API sleeper {
   /// Work in flight. Move-only; gives itself back when destroyed. Must not outlive the sleeper.
   class LULL_API lease {
    public:
-    lease(lease&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
+    lease(lease&& other) noexcept
+        : owner_(std::exchange(other.owner_, nullptr)), use_(other.use_) {}
     lease& operator=(lease&& other) noexcept;
     ~lease() { release(); }
     /// Gives the lease back early. Harmless when it is back already.
@@ -212,8 +278,10 @@ class LULL_API sleeper {
    private:
     friend class sleeper;
     friend struct detail::lease_access;
-    explicit lease(sleeper& owner) noexcept : owner_(&owner) {}
+    explicit lease(sleeper& owner, lease_use use = lease_use::work) noexcept
+        : owner_(&owner), use_(use) {}
     sleeper* owner_;
+    lease_use use_;
   };
 
   /// @throws error invalid_argument: an option outside its range; unsupported: the plan's context
@@ -246,8 +314,29 @@ class LULL_API sleeper {
   /// @throws error timed_out; cancelled; or why the wake failed. Then no trace is left.
   [[nodiscard]] lease acquire(time_point deadline = no_deadline, const std::stop_token& stop = {});
 
+  /// The same with more to say about the wait.
+  /// @throws error also invalid_argument: check_every is not above 0; callback: keep_waiting threw
+  [[nodiscard]] lease acquire(const acquire_options& how);
+
+  /// How an acquire_async ended: a lease, or why there is none.
+  using acquire_result = std::variant<lease, error>;
+
+  /// Asks for a lease without waiting for it: for event loops. `done` is called exactly once: within
+  /// this call if awake, else on a thread that serves all such waits of this sleeper and is started
+  /// at the first of them, under no lock. It must not block, as it holds up the other waits, but not
+  /// transitions; it must not throw (what it throws is logged). The sleeper's destructor ends the
+  /// waits that are left with `cancelled`.
+  /// @throws error invalid_argument: `done` is empty, or check_every is not above 0;
+  ///         out_of_host_memory: the thread cannot be started. Then `done` is not called.
+  void acquire_async(acquire_options how, std::function<void(acquire_result)> done);
+
   /// A lease if awake, else nothing. Never waits, never wakes.
-  [[nodiscard]] std::optional<lease> try_acquire() noexcept;
+  [[nodiscard]] std::optional<lease> try_acquire(lease_use use = lease_use::work) noexcept;
+
+  /// One more lease beside one that is held, also while a sleep waits for leases to come back. Never
+  /// waits, never wakes. For work that outlives the request that asked for it.
+  /// @throws error (invalid_argument) when `held` was given back already or is another sleeper's
+  [[nodiscard]] lease share(const lease& held);
 
   /// Everything about the sleeper. Never waits for a transition, never wakes, leaves the idle time
   /// alone.

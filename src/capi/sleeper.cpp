@@ -66,7 +66,7 @@ class c_participant final : public lull::participant {
   void sleep(const lull::sleep_plan&, lull::transition&) override {
     lull::capi::expect_callback_ok(sleep_(user_), "sleep");
   }
-  void wake(lull::transition&) override { lull::capi::expect_callback_ok(wake_(user_), "wake"); }
+  void wake(const lull::sleep_plan&, lull::transition&) override { lull::capi::expect_callback_ok(wake_(user_), "wake"); }
 
  private:
   std::string name_;

@@ -22,6 +22,9 @@ class gate {
     return state_in(before) == sleep_state::awake;
   }
 
+  /// One more lease for who holds one already, whatever the state.
+  void enter_again() noexcept { word_.fetch_add(1, std::memory_order_acquire); }
+
   /// Gives a lease, or a failed attempt, back.
   /// @return whether somebody may be waiting for this: the last one out, and not awake
   [[nodiscard]] bool leave() noexcept {

@@ -29,7 +29,7 @@ class graph_participant final : public participant {
     }
   }
 
-  void wake(transition& /*current*/) override {}
+  void wake(const sleep_plan&, transition& /*current*/) override {}
 
   [[nodiscard]] std::optional<time_point> next_upkeep() const noexcept override {
     // Nobody says when the limits change.

@@ -54,7 +54,7 @@ class memory_participant final : public participant {
     current.add(memory_.evict(plan.contents, {plan.backing, current.progress(), current.stop()}));
   }
 
-  void wake(transition& current) override {
+  void wake(const sleep_plan&, transition& current) override {
     current.add(
         memory_.restore({}, {backing_store::host_memory(), current.progress(), current.stop()}));
   }
@@ -136,15 +136,16 @@ outcome participants::sleep(const sleep_plan& plan, transition& current) {
   if (!result.failure && plan.context == context_action::reset) {
     result.failure = attempt("reset", [&] { reset_contexts(to_reset, current); });
   }
-  if (result.failure) wake_again(done, result);
+  if (result.failure) wake_again(done, result, plan);
   return result;
 }
 
-void participants::wake_again(const std::vector<member*>& asleep, outcome& result) {
+void participants::wake_again(const std::vector<member*>& asleep, outcome& result,
+                              const sleep_plan& plan) {
   for (auto at = asleep.rbegin(); at != asleep.rend(); ++at) {
     member* const each = *at;
     transition undo = quiet_transition();
-    if (const auto failure = attempt(each->who->name(), [&] { each->who->wake(undo); })) {
+    if (const auto failure = attempt(each->who->name(), [&] { each->who->wake(plan, undo); })) {
       add_failed_undo(result, *failure);
     } else {
       each->asleep = false;
@@ -157,7 +158,7 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
   std::vector<member*> done;
   for (member& each : list_) {
     if (!each.asleep) continue;
-    result.failure = attempt(each.who->name(), [&] { each.who->wake(current); });
+    result.failure = attempt(each.who->name(), [&] { each.who->wake(plan, current); });
     if (result.failure) break;
     each.asleep = false;
     done.push_back(&each);

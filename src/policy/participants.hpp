@@ -37,7 +37,7 @@ class participants {
     bool asleep = false;
   };
 
-  void wake_again(const std::vector<member*>& asleep, outcome& result);
+  void wake_again(const std::vector<member*>& asleep, outcome& result, const sleep_plan& plan);
   [[nodiscard]] std::vector<device> devices_to_reset() const;
 
   std::vector<member> list_;

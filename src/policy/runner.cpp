@@ -2,8 +2,10 @@
 
 #include <lull/settle.hpp>
 
+#include <algorithm>
 #include <new>
 
+#include "policy/handed_work.hpp"
 #include "policy/sleeper_impl.hpp"
 #include "vocabulary/text.hpp"
 
@@ -17,10 +19,12 @@ bool released_memory(const device_report& on, context_action context) noexcept {
   return freed ? *freed > 0 : context == context_action::reset;
 }
 
+/// @param told devices whose memory a participant says it gave up
 void mark_released(release_clock& releases, const std::vector<device_report>& devices,
-                   context_action context) noexcept {
+                   const std::vector<std::string>& told, context_action context) noexcept {
   for (const device_report& each : devices) {
-    if (!released_memory(each, context)) continue;
+    const bool said = std::find(told.begin(), told.end(), each.device) != told.end();
+    if (!said && !released_memory(each, context)) continue;
     try {
       releases.mark(each.device);
     } catch (const std::exception&) {
@@ -62,6 +66,18 @@ bool sleeper::impl::perform_upkeep(std::unique_lock<std::mutex>& lock) {
   }
   if (due.empty()) return false;
   lock.unlock();
+  const auto done = run_participants([&] {
+    do_upkeep(due, now);
+    return detail::outcome{};
+  });
+  if (done.failure)
+    options.log.write(log_level::warning, detail::text("upkeep: {}", done.failure->what()));
+  lock.lock();
+  return true;
+}
+
+void sleeper::impl::do_upkeep(const std::vector<std::shared_ptr<participant>>& due,
+                              time_point now) {
   for (const auto& each : due) {
     try {
       each->upkeep(now);
@@ -72,8 +88,20 @@ bool sleeper::impl::perform_upkeep(std::unique_lock<std::mutex>& lock) {
       options.log.write(log_level::error, detail::text("{}: upkeep failed", each->name()));
     }
   }
-  lock.lock();
-  return true;
+}
+
+/// Runs participants where the engine wants them run.
+detail::outcome sleeper::impl::run_participants(const std::function<detail::outcome()>& run) {
+  if (!options.run_on) return run();
+  detail::outcome result;
+  const auto act = [&] {
+    acting.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    result = run();
+    acting.store({}, std::memory_order_relaxed);
+  };
+  auto refusal = detail::handed_work::hand_over(options.run_on, act, stop.get_token());
+  if (!refusal) return result;
+  return {std::move(refusal), true};  // nothing has been done
 }
 
 /// Closes the gate and waits for the leases that are out.
@@ -135,10 +163,11 @@ void sleeper::impl::perform_sleep(std::unique_lock<std::mutex>& lock) {
 
   lock.unlock();
   transition current = begin_transition();
-  const detail::outcome result = sleepers.sleep(attempt->plan, current);
+  const detail::outcome result =
+      run_participants([&] { return sleepers.sleep(attempt->plan, current); });
   // A sleep that was taken back holds its memory again.
   if (options.releases != nullptr && (!result.failure || !result.rolled_back)) {
-    mark_released(*options.releases, current.devices_, attempt->plan.context);
+    mark_released(*options.releases, current.devices_, current.released_, attempt->plan.context);
   }
   lock.lock();
 
@@ -163,7 +192,8 @@ void sleeper::impl::perform_wake(std::unique_lock<std::mutex>& lock) {
 
   lock.unlock();
   transition current = begin_transition();
-  const detail::outcome result = sleepers.wake(current_plan, current);
+  const detail::outcome result =
+      run_participants([&] { return sleepers.wake(current_plan, current); });
   lock.lock();
 
   current.write_to(report, result.failure, result.rolled_back);

@@ -29,8 +29,9 @@ sleeper_options checked(sleeper_options options) {
 
 }  // namespace
 
-sleeper::impl::impl(sleeper_options given)
-    : options(checked(std::move(given))),
+sleeper::impl::impl(sleeper& of, sleeper_options given)
+    : owner(&of),
+      options(checked(std::move(given))),
       clock(*options.clock),
       last_active(clock.now().time_since_epoch().count()),
       idle_time(options.idle_time),
@@ -49,6 +50,7 @@ sleeper::impl::~impl() {
     changed.notify_all();  // the runner may be draining
   }
   if (runner.joinable()) runner.join();
+  if (async_server.joinable()) async_server.join();
 }
 
 // Two threads that leave at once may store their times in the wrong order; the later one is then
@@ -69,6 +71,14 @@ void sleeper::impl::leave() noexcept {
   changed.notify_all();
 }
 
+void sleeper::impl::leave_observing() noexcept {
+  observers.fetch_sub(1, std::memory_order_relaxed);
+  static_cast<void>(gate.leave());
+  const std::lock_guard lock(mutex);
+  changed.notify_all();
+  work.notify_all();  // a sleep that was due meanwhile can begin
+}
+
 void sleeper::impl::set_state(sleep_state next) {
   gate.set_state(next);
   state_since = clock.now();
@@ -80,7 +90,8 @@ void sleeper::impl::start_runner() {
 }
 
 void sleeper::impl::expect_other_thread(const char* what) const {
-  if (runner.get_id() != std::this_thread::get_id()) return;
+  const auto here = std::this_thread::get_id();
+  if (runner.get_id() != here && acting.load(std::memory_order_relaxed) != here) return;
   detail::fail(status::busy,
                "{} called from a participant or a callback of the sleeper; "
                "it would wait for itself",
@@ -89,7 +100,12 @@ void sleeper::impl::expect_other_thread(const char* what) const {
 
 std::optional<time_point> sleeper::impl::idle_deadline() const {
   if (!idle_time || gate.state() != sleep_state::awake || wanted_sleep) return std::nullopt;
-  const time_point from = gate.leases() != 0 ? clock.now() : idle_since();
+  const std::uint32_t leases = gate.leases();
+  const std::uint32_t observing = observers.load(std::memory_order_relaxed);
+  const bool working = leases > observing;
+  // An observer wakes whoever waits for this when it leaves.
+  if (leases != 0 && !working && clock.now() - idle_since() >= *idle_time) return std::nullopt;
+  const time_point from = working ? clock.now() : idle_since();
   return *idle_time > no_deadline - from ? no_deadline : from + *idle_time;
 }
 
@@ -124,43 +140,6 @@ bool sleeper::impl::start_idle_sleep(time_point now) {
   return true;
 }
 
-/// Waits until awake, and takes a lease if asked to.
-void sleeper::impl::wait_awake(std::unique_lock<std::mutex>& lock, time_point deadline,
-                               const std::stop_token& stop_waiting, bool take_lease) {
-  expect_other_thread(take_lease ? "acquire" : "wake");
-  const std::uint64_t failures_before = failed_wakes;
-  ++waiting;
-  ++wakers;
-  const auto give_up_waiting = [&] {
-    --waiting;
-    if (failed_wakes == failures_before) --wakers;
-  };
-  try {
-    while (true) {
-      if (gate.state() == sleep_state::awake) {
-        // The state does not change while we hold the mutex, except from awake to sleeping.
-        if (!take_lease || gate.try_enter()) break;
-        static_cast<void>(gate.leave());
-      }
-      if (failed_wakes != failures_before) throw error(*wake_failure);
-      if (stop_waiting.stop_requested()) {
-        throw error(status::cancelled, "the wait for a lease was cancelled");
-      }
-      if (clock.now() >= deadline) {
-        detail::fail(status::timed_out, "the deadline for a lease passed while {}",
-                     to_string(gate.state()));
-      }
-      start_runner();
-      work.notify_all();
-      clock.wait_until(changed, lock, deadline);
-    }
-  } catch (...) {
-    give_up_waiting();
-    throw;
-  }
-  give_up_waiting();
-}
-
 /// The attempt that a caller of sleep() waits for: a new one, or the one under way.
 std::shared_ptr<sleep_attempt> sleeper::impl::want_sleep(std::unique_lock<std::mutex>& lock,
                                                          const std::optional<sleep_plan>& plan) {
@@ -175,7 +154,8 @@ std::shared_ptr<sleep_attempt> sleeper::impl::want_sleep(std::unique_lock<std::m
   return wanted_sleep;
 }
 
-sleeper::sleeper(sleeper_options options) : impl_(std::make_unique<impl>(std::move(options))) {}
+sleeper::sleeper(sleeper_options options)
+    : impl_(std::make_unique<impl>(*this, std::move(options))) {}
 
 sleeper::~sleeper() = default;
 
@@ -194,29 +174,29 @@ void sleeper::manage(memory& what) {
   add(detail::make_participant(what));
 }
 
-sleeper::lease sleeper::acquire(time_point deadline, const std::stop_token& stop) {
-  if (impl_->gate.try_enter()) return lease(*this);
+std::optional<sleeper::lease> sleeper::try_acquire(lease_use use) noexcept {
+  if (use == lease_use::observe) impl_->observers.fetch_add(1, std::memory_order_relaxed);
+  if (impl_->gate.try_enter()) return lease(*this, use);
   impl_->leave();
-  // Made before the lock is taken and destroyed after it is gone: the callback takes it too.
-  const std::stop_callback wake_up(stop, [this] {
-    const std::lock_guard lock(impl_->mutex);
-    impl_->changed.notify_all();
-  });
-  std::unique_lock lock(impl_->mutex);
-  impl_->wait_awake(lock, deadline, stop, true);
-  return lease(*this);
+  if (use == lease_use::observe) impl_->observers.fetch_sub(1, std::memory_order_relaxed);
+  return std::nullopt;
 }
 
-std::optional<sleeper::lease> sleeper::try_acquire() noexcept {
-  if (impl_->gate.try_enter()) return lease(*this);
-  impl_->leave();
-  return std::nullopt;
+sleeper::lease sleeper::share(const lease& held) {
+  if (held.owner_ != this) {
+    throw error(status::invalid_argument,
+                "share: this lease was given back, or is another sleeper's");
+  }
+  if (held.use_ == lease_use::observe) impl_->observers.fetch_add(1, std::memory_order_relaxed);
+  impl_->gate.enter_again();
+  return lease(*this, held.use_);
 }
 
 sleeper::lease& sleeper::lease::operator=(lease&& other) noexcept {
   if (this != &other) {
     release();
     owner_ = std::exchange(other.owner_, nullptr);
+    use_ = other.use_;
   }
   return *this;
 }
@@ -224,6 +204,7 @@ sleeper::lease& sleeper::lease::operator=(lease&& other) noexcept {
 void sleeper::lease::release() noexcept {
   if (owner_ == nullptr) return;
   impl& from = *std::exchange(owner_, nullptr)->impl_;
+  if (use_ == lease_use::observe) return from.leave_observing();
   from.mark_active();
   from.leave();
 }
@@ -253,15 +234,6 @@ transition_report sleeper::sleep(const std::optional<sleep_plan>& plan) {
   while (!attempt->finished) impl_->clock.wait_until(impl_->changed, lock, no_deadline);
   if (attempt->failure) throw error(*attempt->failure);
   return attempt->report;
-}
-
-void sleeper::wake(time_point deadline, const std::stop_token& stop) {
-  const std::stop_callback wake_up(stop, [this] {
-    const std::lock_guard lock(impl_->mutex);
-    impl_->changed.notify_all();
-  });
-  std::unique_lock lock(impl_->mutex);
-  impl_->wait_awake(lock, deadline, stop, false);
 }
 
 bool sleeper::poll(time_point now) {

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -12,6 +13,7 @@
 
 #include "policy/gate.hpp"
 #include "policy/participants.hpp"
+#include "policy/waits.hpp"
 
 namespace lull {
 
@@ -25,17 +27,19 @@ struct sleep_attempt {
 };
 
 struct sleeper::impl {
-  explicit impl(sleeper_options given);
+  impl(sleeper& of, sleeper_options given);
   ~impl();
   impl(const impl&) = delete;
   impl& operator=(const impl&) = delete;
 
+  sleeper* const owner;
   const sleeper_options options;
   const lull::clock& clock;
 
   // The hot part: what acquire and release touch, on a cache line of its own.
   alignas(64) detail::gate gate;
   std::atomic<duration::rep> last_active;
+  std::atomic<std::uint32_t> observers{0};  ///< leases that only observe; never fewer than are out
 
   // Everything below is guarded by `mutex`, which is never held while participants or callbacks
   // run, but for participant::next_upkeep().
@@ -57,6 +61,9 @@ struct sleeper::impl {
   bool stopping = false;
   std::stop_source stop;
   std::thread runner;
+  std::atomic<std::thread::id> acting{};  ///< runs participants where run_on wants them
+  std::list<detail::async_wait> async_waits;
+  std::thread async_server;
   detail::participants sleepers;
 
   std::atomic<std::uint64_t> done_bytes{0};
@@ -65,6 +72,7 @@ struct sleeper::impl {
   void mark_active() noexcept;
   [[nodiscard]] time_point idle_since() const noexcept;
   void leave() noexcept;
+  void leave_observing() noexcept;
 
   // Called with `lock` held.
   void set_state(sleep_state next);
@@ -75,15 +83,28 @@ struct sleeper::impl {
   [[nodiscard]] std::optional<time_point> next_deadline() const;
   [[nodiscard]] bool start_idle_sleep(time_point now);
   void start_upkeep(time_point now);
-  void wait_awake(std::unique_lock<std::mutex>& lock, time_point deadline,
-                  const std::stop_token& stop, bool take_lease);
+  void begin_wait(detail::awake_wait& wait) noexcept;
+  void end_wait(const detail::awake_wait& wait) noexcept;
+  /// Whether it has got what it waits for; its lease is taken then.
+  /// @throws error why it never will
+  [[nodiscard]] bool is_over(const detail::awake_wait& wait);
+  [[nodiscard]] std::list<detail::async_wait> take_finished_waits();
+  [[nodiscard]] bool ask_who_is_due(std::unique_lock<std::mutex>& lock);
   std::shared_ptr<sleep_attempt> want_sleep(std::unique_lock<std::mutex>& lock,
                                             const std::optional<sleep_plan>& plan);
 
+  // Called without the lock.
+  void wait_awake(detail::awake_wait& wait);
+  void add_async(std::list<detail::async_wait> one);
+  void finish_async(detail::async_wait& wait) noexcept;
+  void serve_async();
+
   // The runner's side.
+  [[nodiscard]] detail::outcome run_participants(const std::function<detail::outcome()>& run);
   void run();
   void perform_sleep(std::unique_lock<std::mutex>& lock);
   void perform_wake(std::unique_lock<std::mutex>& lock);
+  void do_upkeep(const std::vector<std::shared_ptr<participant>>& due, time_point now);
   [[nodiscard]] bool perform_upkeep(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] bool drain(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt);
   void finish(std::unique_lock<std::mutex>& lock, transition_report report);

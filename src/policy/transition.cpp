@@ -44,6 +44,18 @@ void transition::add(transfer_report report) {
   }
 }
 
+void transition::released(const device& from, std::optional<std::uint64_t> bytes) {
+  const std::string& name = from.name();
+  auto same = std::find_if(devices_.begin(), devices_.end(),
+                           [&](const auto& other) { return other.device == name; });
+  if (same == devices_.end()) {
+    same = devices_.insert(devices_.end(), device_report{});
+    same->device = name;
+  }
+  same->discarded_bytes += bytes.value_or(0);
+  released_.push_back(name);
+}
+
 /// Moves what was recorded into a report.
 void transition::write_to(transition_report& report, const std::optional<error>& failure,
                           bool rolled_back) {

@@ -182,7 +182,7 @@ class refuses_to_sleep final : public participant {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "model"; }
   void sleep(const sleep_plan&, transition&) override { throw error(status::busy, "not now"); }
-  void wake(transition&) override {}
+  void wake(const lull::sleep_plan&, transition&) override {}
 };
 
 TEST_P(Settle, ASleepThatIsTakenBackMarksNothing) {

@@ -140,7 +140,7 @@ TEST_F(GraphUpkeep, WhatAParticipantThrowsIsLoggedAndOthersGoOn) {
   struct unlucky final : lull::participant {
     [[nodiscard]] std::string_view name() const noexcept override { return "unlucky"; }
     void sleep(const lull::sleep_plan&, lull::transition&) override {}
-    void wake(lull::transition&) override {}
+    void wake(const lull::sleep_plan&, lull::transition&) override {}
     [[nodiscard]] std::optional<lull::time_point> next_upkeep() const noexcept override {
       return done ? std::nullopt : std::optional(lull::time_point{});
     }

@@ -34,7 +34,7 @@ class recorder final : public lull::participant {
     if (fail_sleep) throw std::runtime_error("cannot sleep");
   }
 
-  void wake(lull::transition& current) override {
+  void wake(const lull::sleep_plan&, lull::transition& current) override {
     note("wake");
     pass(current);
     ++wakes;
@@ -511,7 +511,7 @@ TEST(SleeperStress, NoSleepStartsWithALeaseOut) {
   struct watcher final : lull::participant {
     std::string_view name() const noexcept override { return "watcher"; }
     void sleep(const lull::sleep_plan&, lull::transition&) override { look(); }
-    void wake(lull::transition&) override { look(); }
+    void wake(const lull::sleep_plan&, lull::transition&) override { look(); }
     void look() {
       if (in_flight.load(std::memory_order_relaxed) != 0) ++violations;
       ++guarded;
