@@ -1,0 +1,41 @@
+# cmake -D page=... -D examples=a;b -P check_snippets.cmake: every block of code on a page of the
+# documentation that is marked as C or C++ stands in one of the examples as it is, so that it is compiled.
+
+cmake_minimum_required(VERSION 3.25)
+
+set(codes "")
+foreach(example IN LISTS examples)
+  file(READ ${example} code)
+  string(APPEND codes "${code}")
+endforeach()
+
+file(READ ${page} text)
+set(checked 0)
+while(TRUE)
+  # "```c" and "```cpp" begin a block, "```" at the start of a line ends it.
+  string(REGEX MATCH "\n```(cpp|c)\n" begin "${text}")
+  if(NOT begin)
+    break()
+  endif()
+  string(FIND "${text}" "${begin}" at)
+  string(LENGTH "${begin}" length)
+  math(EXPR at "${at} + ${length}")
+  string(SUBSTRING "${text}" ${at} -1 text)
+  string(FIND "${text}" "\n```" end)
+  if(end EQUAL -1)
+    message(FATAL_ERROR "${page}: a block of code has no end")
+  endif()
+  string(SUBSTRING "${text}" 0 ${end} block)
+  string(SUBSTRING "${text}" ${end} -1 text)
+  # The opening line of the next block may follow the closing line of this one.
+  string(SUBSTRING "${text}" 4 -1 text)
+  string(FIND "${codes}" "${block}" found)
+  if(found EQUAL -1)
+    message(SEND_ERROR "${page} shows code that no example has:\n${block}")
+  endif()
+  math(EXPR checked "${checked} + 1")
+endwhile()
+if(checked EQUAL 0)
+  message(FATAL_ERROR "${page} shows no code")
+endif()
+message(STATUS "${checked} blocks of code are in the examples")
