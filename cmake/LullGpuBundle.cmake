@@ -1,55 +1,87 @@
-# build/gpu-bundle/bundle: one folder that can be carried to another Linux machine with an NVIDIA driver
-# and run there with nothing installed. GoogleTest, fmt and lull itself are in the programs; libraries
-# that only come shared lie beside them. The C++ runtime is the machine's own when that is new enough
-# (GLIBCXX 3.4.30, glibc 2.34: a statically linked one would need a newer C library, 2.36), else the one
-# in fallback/.
+# The GPU bundle: one folder that can be carried to another Linux machine with an NVIDIA driver and run
+# there with nothing installed but the C library (glibc 2.34).
+#
+# build/gpu-bundle/bundle is made by the preset gpu-bundle (target gpu_bundle), which also proves that it
+# is whole. Builds of all tests make one from the objects that they have anyhow, to prove the same of
+# what is in it.
 
-if(NOT TARGET lull_gpu_tests)
-  message(FATAL_ERROR "LULL_GPU_BUNDLE needs CUDA with its static runtime (libcudart_static.a)")
-endif()
+set(lull_bundle_dir ${PROJECT_BINARY_DIR}/bundle)
 
-set(bundle ${PROJECT_BINARY_DIR}/bundle)
+# For the programs that are linked here once more.
+find_package(benchmark REQUIRED)
+find_package(CLI11 2.1 REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(GTest REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(cpp-httplib REQUIRED IMPORTED_TARGET cpp-httplib>=0.11)
+
+# lull_bundle_program(<program>): links its objects again, for a folder where everything lies side by
+# side. DT_RPATH, because DT_RUNPATH does not hold for what the libraries themselves need.
+function(lull_bundle_program program)
+  add_executable(bundle_${program} EXCLUDE_FROM_ALL $<TARGET_OBJECTS:${program}>)
+  target_link_libraries(bundle_${program} PRIVATE $<TARGET_PROPERTY:${program},LINK_LIBRARIES>)
+  target_link_options(bundle_${program} PRIVATE
+    LINKER:--disable-new-dtags $<TARGET_PROPERTY:${program},LINK_OPTIONS>)
+  get_target_property(name ${program} OUTPUT_NAME)
+  if(NOT name)
+    set(name ${program})
+  endif()
+  set_target_properties(bundle_${program} PROPERTIES
+    LINKER_LANGUAGE CXX
+    OUTPUT_NAME ${name}
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bundle-programs
+    BUILD_RPATH "$ORIGIN")
+endfunction()
+
+# Nothing that needs no GPU. What is not built yet in this version is left out; run-gpu-checks says so.
+set(programs "")
+set(program_files "")
+foreach(program IN ITEMS
+    run-gpu-checks lull-cli lull-example-server lull_gpu_tests bench_reset bench_sleep bench_suspend)
+  if(TARGET ${program})
+    lull_bundle_program(${program})
+    list(APPEND programs bundle_${program})
+    list(APPEND program_files $<TARGET_FILE:bundle_${program}>)
+  endif()
+endforeach()
+
 get_filename_component(cuda_lib_dir ${lull_cudart_static} DIRECTORY)
 file(GLOB cudart ${cuda_lib_dir}/libcudart.so.[0-9][0-9])
 if(NOT cudart)
   message(FATAL_ERROR "there is no libcudart.so.NN in ${cuda_lib_dir}")
 endif()
 
-# The file behind a library's name, under the name that programs ask for.
-function(find_shared_library result soname)
-  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=${soname}
-    OUTPUT_VARIABLE file OUTPUT_STRIP_TRAILING_WHITESPACE)
-  if(NOT IS_ABSOLUTE "${file}")
-    message(FATAL_ERROR "${soname} was not found")
-  endif()
-  set(${result} ${file} PARENT_SCOPE)
-endfunction()
-find_shared_library(stdcxx_library libstdc++.so.6)
-find_shared_library(gcc_library libgcc_s.so.1)
-
-# Found in bench/, whose imported targets are its own.
-find_package(benchmark REQUIRED)
-# Under the name that programs ask for, whatever the version of the package.
-set(benchmark_library $<TARGET_SONAME_FILE:benchmark::benchmark>)
-
-get_property(bench_targets DIRECTORY ${PROJECT_SOURCE_DIR}/bench PROPERTY BUILDSYSTEM_TARGETS)
-set(programs lull_gpu_tests lull-cli lull-example-server ${bench_targets})
-set(copies "")
-foreach(program IN LISTS programs)
-  list(APPEND copies
-    COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:${program}> ${bundle}/
-    COMMAND ${CMAKE_STRIP} --strip-debug ${bundle}/$<TARGET_FILE_NAME:${program}>)
-endforeach()
-
-add_custom_target(gpu_bundle
-  COMMAND ${CMAKE_COMMAND} -E rm -rf ${bundle}
-  COMMAND ${CMAKE_COMMAND} -E make_directory ${bundle}/fallback
-  ${copies}
-  COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:lull_backend_cuda> ${bundle}/
-  COMMAND ${CMAKE_COMMAND} -E copy ${cudart} ${benchmark_library} ${bundle}/
-  COMMAND ${CMAKE_COMMAND} -E copy ${stdcxx_library} ${gcc_library} ${bundle}/fallback/
-  COMMAND ${CMAKE_COMMAND} -E copy ${PROJECT_SOURCE_DIR}/tests/gpu/run-gpu-checks
-    ${PROJECT_SOURCE_DIR}/bench/torch_sleep.py ${bundle}/
-  COMMENT "Gathering ${bundle}"
+add_custom_target(gpu_bundle_folder
+  COMMAND ${CMAKE_COMMAND}
+    -D destination=${lull_bundle_dir}
+    -D "programs=${program_files}"
+    -D "modules=$<TARGET_FILE:lull_backend_cuda>;${cudart}"
+    -D files=${PROJECT_SOURCE_DIR}/bench/torch_sleep.py
+    -D strip=${CMAKE_STRIP}
+    -D source_dir=${PROJECT_SOURCE_DIR}
+    -P ${CMAKE_CURRENT_LIST_DIR}/gather_bundle.cmake
+  COMMENT "Gathering ${lull_bundle_dir}"
   VERBATIM)
-add_dependencies(gpu_bundle ${programs} lull_backend_cuda)
+add_dependencies(gpu_bundle_folder ${programs} lull_backend_cuda)
+
+set(lull_check_bundle ${CMAKE_COMMAND}
+  -D bundle=${lull_bundle_dir}
+  -D root=${PROJECT_BINARY_DIR}/bundle-root
+  -D compiler=${CMAKE_CXX_COMPILER}
+  -D readelf=${CMAKE_READELF}
+  -P ${PROJECT_SOURCE_DIR}/tests/gpu/check_bundle.cmake)
+add_custom_target(gpu_bundle
+  COMMAND ${lull_check_bundle}
+  COMMENT "Running the bundle in an empty root"
+  VERBATIM)
+add_dependencies(gpu_bundle gpu_bundle_folder)
+
+if(LULL_BUILD_TESTS)
+  add_test(NAME gpu_bundle.build COMMAND ${CMAKE_COMMAND}
+    --build ${PROJECT_BINARY_DIR} --target gpu_bundle_folder)
+  set_tests_properties(gpu_bundle.build PROPERTIES FIXTURES_SETUP gpu_bundle PROCESSORS 2 TIMEOUT 300)
+  add_test(NAME gpu_bundle.in_an_empty_root COMMAND ${lull_check_bundle})
+  set_tests_properties(gpu_bundle.in_an_empty_root PROPERTIES
+    FIXTURES_REQUIRED gpu_bundle
+    SKIP_REGULAR_EXPRESSION "^SKIPPED: ")
+endif()

@@ -4,6 +4,7 @@
 #include <lull/lull.hpp>
 
 #include <chrono>
+#include <cstdlib>
 #include <optional>
 #include <string>
 
@@ -14,8 +15,9 @@ namespace lull::gpu_test {
 
 inline constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 
-/// Runs a test on the first CUDA device, and says what is missing where there is none. Figures that a
-/// test takes are written into the results as properties.
+/// Runs a test on the first CUDA device, and says what is missing where there is none (which is a
+/// failure if LULL_REQUIRE_GPU is set). Figures that a test takes are written into the results as
+/// properties.
 class Gpu : public testing::Test {
  protected:
   void SetUp() override {
@@ -27,6 +29,8 @@ class Gpu : public testing::Test {
     for (const module_info& each : registry_.modules()) {
       if (each.backend == "cuda") why = each.reason;
     }
+    // Where somebody has seen one, its absence is no reason to skip.
+    if (std::getenv("LULL_REQUIRE_GPU") != nullptr) FAIL() << why;
     GTEST_SKIP() << why;
   }
 

@@ -27,7 +27,7 @@ class Graphs : public Gpu {
  protected:
   void SetUp() override {
     Gpu::SetUp();
-    if (IsSkipped()) return;
+    if (IsSkipped() || HasFatalFailure()) return;
     gpu().context_create();
     expect_success(cudaSetDevice(0));
     // The driver compiles it for whatever GPU this is.
