@@ -79,6 +79,9 @@ struct transfer_options {
   progress_callback progress = {};
   /// Looked at between chunks. A stop rolls the transfer back and throws `cancelled`.
   std::stop_token stop = {};
+  /// Gets the report of a transfer that fails, which throws and so returns none. Its last step is the
+  /// one that failed; what a device held is measured after the rollback.
+  transfer_report* failed_report = nullptr;
 };
 
 namespace detail {

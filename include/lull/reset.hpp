@@ -134,8 +134,8 @@ LULL_API reset_report dev_reset(const device& which, const reset_options& option
 
 /// One device of a dev_reset_all.
 struct reset_result {
-  std::optional<reset_report> report;
-  std::optional<lull::error> failure;  ///< exactly one of the two is there
+  reset_report report;                 ///< after a failure: how far it came; the last step failed
+  std::optional<lull::error> failure;  ///< absent: it succeeded
 };
 
 /// Resets several devices, each on a thread of its own. Never throws for a device: results come in

@@ -11,6 +11,7 @@
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
 #include <lull/report.hpp>
+#include <lull/reset.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -84,41 +85,53 @@ struct transition_report {
   direction way = direction::sleep;
   std::string plan;  ///< the plan's name
   bool succeeded = false;
-  bool rolled_back = true;  ///< after a failure: whether all is as it was before
-  std::string failure;      ///< the error's message; empty on success
-  std::vector<step_report> steps;
+  bool rolled_back = true;         ///< after a failure: whether all is as it was before
+  std::string failure;             ///< the error's message; empty on success
+  std::vector<step_report> steps;  ///< in the order they began; the last one failed if any did
   std::vector<device_report> devices;
+  std::vector<std::string> problems;  ///< what went wrong without making the transition fail
   duration elapsed{};
 };
 
 /// What a transition lends to those that take part in it.
 class LULL_API transition {
  public:
-  transition(const clock& time, std::stop_token stop, progress_callback progress);
+  /// @param time must outlive the object
+  transition(const lull::clock& time, std::stop_token stop, progress_callback progress,
+             log_sink log = {});
 
   /// Set when the sleeper is told to give up; then throw error(cancelled).
   [[nodiscard]] const std::stop_token& stop() const noexcept { return stop_; }
   [[nodiscard]] const progress_callback& progress() const noexcept { return progress_; }
+  /// The sleeper's clock and log, for what a participant times or has to say.
+  [[nodiscard]] const lull::clock& clock() const noexcept { return *clock_; }
+  [[nodiscard]] const log_sink& log() const noexcept { return log_; }
 
   /// Runs `work` and records it as a step, also when it throws.
   void step(std::string_view name, const std::function<void()>& work);
+  /// Adds steps that were timed elsewhere, and what devices held before and after them.
+  void add(std::vector<step_report> steps, std::vector<device_report> devices);
   /// Adds what a transfer did.
-  void add(transfer_report report);
+  void add(transfer_report report) { add(std::move(report.steps), std::move(report.devices)); }
   /// Says that memory of a device was given up by other means than a transfer, for example by unloading
   /// a model: it is in the transition's report, and sleeper_options::releases gets a mark for the device.
   /// @param bytes how much; absent: not known
   void released(const device& from, std::optional<std::uint64_t> bytes = std::nullopt);
+  /// Adds what went wrong without making the transition fail, and logs it as a warning.
+  void add_problem(std::string words);
 
  private:
   friend class sleeper;
   void write_to(transition_report& report, const std::optional<error>& failure, bool rolled_back);
 
-  const clock* clock_;
+  const lull::clock* clock_;
   std::stop_token stop_;
   progress_callback progress_;
+  log_sink log_;
   std::vector<step_report> steps_;
   std::vector<device_report> devices_;
   std::vector<std::string> released_;  ///< devices of which memory was given up by other means
+  std::vector<std::string> problems_;
 };
 
 /// Something that sleeps and wakes with the sleeper. Called on the sleeper's own thread, never two
@@ -200,6 +213,18 @@ class LULL_API transition_work {
   std::shared_ptr<detail::handed_work> work_;
 };
 
+/// How a sleep whose plan resets contexts does that. Clock, log and release clock are the sleeper's.
+struct sleeper_reset_options {
+  /// Give up what still lives on the devices, as reset_options::drop says, instead of failing.
+  bool drop = false;
+  /// For operations and submitted work to finish. Absent: the sleeper's drain_timeout. Above 0.
+  std::optional<duration> drain_timeout = {};
+  /// As reset_options::settle_timeout.
+  duration settle_timeout = reset_options{}.settle_timeout;
+  /// As reset_options::reset.
+  std::function<void(const device&)> reset = {};
+};
+
 struct sleeper_options {
   /// Sleep after this long without a lease, to within 10 ms. Absent: only when told to. Above 0.
   std::optional<duration> idle_time = {};
@@ -207,6 +232,8 @@ struct sleeper_options {
   sleep_plan plan = plan_for(sleep_level::discard);
   /// How long sleep() waits for leases to come back. Above 0.
   duration drain_timeout = std::chrono::seconds{10};
+  /// What resets contexts, at level `reset`.
+  sleeper_reset_options reset = {};
   /// Watch the idle time, and what participants have to do from time to time, on the sleeper's own
   /// thread. Off: call poll().
   bool watch_idle = false;

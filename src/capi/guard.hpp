@@ -8,10 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "vocabulary/current_error.hpp"
 
 namespace lull::capi {
 
@@ -24,14 +25,8 @@ lull_status guard(Work&& work) noexcept {
   try {
     std::forward<Work>(work)();
     return LULL_OK;
-  } catch (const error& failure) {
-    return remember(failure);
-  } catch (const std::bad_alloc&) {
-    return remember({status::out_of_host_memory, "out of host memory"});
-  } catch (const std::exception& failure) {
-    return remember({status::internal, failure.what()});
   } catch (...) {
-    return remember({status::internal, "an exception of unknown type"});
+    return remember(detail::current_error(status::internal));
   }
 }
 

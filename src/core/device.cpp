@@ -155,6 +155,10 @@ backend_instance::~backend_instance() {
   table_.ops.close(handle_);
 }
 
+std::string describe_throw(std::string_view device_name, std::string_view operation) {
+  return detail::text("{}: {} threw an exception", device_name, operation);
+}
+
 error make_error(std::int32_t code, std::string_view device_name, std::string_view operation,
                  const lull_backend_error& failure) {
   // A module may be newer than this library, or wrong: a code we do not know is still a failure.
@@ -179,8 +183,12 @@ memory_info ask_memory(const backend_instance& backend, std::uint32_t index,
   figures.struct_size = sizeof figures;
   // What an older module does not fill in is not known, rather than 0.
   figures.total_bytes = figures.free_bytes = figures.used_by_process_bytes = LULL_UNKNOWN;
-  const lull_status code =
-      backend.table().ops.memory_info(backend.handle(), index, &figures, &failure);
+  lull_status code = LULL_OK;
+  try {
+    code = backend.table().ops.memory_info(backend.handle(), index, &figures, &failure);
+  } catch (...) {
+    throw current_error(status::backend, describe_throw(name, "memory_info"));
+  }
   if (raw(code) != LULL_OK) throw make_error(raw(code), name, "memory_info", failure);
   return {known(figures.total_bytes), known(figures.free_bytes),
           known(figures.used_by_process_bytes), static_cast<memory_source>(figures.source)};

@@ -13,6 +13,7 @@
 #include "core/ops_table.hpp"
 #include "core/probe_thread.hpp"
 #include "core/shared_object.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/raw_enum.hpp"
 
 namespace lull::detail {
@@ -63,13 +64,22 @@ memory_info ask_memory(const backend_instance& backend, std::uint32_t index,
 error make_error(std::int32_t code, std::string_view device_name, std::string_view operation,
                  const lull_backend_error& failure);
 
-/// Calls an operation on a device and throws what it reports. The caller is inside the gate.
+/// "CUDA0: vm_map threw an exception".
+std::string describe_throw(std::string_view device_name, std::string_view operation);
+
+/// Calls an operation on a device and throws what it reports; also what a module throws against the
+/// ABI, as an error of ours. The caller is inside the gate.
 template <class... Parameters, class... Arguments>
 void call(const device_state& device, std::string_view operation,
           lull_status (*slot)(lull_backend*, std::uint32_t, Parameters...),
           Arguments... arguments) {
   lull_backend_error failure{};
-  const lull_status code = slot(device.backend->handle(), device.index, arguments..., &failure);
+  lull_status code = LULL_OK;
+  try {
+    code = slot(device.backend->handle(), device.index, arguments..., &failure);
+  } catch (...) {
+    throw current_error(status::backend, describe_throw(device.name, operation));
+  }
   if (raw(code) != LULL_OK) throw make_error(raw(code), device.name, operation, failure);
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 
 #include "core/elf_note.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -32,10 +33,8 @@ const lull_backend_ops& call_entry(const shared_object& library) {
   const lull_backend_ops* ops = nullptr;
   try {
     ops = entry();
-  } catch (const std::exception& failure) {
-    fail(status::bad_module, LULL_BACKEND_ENTRY_NAME " threw an exception: {}", failure.what());
   } catch (...) {
-    throw error(status::bad_module, LULL_BACKEND_ENTRY_NAME " threw an exception");
+    throw current_error(status::bad_module, LULL_BACKEND_ENTRY_NAME " threw an exception");
   }
   if (ops == nullptr) {
     throw error(status::bad_module, LULL_BACKEND_ENTRY_NAME " returned no operations table");
@@ -74,8 +73,8 @@ module_entry load_module(const std::filesystem::path& file) {
     check_abi(file);
     entry.library = shared_object(file);
     assess(entry, call_entry(entry.library));
-  } catch (const std::exception& failure) {
-    give_up(entry, module_state::refused, failure.what());
+  } catch (...) {
+    give_up(entry, module_state::refused, current_error(status::bad_module).what());
   }
   return entry;
 }
@@ -84,8 +83,8 @@ module_entry wrap_static(const lull_backend_ops& ops) {
   module_entry entry;
   try {
     assess(entry, ops);
-  } catch (const std::exception& failure) {
-    give_up(entry, module_state::refused, failure.what());
+  } catch (...) {
+    give_up(entry, module_state::refused, current_error(status::bad_module).what());
   }
   return entry;
 }

@@ -10,6 +10,7 @@
 #include "core/module.hpp"
 #include "core/module_search.hpp"
 #include "host/host.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -97,8 +98,8 @@ void registry::impl::activate(module_entry& entry) {
                      "its device '{}' has the name of a device of another backend", device->name);
       }
     }
-  } catch (const std::exception& failure) {
-    detail::give_up(entry, module_state::refused, failure.what());
+  } catch (...) {
+    detail::give_up(entry, module_state::refused, detail::current_error(status::internal).what());
   }
 }
 

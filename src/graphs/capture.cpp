@@ -7,27 +7,10 @@
 
 #include "graphs/destruction_gate.hpp"
 #include "graphs/pool.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
-namespace {
-
-/// The exception that is being handled, as those who wait for a capture get it.
-error current_failure() {
-  try {
-    throw;
-  } catch (const error& failure) {
-    return failure;
-  } catch (const std::bad_alloc&) {
-    return {status::out_of_host_memory, "out of host memory"};
-  } catch (const std::exception& failure) {
-    return {status::callback, failure.what()};
-  } catch (...) {
-    return {status::callback, "an exception of unknown type"};
-  }
-}
-
-}  // namespace
 
 /// A capture that succeeded, before it is an entry.
 struct graph_core::capture_result {
@@ -63,7 +46,7 @@ graph_pin graph_core::find_or_make(std::unique_lock<std::mutex>& lock, const gra
     return lead(lock, *flight, how, wishes);
   } catch (...) {
     if (!lock.owns_lock()) lock.lock();
-    flight->failure = current_failure();
+    flight->failure = current_error(status::callback);
     throw;
   }
 }
@@ -155,7 +138,7 @@ graph_core::capture_result graph_core::capture(graph_maker& how,
     // Should a reset have come in between, the graph died with it and is nobody's.
     if (result.generation != current_generation()) driver->disown(result.node->handle());
   } catch (...) {
-    result.refusal = current_failure();
+    result.refusal = current_error(status::callback);
   }
   return result;
 }

@@ -6,6 +6,7 @@
 #include "graphs/destruction_gate.hpp"
 #include "graphs/list.hpp"
 #include "graphs/pool.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -33,15 +34,11 @@ status attempt(const graph_core& core, std::string_view what, Call&& call) noexc
   try {
     call();
     return status::ok;
-  } catch (const error& failure) {
+  } catch (...) {
+    const error failure = current_error(status::callback);
     if (failure.code() == status::stale || failure.code() == status::busy) return failure.code();
     core.log(log_level::error,
              text("graph cache '{}': {} failed: {}", core.options.name, what, failure.what()));
-  } catch (const std::exception& failure) {
-    core.log(log_level::error,
-             text("graph cache '{}': {} failed: {}", core.options.name, what, failure.what()));
-  } catch (...) {
-    core.log(log_level::error, text("graph cache '{}': {} failed", core.options.name, what));
   }
   return status::callback;
 }

@@ -122,6 +122,7 @@ transfer_report run(detail::memory_state& memory, const transfer_options& option
     (work.*what)();
   } catch (...) {
     commit(memory, work);
+    if (options.failed_report != nullptr) *options.failed_report = work.take_report();
     throw;
   }
   commit(memory, work);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -44,8 +45,8 @@ void dispose(region_state& region) noexcept {
     try {
       step();
       return true;
-    } catch (const std::exception& failure) {
-      region.owner->options.log.write(log_level::error, failure.what());
+    } catch (...) {
+      region.owner->options.log.write(log_level::error, current_error(status::internal).what());
       return false;
     }
   };
@@ -70,10 +71,9 @@ bool retire_if_unused(region_state& region) {
 void run_refill(const region_state& region, const refill_callback& callback) {
   try {
     callback(region.target());
-  } catch (const std::exception& failure) {
-    fail(status::callback, "refill of {}: {}", region.describe(), failure.what());
   } catch (...) {
-    fail(status::callback, "refill of {}: an exception of unknown type", region.describe());
+    fail(status::callback, "refill of {}: {}", region.describe(),
+         current_error(status::callback).what());
   }
 }
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "report/step_timer.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -12,19 +14,6 @@ namespace {
 
 std::uint64_t round_up(std::uint64_t bytes, std::uint64_t granularity) noexcept {
   return (bytes + granularity - 1) / granularity * granularity;
-}
-
-/// An error of ours for whatever is being thrown, so that it can be kept and extended.
-error current_error() {
-  try {
-    throw;
-  } catch (const error& failure) {
-    return failure;
-  } catch (const std::bad_alloc&) {
-    return {status::out_of_host_memory, "out of host memory"};
-  } catch (const std::exception& failure) {
-    return {status::internal, failure.what()};
-  }
 }
 
 }  // namespace
@@ -44,17 +33,16 @@ void transfer::measure(memory_info device_report::*when) {
   for (std::size_t i = 0; i < devices_.size(); ++i) {
     try {
       report_.devices[i].*when = devices_[i].memory();
-    } catch (const error& failure) {
+    } catch (...) {
       // A transfer does not fail because it cannot be measured: its figures are unknown then.
-      memory_.log.write(log_level::warning, failure.what());
+      memory_.log.write(log_level::warning, current_error(status::internal).what());
     }
   }
 }
 
 void transfer::step(std::string_view name, const std::function<std::uint64_t()>& work) {
-  const time_point begun = memory_.clock->now();
-  const std::uint64_t bytes = work();
-  report_.steps.push_back({std::string{name}, memory_.clock->now() - begun, bytes});
+  step_timer timer(report_.steps, *memory_.clock, name);
+  timer.set_bytes(work());
 }
 
 transfer_report transfer::take_report() {
@@ -78,7 +66,7 @@ void transfer::evict() {
     step("unmap",
          [this] { return unmap(contents_action::offload) + unmap(contents_action::discard); });
   } catch (...) {
-    undo_eviction(current_error());
+    undo_eviction(current_error(status::internal));
   }
 }
 
@@ -138,7 +126,7 @@ void transfer::undo_eviction(const error& cause) {
       }
     } catch (...) {
       lost += text("; {} stays {}: {}", each.region->describe(), to_string(each.after),
-                   current_error().what());
+                   current_error(status::internal).what());
     }
   }
   for (const job& each : jobs_) {
@@ -170,7 +158,7 @@ void transfer::restore() {
     });
     step("fill", [this] { return fill_all(); });
   } catch (...) {
-    const error cause = current_error();
+    const error cause = current_error(status::internal);
     take_memory_back();
     throw with_what_is_missing(cause);
   }
@@ -191,8 +179,8 @@ void transfer::take_memory_back() noexcept {
     try {
       each.region->unmap();
       each.region->give_up();
-    } catch (const std::exception& failure) {
-      memory_.log.write(log_level::error, failure.what());
+    } catch (...) {
+      memory_.log.write(log_level::error, current_error(status::internal).what());
     }
   }
 }
@@ -283,10 +271,8 @@ void transfer::advance(const region_state& region, std::uint64_t bytes) {
   if (options_.progress) {
     try {
       options_.progress({region.options.name, done_bytes_, total_bytes_});
-    } catch (const std::exception& failure) {
-      fail(status::callback, "progress callback: {}", failure.what());
     } catch (...) {
-      throw error(status::callback, "progress callback: an exception of unknown type");
+      fail(status::callback, "progress callback: {}", current_error(status::callback).what());
     }
   }
   if (options_.stop.stop_requested()) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "vocabulary/current_error.hpp"
+
 namespace lull {
 
 namespace detail {
@@ -12,15 +14,12 @@ std::optional<error> handed_work::hand_over(const std::function<void(transition_
   const auto shared = std::make_shared<handed_work>(std::move(work));
   try {
     to(transition_work(shared));
-  } catch (const std::exception& failure) {
+  } catch (...) {
+    const error failure = current_error(status::callback, "run_on");
     // It may have kept the work all the same; then that must not run any more.
     shared->refuse();
     if (shared->wait(stop) == progress::done) return std::nullopt;
-    return error(status::callback, std::string("run_on: ") + failure.what());
-  } catch (...) {
-    shared->refuse();
-    if (shared->wait(stop) == progress::done) return std::nullopt;
-    return error(status::callback, "run_on threw an exception of unknown type");
+    return failure;
   }
   switch (shared->wait(stop)) {
     case progress::done: return std::nullopt;

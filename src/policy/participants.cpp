@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -13,18 +14,12 @@ namespace {
 
 /// Runs `work` for a participant; what it throws comes back as an error that names it.
 template <class Work>
-std::optional<error> attempt(std::string_view who, Work&& work) {
+std::optional<error> attempt(std::string_view who, Work&& work) noexcept {
   try {
     work();
     return std::nullopt;
-  } catch (const error& failure) {
-    return failure.with_context(who);
-  } catch (const std::bad_alloc&) {
-    return error(status::out_of_host_memory, text("{}: out of host memory", who));
-  } catch (const std::exception& failure) {
-    return error(status::callback, text("{}: {}", who, failure.what()));
   } catch (...) {
-    return error(status::callback, text("{}: an exception of unknown type", who));
+    return current_error(status::callback, who);
   }
 }
 
@@ -34,9 +29,25 @@ void add_failed_undo(outcome& result, const error& undo_failure) {
                                                       result.failure->what(), undo_failure.what()));
 }
 
-/// A rollback runs to its end: it is not cancelled, and its progress is not the transition's.
-transition quiet_transition() {
-  return {steady_clock(), {}, {}};
+/// For a rollback, which runs to its end: it is not cancelled, and its progress is not the
+/// transition's.
+transition quiet_transition(const transition& current) {
+  return {current.clock(), {}, {}, current.log()};
+}
+
+/// Has a transfer report to `current`, also when it fails.
+template <class Transfer>
+void report_transfer(transition& current, transfer_options options, Transfer&& run) {
+  transfer_report failed;
+  options.progress = current.progress();
+  options.stop = current.stop();
+  options.failed_report = &failed;
+  try {
+    current.add(run(options));
+  } catch (...) {
+    current.add(std::move(failed));
+    throw;
+  }
 }
 
 class memory_participant final : public participant {
@@ -51,12 +62,14 @@ class memory_participant final : public participant {
     for (const device& each : memory_.devices()) {
       if (each.supports(capability::pools)) trim_pools(each, current);
     }
-    current.add(memory_.evict(plan.contents, {plan.backing, current.progress(), current.stop()}));
+    report_transfer(current, {.backing = plan.backing}, [&](const transfer_options& options) {
+      return memory_.evict(plan.contents, options);
+    });
   }
 
   void wake(const sleep_plan&, transition& current) override {
-    current.add(
-        memory_.restore({}, {backing_store::host_memory(), current.progress(), current.stop()}));
+    report_transfer(current, {},
+                    [&](const transfer_options& options) { return memory_.restore({}, options); });
   }
 
  private:
@@ -64,8 +77,8 @@ class memory_participant final : public participant {
   static void trim_pools(const device& of, transition& current) {
     try {
       current.step(text("{}: trim pools", of.name()), [&of] { of.pool_trim(); });
-    } catch (const error& failure) {
-      current.step(text("trimming pools failed: {}", failure.what()), [] {});
+    } catch (...) {
+      current.add_problem(current_error(status::internal, "trimming pools failed").what());
     }
   }
 
@@ -73,25 +86,24 @@ class memory_participant final : public participant {
 };
 
 /// Records what a reset did in the transition.
-void record(const reset_report& done, transition& current) {
-  transfer_report report;
-  for (const step_report& each : done.steps) {
-    report.steps.push_back({text("{}: {}", done.device, each.name), each.elapsed, 0});
+void record(reset_report done, transition& current) {
+  for (step_report& each : done.steps) each.name = text("{}: {}", done.device, each.name);
+  for (const std::string& each : done.problems) {
+    current.add_problem(text("{}: reset: {}", done.device, each));
   }
-  device_report& seen = report.devices.emplace_back();
-  seen.device = done.device;
+  device_report seen;
+  seen.device = std::move(done.device);
   seen.before = done.before;
   seen.after = done.after;
-  current.add(std::move(report));
+  current.add(std::move(done.steps), {std::move(seen)});
 }
 
 /// Resets the devices at the same time.
 /// @throws error: of the first that could not be reset; the others may have been
-void reset_contexts(const std::vector<device>& which, transition& current) {
-  const std::vector<reset_result> results = dev_reset_all(which);
-  for (const reset_result& each : results) {
-    if (each.report) record(*each.report, current);
-  }
+void reset_contexts(const std::vector<device>& which, const reset_options& options,
+                    transition& current) {
+  std::vector<reset_result> results = dev_reset_all(which, options);
+  for (reset_result& each : results) record(std::move(each.report), current);
   for (const reset_result& each : results) {
     if (each.failure) throw error(*each.failure);
   }
@@ -118,7 +130,8 @@ std::vector<device> participants::devices_to_reset() const {
   return all;
 }
 
-outcome participants::sleep(const sleep_plan& plan, transition& current) {
+outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
+                            transition& current) {
   outcome result;
   std::vector<device> to_reset;
   if (plan.context == context_action::reset) {
@@ -134,17 +147,17 @@ outcome participants::sleep(const sleep_plan& plan, transition& current) {
     done.push_back(&*each);
   }
   if (!result.failure && plan.context == context_action::reset) {
-    result.failure = attempt("reset", [&] { reset_contexts(to_reset, current); });
+    result.failure = attempt("reset", [&] { reset_contexts(to_reset, reset, current); });
   }
-  if (result.failure) wake_again(done, result, plan);
+  if (result.failure) wake_again(done, plan, current, result);
   return result;
 }
 
-void participants::wake_again(const std::vector<member*>& asleep, outcome& result,
-                              const sleep_plan& plan) {
+void participants::wake_again(const std::vector<member*>& asleep, const sleep_plan& plan,
+                              transition& current, outcome& result) {
   for (auto at = asleep.rbegin(); at != asleep.rend(); ++at) {
     member* const each = *at;
-    transition undo = quiet_transition();
+    transition undo = quiet_transition(current);
     if (const auto failure = attempt(each->who->name(), [&] { each->who->wake(plan, undo); })) {
       add_failed_undo(result, *failure);
     } else {
@@ -167,7 +180,7 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
 
   for (auto at = done.rbegin(); at != done.rend(); ++at) {
     member* const each = *at;
-    transition undo = quiet_transition();
+    transition undo = quiet_transition(current);
     if (const auto failure = attempt(each->who->name(), [&] { each->who->sleep(plan, undo); })) {
       add_failed_undo(result, *failure);
     } else {

@@ -1,6 +1,7 @@
 #ifndef LULL_POLICY_PARTICIPANTS_HPP
 #define LULL_POLICY_PARTICIPANTS_HPP
 
+#include <lull/reset.hpp>
 #include <lull/sleeper.hpp>
 
 #include <memory>
@@ -22,7 +23,8 @@ class participants {
   void add(std::shared_ptr<participant> who) { list_.push_back({std::move(who), false}); }
 
   /// Puts those that are awake to sleep, the last one added first.
-  outcome sleep(const sleep_plan& plan, transition& current);
+  /// @param reset how contexts are reset, if the plan says so
+  outcome sleep(const sleep_plan& plan, const reset_options& reset, transition& current);
   /// Wakes those that are asleep, the first one added first.
   outcome wake(const sleep_plan& plan, transition& current);
 
@@ -37,7 +39,8 @@ class participants {
     bool asleep = false;
   };
 
-  void wake_again(const std::vector<member*>& asleep, outcome& result, const sleep_plan& plan);
+  static void wake_again(const std::vector<member*>& asleep, const sleep_plan& plan,
+                         transition& current, outcome& result);
   [[nodiscard]] std::vector<device> devices_to_reset() const;
 
   std::vector<member> list_;

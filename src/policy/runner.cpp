@@ -7,6 +7,7 @@
 
 #include "policy/handed_work.hpp"
 #include "policy/sleeper_impl.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -27,7 +28,7 @@ void mark_released(release_clock& releases, const std::vector<device_report>& de
     if (!said && !released_memory(each, context)) continue;
     try {
       releases.mark(each.device);
-    } catch (const std::exception&) {
+    } catch (...) {
       return releases.mark_all();  // needs no memory
     }
   }
@@ -81,11 +82,11 @@ void sleeper::impl::do_upkeep(const std::vector<std::shared_ptr<participant>>& d
   for (const auto& each : due) {
     try {
       each->upkeep(now);
-    } catch (const std::exception& failure) {
-      options.log.write(log_level::error,
-                        detail::text("{}: upkeep failed: {}", each->name(), failure.what()));
     } catch (...) {
-      options.log.write(log_level::error, detail::text("{}: upkeep failed", each->name()));
+      options.log.write(
+          log_level::error,
+          detail::current_error(status::callback, detail::text("{}: upkeep failed", each->name()))
+              .what());
     }
   }
 }
@@ -134,10 +135,24 @@ bool sleeper::impl::drain(std::unique_lock<std::mutex>& lock, sleep_attempt& att
 transition sleeper::impl::begin_transition() {
   done_bytes.store(0, std::memory_order_relaxed);
   total_bytes.store(0, std::memory_order_relaxed);
-  return {clock, stop.get_token(), [this](const transfer_progress& so_far) {
+  return {clock, stop.get_token(),
+          [this](const transfer_progress& so_far) {
             done_bytes.store(so_far.done_bytes, std::memory_order_relaxed);
             total_bytes.store(so_far.total_bytes, std::memory_order_relaxed);
-          }};
+          },
+          options.log};
+}
+
+/// Without a log: what a reset has to say goes to the transition, which logs it. Without a release clock:
+/// that is marked at the end of the sleep, if it is not taken back.
+reset_options sleeper::impl::options_of_resets() const {
+  reset_options how;
+  how.drop = options.reset.drop;
+  how.drain_timeout = options.reset.drain_timeout.value_or(options.drain_timeout);
+  how.settle_timeout = options.reset.settle_timeout;
+  how.reset = options.reset.reset;
+  how.clock = options.clock;
+  return how;
 }
 
 void sleeper::impl::perform_sleep(std::unique_lock<std::mutex>& lock) {
@@ -164,7 +179,7 @@ void sleeper::impl::perform_sleep(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   transition current = begin_transition();
   const detail::outcome result =
-      run_participants([&] { return sleepers.sleep(attempt->plan, current); });
+      run_participants([&] { return sleepers.sleep(attempt->plan, options_of_resets(), current); });
   // A sleep that was taken back holds its memory again.
   if (options.releases != nullptr && (!result.failure || !result.rolled_back)) {
     mark_released(*options.releases, current.devices_, current.released_, attempt->plan.context);
@@ -231,10 +246,9 @@ void sleeper::impl::finish(std::unique_lock<std::mutex>& lock, transition_report
   if (options.on_transition) {
     try {
       options.on_transition(report);
-    } catch (const std::exception& failure) {
-      options.log.write(log_level::error, detail::text("on_transition threw: {}", failure.what()));
     } catch (...) {
-      options.log.write(log_level::error, "on_transition threw an exception of unknown type");
+      options.log.write(log_level::error,
+                        detail::current_error(status::callback, "on_transition threw").what());
     }
   }
   lock.lock();

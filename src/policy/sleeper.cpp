@@ -22,6 +22,9 @@ void expect_available(const sleep_plan& plan) {
 sleeper_options checked(sleeper_options options) {
   if (options.idle_time) expect_positive("idle_time", *options.idle_time);
   expect_positive("drain_timeout", options.drain_timeout);
+  if (options.reset.drain_timeout) {
+    expect_positive("reset.drain_timeout", *options.reset.drain_timeout);
+  }
   expect_available(options.plan);
   if (options.clock == nullptr) throw error(status::invalid_argument, "sleeper: clock is null");
   return options;

@@ -109,6 +109,7 @@ struct sleeper::impl {
   [[nodiscard]] bool drain(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt);
   void finish(std::unique_lock<std::mutex>& lock, transition_report report);
   [[nodiscard]] transition begin_transition();
+  [[nodiscard]] reset_options options_of_resets() const;
 };
 
 }  // namespace lull

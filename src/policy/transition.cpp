@@ -1,6 +1,9 @@
 #include <lull/sleeper.hpp>
 
 #include <algorithm>
+#include <iterator>
+
+#include "report/step_timer.hpp"
 
 namespace lull {
 namespace {
@@ -15,24 +18,18 @@ void merge(device_report& into, const device_report& later) {
 
 }  // namespace
 
-transition::transition(const clock& time, std::stop_token stop, progress_callback progress)
-    : clock_(&time), stop_(std::move(stop)), progress_(std::move(progress)) {}
+transition::transition(const lull::clock& time, std::stop_token stop, progress_callback progress,
+                       log_sink log)
+    : clock_(&time), stop_(std::move(stop)), progress_(std::move(progress)), log_(std::move(log)) {}
 
 void transition::step(std::string_view name, const std::function<void()>& work) {
-  const time_point begun = clock_->now();
-  const auto record = [&] { steps_.push_back({std::string{name}, clock_->now() - begun, 0}); };
-  try {
-    work();
-  } catch (...) {
-    record();
-    throw;
-  }
-  record();
+  const detail::step_timer timer(steps_, *clock_, name);
+  work();
 }
 
-void transition::add(transfer_report report) {
-  std::move(report.steps.begin(), report.steps.end(), std::back_inserter(steps_));
-  for (device_report& device : report.devices) {
+void transition::add(std::vector<step_report> steps, std::vector<device_report> devices) {
+  std::move(steps.begin(), steps.end(), std::back_inserter(steps_));
+  for (device_report& device : devices) {
     const auto same = std::find_if(devices_.begin(), devices_.end(), [&](const auto& other) {
       return other.device == device.device;
     });
@@ -56,6 +53,11 @@ void transition::released(const device& from, std::optional<std::uint64_t> bytes
   released_.push_back(name);
 }
 
+void transition::add_problem(std::string words) {
+  log_.write(log_level::warning, words);
+  problems_.push_back(std::move(words));
+}
+
 /// Moves what was recorded into a report.
 void transition::write_to(transition_report& report, const std::optional<error>& failure,
                           bool rolled_back) {
@@ -64,6 +66,7 @@ void transition::write_to(transition_report& report, const std::optional<error>&
   report.failure = failure ? failure->what() : "";
   report.steps = std::move(steps_);
   report.devices = std::move(devices_);
+  report.problems = std::move(problems_);
 }
 
 }  // namespace lull

@@ -14,6 +14,7 @@
 #include "process/child.hpp"
 #include "process/proc_stat.hpp"
 #include "vocabulary/call_back.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -75,15 +76,6 @@ void check(const stop_options& how) {
   }
 }
 
-void log_warning(const log_sink& log, std::string_view name, std::string_view words) noexcept {
-  try {
-    if (log.wants(log_level::warning)) {
-      log.write(log_level::warning, detail::text("{}: {}", name, words));
-    }
-  } catch (...) {  // NOLINT(bugprone-empty-catch): logging never breaks an operation
-  }
-}
-
 void prepare_kill(int id, const stop_options& how, const clock& time,
                   const log_sink& log) noexcept {
   if (!how.before_kill) return;
@@ -117,8 +109,8 @@ void prepare_kill(int id, const stop_options& how, const clock& time,
     log_warning(log, "before_kill",
                 detail::text("has not returned after {} s; process {} is killed without it",
                              seconds(how.before_kill_timeout), id));
-  } catch (const std::exception& failure) {
-    log_warning(log, "before_kill", failure.what());
+  } catch (...) {
+    log_warning(log, "before_kill", current_error(status::internal).what());
   }
 }
 
@@ -256,8 +248,8 @@ void child::finish() noexcept {
       const auto deadline = options_.clock->deadline_in(options_.stopping.kill_wait);
       ended = wait_until_ended(lock, deadline, {});
     }
-  } catch (const std::exception& failure) {
-    log_warning(options_.log, "process", failure.what());
+  } catch (...) {
+    log_warning(options_.log, "process", current_error(status::internal).what());
   }
   // The child's thread may go on, but it uses none of these.
   ends_.input.close();

@@ -6,6 +6,8 @@
 #include <mutex>
 
 #include "core/device_access.hpp"
+#include "report/step_timer.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -38,12 +40,9 @@ class hook_run {
     for (std::size_t i = called_from_; i < hooks_.size(); ++i) {
       try {
         hooks_[i]->call(hooks_[i]->after, {dropping_, was_reset});
-      } catch (const std::exception& failure) {
-        problems.push_back(
-            detail::text("reset hook '{}' (after): {}", hooks_[i]->name, failure.what()));
       } catch (...) {
-        problems.push_back(detail::text(
-            "reset hook '{}' (after) threw an exception of unknown type", hooks_[i]->name));
+        problems.push_back(detail::text("reset hook '{}' (after): {}", hooks_[i]->name,
+                                        detail::current_error(status::callback).what()));
       }
     }
   }
@@ -52,12 +51,8 @@ class hook_run {
   void call(detail::context_hook& hook, const detail::context_hook::function& which) const {
     try {
       hook.call(which, {dropping_, false});
-    } catch (const error& failure) {
-      throw failure.with_context(detail::text("reset hook '{}'", hook.name));
-    } catch (const std::exception& failure) {
-      detail::fail(status::callback, "reset hook '{}': {}", hook.name, failure.what());
     } catch (...) {
-      detail::fail(status::callback, "reset hook '{}': an exception of unknown type", hook.name);
+      throw detail::current_error(status::callback, detail::text("reset hook '{}'", hook.name));
     }
   }
 
@@ -79,7 +74,9 @@ class reset_run {
     report_.device = which.name();
   }
 
-  reset_report run();
+  void run();
+  /// Also of a reset that failed: its last step is the one that did.
+  [[nodiscard]] reset_report take_report();
 
  private:
   void with_hooks();
@@ -95,9 +92,8 @@ class reset_run {
 
   template <class Work>
   void step(std::string_view name, Work&& work) {
-    const time_point started = clock_.now();
+    const detail::step_timer timer(report_.steps, clock_, name);
     work();
-    report_.steps.push_back({std::string{name}, clock_.now() - started, 0});
   }
 
   /// Does what may fail without harm.
@@ -105,8 +101,8 @@ class reset_run {
   void attempt(Work&& work) {
     try {
       work();
-    } catch (const std::exception& failure) {
-      report_.problems.emplace_back(failure.what());
+    } catch (...) {
+      report_.problems.emplace_back(detail::current_error(status::internal).what());
     }
   }
 
@@ -128,7 +124,7 @@ memory_info reset_run::observe() {
   return seen;
 }
 
-reset_report reset_run::run() {
+void reset_run::run() {
   const device_context::turn turn(context_, clock_, clock_.deadline_in(options_.drain_timeout));
   if (!turn) {
     detail::fail(status::timed_out,
@@ -144,10 +140,13 @@ reset_report reset_run::run() {
     report_.after = report_.before;
   } else {
     with_hooks();
-    measure();
+    step("settle", [this] { measure(); });
   }
-  report_.elapsed = clock_.now() - begun_;
   log_problems();
+}
+
+reset_report reset_run::take_report() {
+  report_.elapsed = clock_.now() - begun_;
   return std::move(report_);
 }
 
@@ -165,7 +164,8 @@ void reset_run::with_hooks() {
   } catch (...) {
     mark_release();
     hooks.after(false, report_.problems);
-    log_problems();  // there will be no report to carry them
+    report_.after = observe();
+    log_problems();
     throw;
   }
   mark_release();
@@ -177,7 +177,7 @@ void reset_run::mark_release() noexcept {
   if (!released_ || options_.releases == nullptr) return;
   try {
     options_.releases->mark(device_);
-  } catch (const std::exception&) {
+  } catch (...) {
     options_.releases->mark_all();  // needs no memory
   }
 }
@@ -279,7 +279,11 @@ void reset_run::release_what_outlives() {
 
 void reset_run::destroy_context() {
   if (options_.reset) {
-    options_.reset(device_);
+    try {
+      options_.reset(device_);
+    } catch (...) {
+      throw detail::current_error(status::callback, "the program's own reset");
+    }
   } else {
     detail::call(state_, "reset", state_.backend->table().ops.reset);
   }
@@ -315,7 +319,6 @@ void reset_run::measure() {
     const time_point next = std::min(deadline, clock_.deadline_in(interval));
     while (clock_.now() < next) clock_.wait_until(never, lock, next);
   }
-  report_.steps.push_back({"settle", clock_.now() - started, 0});
 }
 
 void check(const device& which, const reset_options& options) {
@@ -330,13 +333,17 @@ void check(const device& which, const reset_options& options) {
 reset_result reset_one(const device& which, const reset_options& options) {
   reset_result result;
   try {
-    result.report = dev_reset(which, options);
-  } catch (const error& failure) {
-    result.failure = failure;
-  } catch (const std::exception& failure) {
-    result.failure = error(status::internal, failure.what());
+    check(which, options);
+    reset_run work(which, options);
+    try {
+      work.run();
+    } catch (...) {
+      result.failure = detail::current_error(status::internal);
+    }
+    result.report = work.take_report();
   } catch (...) {
-    result.failure = error(status::internal, "an exception of unknown type");
+    result.report.device = which.name();
+    result.failure = detail::current_error(status::internal);
   }
   return result;
 }
@@ -345,7 +352,9 @@ reset_result reset_one(const device& which, const reset_options& options) {
 
 reset_report dev_reset(const device& which, const reset_options& options) {
   check(which, options);
-  return reset_run(which, options).run();
+  reset_run work(which, options);
+  work.run();
+  return work.take_report();
 }
 
 std::vector<reset_result> dev_reset_all(const std::vector<device>& which,

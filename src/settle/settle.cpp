@@ -10,6 +10,7 @@
 #include "core/device_access.hpp"
 #include "core/probe_thread.hpp"
 #include "settle/driver.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -87,14 +88,11 @@ std::variant<readings, sample_failure> real_world::ask(const memory_probe& probe
       case call_outcome::cancelled: return sample_failure{settle_status::cancelled, "told to stop"};
     }
     return failed(settle_status::probe_failed, "unknown outcome");
-  } catch (const error& failure) {
+  } catch (...) {
+    const error failure = detail::current_error(status::callback);
     const bool gone = failure.code() == status::not_found;
     return failed(gone ? settle_status::devices_changed : settle_status::probe_failed,
                   failure.what());
-  } catch (const std::exception& failure) {
-    return failed(settle_status::probe_failed, failure.what());
-  } catch (...) {
-    return failed(settle_status::probe_failed, "an exception of unknown type");
   }
 }
 

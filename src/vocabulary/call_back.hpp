@@ -3,11 +3,12 @@
 
 #include <lull/log.hpp>
 
-#include <exception>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <type_traits>
+
+#include "vocabulary/current_error.hpp"
 
 namespace lull::detail {
 
@@ -22,10 +23,8 @@ void call_back(const log_sink& log, std::string_view name,
   if (!callback) return;
   try {
     callback(arguments...);
-  } catch (const std::exception& failure) {
-    log_warning(log, name, failure.what());
   } catch (...) {
-    log_warning(log, name, "threw something that is no std::exception");
+    log_warning(log, name, current_error(status::callback).what());
   }
 }
 

@@ -33,7 +33,7 @@ layer(host PATHS "src/host/.*"
 set(foundation ${vocabulary} abi core report)
 layer(core PATHS "include/lull/(device|registry)\\.hpp" "src/core/.*"
   USES ${vocabulary} abi host)
-layer(report PATHS "include/lull/report\\.hpp"
+layer(report PATHS "include/lull/report\\.hpp" "src/report/.*"
   USES ${vocabulary} core)
 layer(settle PATHS "include/lull/settle\\.hpp" "src/settle/.*"
   USES ${foundation})

@@ -18,6 +18,7 @@ struct script {
   std::uint64_t called = 0;
   std::uint64_t first = 0;
   bool once = true;
+  bool throws = false;
   lull_status status = LULL_OK;
   std::string failed;
 };
@@ -27,12 +28,13 @@ script& current() {
   return instance;
 }
 
-void set(std::uint64_t n, bool once, lull_status status) {
+void set(std::uint64_t n, bool once, lull_status status, bool throws = false) {
   const std::lock_guard lock(current().mutex);
   current().called = 0;
   current().first = n;
   current().once = once;
   current().status = status;
+  current().throws = throws;
   current().failed.clear();
 }
 
@@ -43,6 +45,7 @@ lull_status injected(std::string_view operation, lull_backend_error* error) {
   const bool hit = now.first != 0 && (now.once ? now.called == now.first : now.called >= now.first);
   if (!hit) return LULL_OK;
   now.failed = operation;
+  if (now.throws) throw 4711;
   error->vendor_code = 4711;
   backends::copy_text(error->call, operation);
   backends::copy_text(error->message, "made to fail");
@@ -118,6 +121,10 @@ void fail_operation(std::uint64_t n, lull_status status) {
 }
 void fail_operations_from(std::uint64_t n, lull_status status) {
   set(n, false, status);
+}
+
+void throw_in_operation(std::uint64_t n) {
+  set(n, true, LULL_OK, true);
 }
 
 std::uint64_t operations_called() {

@@ -23,6 +23,9 @@ void fail_operation(std::uint64_t n, lull_status status = LULL_ERROR_BACKEND);
 /// Makes every operation from the n-th on fail.
 void fail_operations_from(std::uint64_t n, lull_status status = LULL_ERROR_BACKEND);
 
+/// Makes the n-th operation from now on throw an int, once, which no module may.
+void throw_in_operation(std::uint64_t n);
+
 /// How many operations were called since the script was set.
 std::uint64_t operations_called();
 /// The name of the operation that was made to fail last; empty when none was.

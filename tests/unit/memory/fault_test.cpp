@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <set>
 
@@ -86,16 +87,32 @@ class MemoryFaults : public testing::TestWithParam<fault_case> {
   }
   void restore() { memory_.restore(); }
 
+  /// What happens at an operation, and what a transfer says of it.
+  struct fault {
+    std::function<void(std::uint64_t n)> inject;
+    std::function<void(const lull::error& failure, const std::string& operation)> expect;
+  };
+  static fault fail_each() {
+    return {[](std::uint64_t n) { lull::test::fail_operation(n); }, expect_fault};
+  }
+  static fault throw_in_each() {
+    return {lull::test::throw_in_operation,
+            [](const lull::error& failure, const std::string& operation) {
+              EXPECT_EQ(failure.code(), status::backend);
+              EXPECT_THAT(failure.what(), testing::HasSubstr("FAULT0: " + operation + " threw"));
+            }};
+  }
+
   /// Makes operation 1, 2, 3, ... of `transfer` fail until there is none left, then lets it
   /// succeed.
   /// @param undo takes back a transfer that succeeded all the same
   template <class Transfer, class Undo>
-  std::set<std::string> sweep(Transfer transfer, Undo undo) {
+  std::set<std::string> sweep(Transfer transfer, Undo undo, const fault& how = fail_each()) {
     const auto states_before = states();
     const auto used_before = used();
     std::set<std::string> failed_operations;
     for (std::uint64_t n = 1;; ++n) {
-      lull::test::fail_operation(n);
+      how.inject(n);
       std::optional<lull::error> failure;
       try {
         transfer();
@@ -110,7 +127,7 @@ class MemoryFaults : public testing::TestWithParam<fault_case> {
       }
       failed_operations.insert(operation);
       if (failure) {
-        expect_fault(*failure, operation);
+        how.expect(*failure, operation);
       } else {
         EXPECT_EQ(operation, "memory_info") << "a transfer fails for all but a missing figure";
         undo();
@@ -155,6 +172,14 @@ TEST_P(MemoryFaults, AFailedRestoreChangesNothing) {
   expect_contents();
 }
 
+// What a module throws against the ABI must not skip a rollback.
+TEST_P(MemoryFaults, AModuleThatThrowsChangesNothing) {
+  sweep([this] { evict(); }, [this] { restore(); }, throw_in_each());
+  const auto failed = sweep([this] { restore(); }, [this] { evict(); }, throw_in_each());
+  EXPECT_THAT(failed, testing::IsSupersetOf({"vm_create", "vm_map"}));
+  expect_contents();
+}
+
 TEST_P(MemoryFaults, AFailedAllocationLeaksNothing) {
   const auto used_before = used();
   bool allocated = false;
@@ -178,13 +203,19 @@ TEST_P(MemoryFaults, ContentsSurviveARollbackThatFailsToo) {
   lull::test::fail_operation(0);
   evict();
   const std::uint64_t operations = lull::test::operations_called();
+  ASSERT_GT(operations, 0u);
   restore();
   for (std::uint64_t n = 1; n <= operations; ++n) {
     lull::test::fail_operations_from(n);
+    bool failed = false;
     try {
       evict();
     } catch (const lull::error&) {
+      failed = true;
     }
+    EXPECT_NE(lull::test::failed_operation(), "") << "no fault at operation " << n;
+    // The last thing is to measure, and a transfer does not fail for a missing figure.
+    EXPECT_EQ(failed, n != operations) << "operation " << n << " of " << operations;
     lull::test::fail_operation(0);
     restore();
     expect_contents();
