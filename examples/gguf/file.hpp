@@ -13,6 +13,16 @@
 
 namespace gguf {
 
+/// What tells a file from one that has taken its place, and from itself written to.
+struct file_identity {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size_bytes = 0;
+  std::int64_t modified_ns = 0;  ///< since the epoch
+
+  friend bool operator==(const file_identity&, const file_identity&) = default;
+};
+
 /// A regular file that is open for reading.
 class file {
  public:
@@ -27,13 +37,19 @@ class file {
       ::close(descriptor_);
       fail(code);
     }
-    size_ = static_cast<std::uint64_t>(facts.st_size);
+    constexpr std::int64_t second_ns = 1'000'000'000;
+    identity_ = {.device = facts.st_dev,
+                 .inode = facts.st_ino,
+                 .size_bytes = static_cast<std::uint64_t>(facts.st_size),
+                 .modified_ns = facts.st_mtim.tv_sec * second_ns + facts.st_mtim.tv_nsec};
   }
   ~file() { ::close(descriptor_); }
   file(const file&) = delete;
   file& operator=(const file&) = delete;
 
-  [[nodiscard]] std::uint64_t size_bytes() const noexcept { return size_; }
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept { return identity_.size_bytes; }
+  /// As it was when the file was opened.
+  [[nodiscard]] const file_identity& identity() const noexcept { return identity_; }
 
   /// Reads all of `bytes` at `offset`.
   /// @throws std::system_error; ENODATA when the file ends before
@@ -54,7 +70,7 @@ class file {
 
   int descriptor_;
   std::filesystem::path path_;
-  std::uint64_t size_ = 0;
+  file_identity identity_;
 };
 
 }  // namespace gguf

@@ -18,7 +18,8 @@ static_assert(std::endian::native == std::endian::little,
               "values are read as they lie in the file");
 
 // The limits of the format and of ggml (docs/gguf.md; GGML_MAX_DIMS and GGML_MAX_NAME in ggml.h).
-constexpr std::uint32_t supported_version = 3;
+constexpr std::uint32_t oldest_version = 2;
+constexpr std::uint32_t newest_version = 3;
 constexpr std::uint64_t longest_key = 65535;
 constexpr std::uint64_t longest_tensor_name = 64;
 constexpr std::uint32_t most_dimensions = 4;
@@ -28,7 +29,7 @@ constexpr int deepest_array = 8;
 // The least that one entry takes, with an empty name: a count above what the file can hold is
 // refused before anything is allocated for it.
 constexpr std::uint64_t least_metadata_bytes = 8 + 4 + 1;
-constexpr std::uint64_t least_tensor_bytes = 8 + 4 + 8 + 4 + 8;
+constexpr std::uint64_t least_tensor_bytes = 8 + 4 + 4 + 8;
 
 enum class value_type : std::uint32_t {
   uint8,
@@ -192,19 +193,20 @@ std::optional<value> read_value(cursor& in) {
                      fmt::format("value of unknown type {}", type));
 }
 
-void check_start(cursor& in) {
+/// The version.
+std::uint32_t read_start(cursor& in) {
   const auto magic = in.read<std::uint32_t>("the magic number");
   if (magic != 0x46554747) {  // "GGUF"
     throw format_error(defect::bad_magic, 0,
                        fmt::format("not a GGUF file: it starts with {:#010x}", magic));
   }
   const auto version = in.read<std::uint32_t>("the version");
-  if (version == supported_version) return;
+  if (version >= oldest_version && version <= newest_version) return version;
   throw format_error(defect::bad_version, 4,
                      (version & 0xffff) == 0
                          ? std::string("the file is big endian; only little endian can be read")
-                         : fmt::format("GGUF version {}; only version {} can be read", version,
-                                       supported_version));
+                         : fmt::format("GGUF version {}; versions {} to {} can be read", version,
+                                       oldest_version, newest_version));
 }
 
 std::uint64_t read_count(cursor& in, std::uint64_t least_bytes, const char* what) {
@@ -254,11 +256,12 @@ std::uint64_t size_of(const tensor& what, std::uint64_t at) {
     }
     elements *= dimension;
   }
-  if (what.dimensions.front() % what.type.block_elements != 0) {
+  const std::uint64_t row = what.dimensions.empty() ? 1 : what.dimensions.front();
+  if (row % what.type.block_elements != 0) {
     throw format_error(
         defect::bad_type, at,
         fmt::format("tensor '{}': rows of {} elements are no whole blocks of {} ({})", what.name,
-                    what.dimensions.front(), what.type.block_elements, what.type.name));
+                    row, what.type.block_elements, what.type.name));
   }
   const std::uint64_t blocks = elements / what.type.block_elements;
   if (blocks > std::numeric_limits<std::uint64_t>::max() / what.type.block_bytes) {
@@ -272,9 +275,9 @@ tensor read_tensor(cursor& in, const model_header& header) {
   result.name = in.read_string(longest_tensor_name, "a tensor name");
   const std::uint64_t shape_at = in.offset();
   const auto dimensions = in.read<std::uint32_t>("the number of dimensions");
-  if (dimensions == 0 || dimensions > most_dimensions) {
+  if (dimensions > most_dimensions) {
     throw format_error(defect::bad_shape, shape_at,
-                       fmt::format("tensor '{}' has {} dimensions; 1 to {} are allowed",
+                       fmt::format("tensor '{}' has {} dimensions; up to {} are allowed",
                                    result.name, dimensions, most_dimensions));
   }
   for (std::uint32_t i = 0; i < dimensions; ++i) {
@@ -346,12 +349,14 @@ std::uint64_t model_header::tensor_bytes() const noexcept {
 }
 
 model_header read_header(const std::filesystem::path& path) {
-  const file from(path);
+  return read_header(file(path));
+}
+
+model_header read_header(const file& from) {
   cursor in(from);
   model_header header;
   header.file_bytes = from.size_bytes();
-  check_start(in);
-  header.version = supported_version;
+  header.version = read_start(in);
   const std::uint64_t tensors = read_count(in, least_tensor_bytes, "the number of tensors");
   const std::uint64_t metadata =
       read_count(in, least_metadata_bytes, "the number of metadata entries");

@@ -2,8 +2,8 @@
 #define EXAMPLES_GGUF_READER_HPP
 
 /// @file
-/// Reads the header of a GGUF file, version 3, little endian: metadata and the table of tensors.
-/// Source of the format: ggml's docs/gguf.md.
+/// Reads the header of a GGUF file, version 2 or 3, little endian: metadata and the table of tensors.
+/// Source of the format: ggml's docs/gguf.md; both versions have the same layout.
 
 #include <cstdint>
 #include <filesystem>
@@ -51,8 +51,9 @@ class format_error : public std::runtime_error {
 struct tensor {
   std::string name;
   tensor_type type{};
-  std::vector<std::uint64_t> dimensions;  ///< 1 to 4; the first is the length of a row
-  std::uint64_t offset = 0;               ///< of its first byte in the file
+  std::vector<std::uint64_t>
+      dimensions;            ///< up to 4, the first the length of a row; none: a scalar
+  std::uint64_t offset = 0;  ///< of its first byte in the file
   std::uint64_t size_bytes = 0;
 };
 
@@ -70,9 +71,12 @@ struct model_header {
   [[nodiscard]] std::uint64_t tensor_bytes() const noexcept;
 };
 
+class file;
+
 /// Reads and checks the header; the tensors' data is not read.
 /// @throws format_error; std::system_error when the file cannot be read
-model_header read_header(const std::filesystem::path& file);
+model_header read_header(const file& from);
+model_header read_header(const std::filesystem::path& path);
 
 }  // namespace gguf
 

@@ -6,8 +6,7 @@
 #include <cstring>
 #include <new>
 #include <type_traits>
-
-#include <fmt/format.h>
+#include <utility>
 
 #include "gguf/file.hpp"
 
@@ -60,42 +59,62 @@ class model::digester {
   std::array<std::uint64_t, 8> lanes_;
 };
 
-model::model(lull::memory& memory, const lull::device& device, const std::filesystem::path& file,
-             std::uint64_t kv_bytes)
-    : path_(std::filesystem::absolute(file)), header_(gguf::read_header(path_)), device_(device) {
-  for (const gguf::tensor& tensor : header_.tensors) {
-    const auto load = [this, &tensor](const lull::refill_target& target) {
-      load_tensor(tensor, target);
-    };
-    weights_.push_back(memory.allocate(device, tensor.size_bytes,
-                                       {.tag = "weights", .name = tensor.name, .refill = load}));
-    weights_.back().refill(load);
+model::model(lull::memory& memory, const lull::device& device, const std::filesystem::path& file)
+    : shards_(gguf::read_model(std::filesystem::absolute(file))),
+      memory_(memory),
+      device_(device) {}
+
+void model::load(std::uint64_t kv_bytes, std::stop_token stop) {
+  stop_ = std::move(stop);
+  for (const gguf::shard& shard : shards_) {
+    for (const gguf::tensor& tensor : shard.header.tensors) {
+      const auto load = [this, &shard, &tensor](const lull::refill_target& target) {
+        load_tensor(shard, tensor, target);
+      };
+      weights_.push_back(memory_.allocate(device_, tensor.size_bytes,
+                                          {.tag = "weights", .name = tensor.name, .refill = load}));
+      weights_.back().refill(load);
+    }
   }
   if (kv_bytes == 0) return;
   const auto clear = [](const lull::refill_target& target) {
     target.device().fill(target.address(), std::byte{0}, target.size_bytes());
   };
-  kv_.push_back(memory.allocate(device, kv_bytes, {.tag = "kv", .name = "kv", .refill = clear}));
+  kv_.push_back(memory_.allocate(device_, kv_bytes, {.tag = "kv", .name = "kv", .refill = clear}));
   kv_.back().refill(clear);
 }
 
-/// Opens the file anew each time, so that a server that is asleep holds nothing. A file of another
-/// size is refused; one of the same size is taken for the same model.
-void model::load_tensor(const gguf::tensor& from, const lull::refill_target& to) const {
-  const gguf::file file(path_);
-  if (file.size_bytes() != header_.file_bytes) {
-    throw std::runtime_error(fmt::format("{} has changed: {} bytes now, {} when it was loaded",
-                                         path_.string(), file.size_bytes(), header_.file_bytes));
-  }
-  if (to.device().supports(lull::capability::host_accessible)) {
-    file.read(from.offset, to.address(), from.size_bytes);
-    return;
-  }
-  std::vector<std::byte> chunk(std::min(chunk_bytes, from.size_bytes));
-  for (std::uint64_t at = 0; at < from.size_bytes; at += chunk.size()) {
-    const std::uint64_t bytes = std::min<std::uint64_t>(chunk.size(), from.size_bytes - at);
-    file.read(from.offset + at, chunk.data(), bytes);
-    to.write(at, chunk.data(), bytes);
+void model::check_files() const {
+  for (const gguf::shard& each : shards_) gguf::check_unchanged(each);
+}
+
+std::size_t model::tensor_count() const noexcept {
+  std::size_t count = 0;
+  for (const gguf::shard& each : shards_) count += each.header.tensors.size();
+  return count;
+}
+
+std::uint64_t model::tensor_bytes() const noexcept {
+  std::uint64_t bytes = 0;
+  for (const gguf::shard& each : shards_) bytes += each.header.tensor_bytes();
+  return bytes;
+}
+
+/// Opens the file anew each time, so that a server that is asleep holds nothing.
+void model::load_tensor(const gguf::shard& in, const gguf::tensor& from,
+                        const lull::refill_target& to) const {
+  const gguf::file file(in.path);
+  gguf::check_unchanged(in, file);
+  const bool direct = to.device().supports(lull::capability::host_accessible);
+  std::vector<std::byte> chunk(direct ? 0 : std::min(chunk_bytes, from.size_bytes));
+  for (std::uint64_t at = 0; at < from.size_bytes; at += chunk_bytes) {
+    if (stop_.stop_requested()) {
+      throw lull::error(lull::status::cancelled, "loading was cancelled");
+    }
+    const std::uint64_t bytes = std::min(chunk_bytes, from.size_bytes - at);
+    auto* const where = direct ? static_cast<std::byte*>(to.address()) + at : chunk.data();
+    file.read(from.offset + at, where, bytes);
+    if (!direct) to.write(at, where, bytes);
   }
 }
 

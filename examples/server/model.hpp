@@ -6,29 +6,40 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "gguf/reader.hpp"
+#include "gguf/model.hpp"
 
 namespace example {
 
-/// A GGUF file whose tensors are regions on a device, and a stand-in for inference that reads every
+/// A GGUF model whose tensors are regions on a device, and a stand-in for inference that reads every
 /// byte of them.
 class model {
  public:
-  /// Reads the file into regions with the tag "weights", and makes one of `kv_bytes` (0: none) with
-  /// the tag "kv", which is zeroed whenever it comes back.
-  /// @throws gguf::format_error, std::system_error, lull::error
-  model(lull::memory& memory, const lull::device& device, const std::filesystem::path& file,
-        std::uint64_t kv_bytes);
+  /// Reads the headers of the model's files. Nothing is on the device yet.
+  /// @throws gguf::format_error, gguf::model_error, std::system_error
+  model(lull::memory& memory, const lull::device& device, const std::filesystem::path& file);
   // The refill callbacks point into it.
   model(const model&) = delete;
   model& operator=(const model&) = delete;
 
-  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-  [[nodiscard]] const gguf::model_header& header() const noexcept { return header_; }
+  /// Reads the files into regions with the tag "weights", and makes one of `kv_bytes` (0: none) with
+  /// the tag "kv", which is zeroed whenever it comes back. Once.
+  /// @param stop is looked at every 8 MiB, here and whenever contents are read again
+  /// @throws lull::error: cancelled, or what memory::allocate() throws; gguf::model_error: a file is not
+  ///         the one whose header was read; std::system_error
+  void load(std::uint64_t kv_bytes, std::stop_token stop);
+
+  /// Looks whether the files are the ones that were loaded: answers from others would be wrong ones.
+  /// @throws gguf::model_error; std::system_error
+  void check_files() const;
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return shards_.front().path; }
+  [[nodiscard]] std::size_t tensor_count() const noexcept;
+  [[nodiscard]] std::uint64_t tensor_bytes() const noexcept;
 
   /// A number that depends on the prompt and on every byte of the weights: one wrong byte gives
   /// another. Call with the weights on the device (under a lease of the sleeper).
@@ -51,11 +62,13 @@ class model {
  private:
   class digester;
   void take_tensor(const lull::region& from, std::span<std::byte> staging, digester& into) const;
-  void load_tensor(const gguf::tensor& from, const lull::refill_target& to) const;
+  void load_tensor(const gguf::shard& in, const gguf::tensor& from,
+                   const lull::refill_target& to) const;
 
-  std::filesystem::path path_;
-  gguf::model_header header_;
+  std::vector<gguf::shard> shards_;
+  lull::memory& memory_;
   lull::device device_;
+  std::stop_token stop_;
   std::vector<lull::region> weights_;
   std::vector<lull::region> kv_;
 };

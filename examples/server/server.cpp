@@ -29,6 +29,17 @@ lull::sleeper_options sleeper_options_from(const server_options& options, lull::
   return result;
 }
 
+/// Refuses to wake on other files than those that went to sleep. To be added before the memory whose
+/// contents are read from them.
+std::shared_ptr<lull::participant> file_check(const model& what) {
+  return lull::make_participant(
+      "model files", [](const lull::sleep_plan&, lull::transition&) {},
+      [&what](const lull::sleep_plan& plan, lull::transition& current) {
+        if (plan.contents.action_for("weights") != lull::contents_action::discard) return;
+        current.step("check files", [&] { what.check_files(); });
+      });
+}
+
 /// Makes waking slow, so that tests can look at the server meanwhile.
 class slow_waker final : public lull::participant {
  public:
@@ -81,10 +92,13 @@ server::server(lull::device device, server_options options)
     : options_(std::move(options)),
       device_(std::move(device)),
       memory_({.log = options_.log}),
-      model_(memory_, device_, options_.model, options_.kv_bytes),
+      model_(memory_, device_, options_.model),
       graphs_(model_, device_, options_.parallel, options_.graphs, options_.log),
       sleeper_(sleeper_options_from(options_, plan_for(options_.sleep_level))),
       slots_(options_.parallel) {
+  const auto building = sleeper_.acquire();  // nobody falls asleep before all take part
+  model_.load(options_.kv_bytes, stopping_.get_token());
+  sleeper_.add(file_check(model_));
   sleeper_.manage(memory_);
   sleeper_.manage(graphs_.cache());  // after the memory that graphs use: what is last sleeps first
   if (options_.wake_delay.count() > 0) {
@@ -240,8 +254,7 @@ json server::props() const {
 
 json server::models() const {
   const bool asleep = sleeper_.observe().state == lull::sleep_state::asleep;
-  const json meta{{"n_tensors", model_.header().tensors.size()},
-                  {"size", model_.header().tensor_bytes()}};
+  const json meta{{"n_tensors", model_.tensor_count()}, {"size", model_.tensor_bytes()}};
   return {{"object", "list"},
           {"data",
            {{{"id", model_.path().stem().string()},

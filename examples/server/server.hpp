@@ -54,7 +54,7 @@ struct server_options {
 class server {
  public:
   /// Loads the model and binds the port.
-  /// @throws gguf::format_error, std::system_error, lull::error
+  /// @throws gguf::format_error, gguf::model_error, std::system_error, lull::error
   server(lull::device device, server_options options);
   ~server();
   server(const server&) = delete;

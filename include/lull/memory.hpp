@@ -48,7 +48,7 @@ struct eviction_plan {
   contents_action otherwise = contents_action::keep;
   std::map<std::string, contents_action, std::less<>> by_tag = {};
 
-  [[nodiscard]] contents_action action_for(std::string_view tag) const;
+  [[nodiscard]] LULL_API contents_action action_for(std::string_view tag) const;
 };
 
 /// Where offloaded contents go. The space for a whole transfer is obtained before anything moves,

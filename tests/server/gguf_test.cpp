@@ -12,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "file_text.hpp"
 #include "gguf/reader.hpp"
 #include "gguf/writer.hpp"
 
@@ -20,40 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 using gguf::defect;
 using testing::HasSubstr;
-
-/// A small file, put together value by value, so that each can be wrong.
-struct file_text {
-  std::string bytes;
-
-  template <class Value>
-  file_text& put(Value value) {
-    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
-    return *this;
-  }
-  file_text& text(const std::string& value) {
-    put(std::uint64_t{value.size()});
-    bytes += value;
-    return *this;
-  }
-  file_text& start(std::uint64_t tensors, std::uint64_t metadata, std::uint32_t version = 3) {
-    bytes += "GGUF";
-    return put(version).put(tensors).put(metadata);
-  }
-  file_text& number(const std::string& key, std::uint32_t value) {
-    return text(key).put(std::uint32_t{4}).put(value);
-  }
-  file_text& tensor(const std::string& name, std::vector<std::uint64_t> dimensions,
-                    std::uint32_t type, std::uint64_t offset) {
-    text(name).put(static_cast<std::uint32_t>(dimensions.size()));
-    for (const std::uint64_t dimension : dimensions) put(dimension);
-    return put(type).put(offset);
-  }
-  file_text& data(std::size_t count) {
-    bytes.resize((bytes.size() + 31) / 32 * 32);
-    bytes.append(count, 'w');
-    return *this;
-  }
-};
 
 file_text good() {
   return file_text{}
@@ -134,6 +101,39 @@ TEST_F(Gguf, ReadsEveryKindOfValue) {
   EXPECT_EQ(header.metadata.count("list"), 0u);
 }
 
+TEST_F(Gguf, ATensorWithoutDimensionsIsOneElement) {
+  const auto header = read(file_text{}
+                               .start(2, 0)
+                               .tensor("scale", {}, gguf::type_f32, 0)
+                               .tensor("a", {8}, gguf::type_f32, 32)
+                               .data(64)
+                               .bytes);
+  EXPECT_TRUE(header.tensors[0].dimensions.empty());
+  EXPECT_EQ(header.tensors[0].size_bytes, 4u);
+  expect(defect::bad_type, file_text{}.start(1, 0).tensor("a", {}, 2, 0).data(64), {},
+         "rows of 1 elements");
+}
+
+TEST_F(Gguf, NothingButScalarsFillsTheTable) {
+  file_text text;
+  text.start(20, 0);
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    text.tensor(std::string(1, static_cast<char>('a' + i)), {}, gguf::type_f32, i * 32);
+  }
+  EXPECT_EQ(read(text.data(20 * 32).bytes).tensors.size(), 20u);
+}
+
+TEST_F(Gguf, VersionTwoHasTheSameLayout) {
+  const auto header = read(file_text{}
+                               .start(1, 1, 2)
+                               .number("general.alignment", 64)
+                               .tensor("a", {8}, gguf::type_f32, 0)
+                               .data(96)
+                               .bytes);
+  EXPECT_EQ(header.version, 2u);
+  EXPECT_EQ(header.tensors.at(0).size_bytes, 32u);
+}
+
 TEST_F(Gguf, BadMagic) {
   auto text = good();
   text.bytes[0] = 'X';
@@ -141,7 +141,7 @@ TEST_F(Gguf, BadMagic) {
 }
 
 TEST_F(Gguf, BadVersion) {
-  for (const std::uint32_t version : {0u, 1u, 2u, 4u}) {
+  for (const std::uint32_t version : {0u, 1u, 4u}) {
     expect(defect::bad_version, file_text{}.start(0, 0, version), 4);
   }
   expect(defect::bad_version, file_text{}.start(0, 0, 3u << 24), 4, "big endian");
@@ -204,7 +204,6 @@ TEST_F(Gguf, DuplicateNames) {
 }
 
 TEST_F(Gguf, BadShapes) {
-  expect(defect::bad_shape, file_text{}.start(1, 0).tensor("a", {}, 0, 0).data(64));
   expect(defect::bad_shape, file_text{}.start(1, 0).tensor("a", {1, 1, 1, 1, 1}, 0, 0).data(64));
   expect(defect::bad_shape, file_text{}.start(1, 0).tensor("a", {8, 0}, 0, 0).data(64));
   expect(defect::bad_shape,

@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "file_text.hpp"
 #include "server_fixture.hpp"
 
 namespace {
@@ -209,10 +210,34 @@ TEST_F(Server, AWakeThatFailsIsAnErrorAndTheServerLivesOn) {
   const auto failed = post(client(), "/completion", {{"prompt", "one"}});
   ASSERT_TRUE(failed);
   EXPECT_EQ(failed->status, 503);
-  EXPECT_THAT(failed->body, HasSubstr("token_embd.weight"));
+  EXPECT_THAT(failed->body, HasSubstr("No such file"));
   EXPECT_EQ(client().Get("/health")->status, 200);
   EXPECT_EQ(seen().state, lull::sleep_state::asleep);
   fs::rename(away, model_);
+  EXPECT_EQ(answer("one"), expected);
+}
+
+TEST_F(Server, AnotherFileInItsPlaceIsRefusedAtTheWake) {
+  start();
+  const std::string expected = answer("one");
+  post(client(), "/sleep", {{"level", "discard"}});
+  const fs::path away = model_.string() + ".away";
+  fs::rename(model_, away);
+  gguf::write_model(model_, {.total_bytes = std::uint64_t{8} << 20, .seed = 2, .blocks = 2});
+  fs::last_write_time(model_, fs::last_write_time(away));
+  ASSERT_EQ(fs::file_size(model_), fs::file_size(away));
+  const auto refused = post(client(), "/completion", {{"prompt", "one"}});
+  EXPECT_EQ(refused->status, 503);
+  EXPECT_THAT(refused->body, HasSubstr("another file has taken its place"));
+  fs::rename(away, model_);
+  EXPECT_EQ(answer("one"), expected);
+}
+
+TEST_F(Server, WhatIsOffloadedNeedsNoFile) {
+  start();
+  const std::string expected = answer("one");
+  post(client(), "/sleep", {{"level", "offload"}});
+  fs::remove(model_);
   EXPECT_EQ(answer("one"), expected);
 }
 
@@ -236,6 +261,8 @@ TEST_F(Server, ABadModelOrPortIsAClearError) {
   stop();
   std::ofstream(model_, std::ios::trunc) << "no model";
   EXPECT_THROW(start(), gguf::format_error);
+  std::ofstream(model_, std::ios::trunc) << file_text{}.start(0, 0).bytes;
+  EXPECT_THROW(start(), gguf::model_error);
 }
 
 TEST_F(Server, AStopDoesNotWaitForAWake) {
