@@ -126,13 +126,11 @@ class header_writer {
  public:
   template <class Value>
   void put(Value value) {
-    const auto* const bytes = reinterpret_cast<const std::byte*>(&value);
-    bytes_.insert(bytes_.end(), bytes, bytes + sizeof value);
+    append(&value, sizeof value);
   }
   void put_string(std::string_view text) {
     put(std::uint64_t{text.size()});
-    const auto* const bytes = reinterpret_cast<const std::byte*>(text.data());
-    bytes_.insert(bytes_.end(), bytes, bytes + text.size());
+    append(text.data(), text.size());
   }
   void put_metadata(std::string_view key, std::string_view text) {
     constexpr std::uint32_t string_type = 8;
@@ -152,6 +150,12 @@ class header_writer {
   }
 
  private:
+  /// Byte by byte: for an insertion of a range g++ 12 warns, with -O3, of an overflow that there is not.
+  void append(const void* from, std::size_t bytes) {
+    const auto* const begin = static_cast<const std::byte*>(from);
+    for (std::size_t i = 0; i < bytes; ++i) bytes_.push_back(begin[i]);
+  }
+
   std::vector<std::byte> bytes_;
 };
 
