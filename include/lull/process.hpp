@@ -194,6 +194,10 @@ struct process_options {
   /// should this process crash. Made (mode 0700) when it does not exist. Empty: none.
   std::filesystem::path pid_directory = {};
 
+  /// The kernel kills the child when this process ends, also by a crash or SIGKILL. What the child has
+  /// forked is not killed with it then. No effect on a program that gains rights as it starts (set-user-ID).
+  bool end_with_parent = false;
+
   const lull::clock* clock = &lull::steady_clock();
   log_sink log = {};
 };

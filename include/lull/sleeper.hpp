@@ -134,9 +134,9 @@ class LULL_API transition {
   std::vector<std::string> problems_;
 };
 
-/// Something that sleeps and wakes with the sleeper. Called on the sleeper's own thread, never two
-/// calls at a time, and never with a lease out; each but for what is said of it. Must not call the
-/// sleeper, but for observe().
+/// Something that sleeps and wakes with the sleeper. Called on the sleeper's own thread, or where
+/// sleeper_options::run_on says, one call at a time and with no lease out, except where a function says
+/// otherwise. Of the sleeper it may call observe() only.
 class LULL_API participant {
  public:
   virtual ~participant() = default;
@@ -153,12 +153,13 @@ class LULL_API participant {
   [[nodiscard]] virtual std::vector<device> devices() const { return {}; }
 
   /// When upkeep() is due, on the sleeper's clock; absent: not for now. Called on any thread, at any
-  /// time, under the sleeper's lock: be quick, and call nothing of the sleeper, observe() included.
+  /// time, under the sleeper's lock: be quick, and call nothing of the sleeper, not even observe().
   [[nodiscard]] virtual std::optional<time_point> next_upkeep() const noexcept {
     return std::nullopt;
   }
   /// What has to be done from time to time while awake, such as evicting what was idle for too long.
-  /// Leases may be out, and be taken meanwhile. What it throws is logged.
+  /// Leases may be out, and be taken meanwhile. What it throws is logged. Called again after 10 ms at
+  /// the earliest, also where next_upkeep() always says "now".
   virtual void upkeep(time_point /*now*/) {}
 };
 
@@ -172,7 +173,7 @@ using transition_function = std::function<void(const sleep_plan&, transition&)>;
     std::string name, transition_function sleep, transition_function wake,
     std::vector<device> devices = {});
 
-/// How often what happened since the sleeper was made.
+/// Event counts since construction.
 struct sleep_counters {
   std::uint64_t sleeps = 0;
   std::uint64_t wakes = 0;
@@ -226,7 +227,10 @@ struct sleeper_reset_options {
 };
 
 struct sleeper_options {
-  /// Sleep after this long without a lease, to within 10 ms. Absent: only when told to. Above 0.
+  /// Sleep after this long without a lease, to within 10 ms. 0: as soon as the last lease comes back.
+  /// Absent: only when told to. After an idle sleep that failed it is tried again after the idle time, at
+  /// least 1 s, and then after twice as long each time, up to an hour (or the idle time, if that is
+  /// longer), until a sleep succeeds or set_idle_time() is called. Not below 0.
   std::optional<duration> idle_time = {};
   /// What a sleep does.
   sleep_plan plan = plan_for(sleep_level::discard);
@@ -248,8 +252,8 @@ struct sleeper_options {
   /// logged.
   std::function<void(const transition_report&)> on_transition = {};
   /// Gets a mark for every device on which a sleep has freed memory, before sleep() returns and before
-  /// on_transition is called. What a participant of one's own frees without a word in its transition
-  /// is for it to mark. Must outlive the sleeper. Null: nobody is told.
+  /// on_transition is called. A custom participant must mark memory that it frees without recording it
+  /// in the transition. Must outlive the sleeper. Null: nobody is told.
   release_clock* releases = nullptr;
   const lull::clock* clock = &lull::steady_clock();
   log_sink log = {};
@@ -278,9 +282,10 @@ struct acquire_options {
 ///
 /// Work runs under a lease. A lease belongs to the work and not to the request that asked for it: a
 /// request that gives up while its computation goes on must leave a lease with the computation
-/// (share()), or the model sleeps under it. While awake, acquiring and releasing one is one atomic operation each.
-/// While asleep, the first acquire starts a wake, all callers wait for it, and each gets its lease,
-/// the wake's error, or its own deadline. Leases asked for during a transition wait for its end.
+/// (share()), or the model sleeps under it. While awake, acquiring and releasing one is one atomic
+/// operation each. While asleep, the first acquire starts a wake, all callers wait for it, and each gets
+/// its lease, the wake's error, or its own deadline. Leases asked for during a transition wait for its
+/// end.
 ///
 /// Transitions run on one thread that the sleeper starts at the first of them, so that every caller
 /// can give up at its deadline. Participants go to sleep in the reverse order of being added and
@@ -289,7 +294,8 @@ struct acquire_options {
 /// A sleep that fails leaves the sleeper awake, and the idle time starts again. A wake that fails
 /// leaves it asleep, gives its error to all who wait, and the next acquire tries again.
 ///
-/// Thread-safe. Leases must come back before the sleeper is destroyed.
+/// Thread-safe. Leases must come back before the sleeper is destroyed. In a child made by fork() every
+/// function throws `unsupported` at once, or returns nothing if it does not throw.
 class LULL_API sleeper {
  public:
   /// Work in flight. Move-only; gives itself back when destroyed. Must not outlive the sleeper.
@@ -312,7 +318,7 @@ class LULL_API sleeper {
   };
 
   /// @throws error invalid_argument: an option outside its range; unsupported: the plan's context
-  ///         action is not available
+  ///         action is not available; out_of_host_memory: with watch_idle, its thread cannot be started
   explicit sleeper(sleeper_options options = {});
   /// Ends the thread; a transition under way is cancelled and rolled back first. What is asleep
   /// stays asleep.
@@ -320,7 +326,7 @@ class LULL_API sleeper {
   sleeper(const sleeper&) = delete;
   sleeper& operator=(const sleeper&) = delete;
 
-  /// Adds what shall sleep and wake with it.
+  /// Adds a participant, which then sleeps and wakes with this sleeper.
   /// @throws error (busy) when not awake
   void add(std::shared_ptr<participant> who);
   /// Adds memory: its regions sleep as the plan says. `what` must outlive the sleeper.
@@ -338,7 +344,8 @@ class LULL_API sleeper {
 
   /// A lease; wakes first when asleep.
   /// @param deadline on the sleeper's clock
-  /// @throws error timed_out; cancelled; or why the wake failed. Then no trace is left.
+  /// @throws error timed_out; cancelled; out_of_host_memory: the sleeper's thread cannot be started; or
+  ///         why the wake failed. The next caller tries again.
   [[nodiscard]] lease acquire(time_point deadline = no_deadline, const std::stop_token& stop = {});
 
   /// The same with more to say about the wait.
@@ -375,15 +382,17 @@ class LULL_API sleeper {
   /// @param plan instead of the one in the options
   /// @throws error timed_out: leases did not come back, with their number (awake again);
   ///         unsupported: the plan resets contexts, and no participant uses a device that has one;
-  ///         or why the sleep failed
+  ///         out_of_host_memory: the sleeper's thread cannot be started; or why the sleep failed
   transition_report sleep(const std::optional<sleep_plan>& plan = std::nullopt);
 
   /// Wakes now, without taking a lease. When awake already it does nothing.
   /// @throws as acquire
   void wake(time_point deadline = no_deadline, const std::stop_token& stop = {});
 
-  /// For a loop of one's own: starts what is due, a sleep or participants' upkeep. Never blocks.
+  /// For callers that run their own loop: starts what is due, a sleep or participants' upkeep. Never
+  /// blocks.
   /// @return whether a sleep was started
+  /// @throws error (out_of_host_memory) when the sleeper's thread cannot be started; what was due still is
   bool poll(time_point now);
 
   /// When poll() should be called next; absent while there is nothing to wait for (asleep, in a
@@ -391,7 +400,8 @@ class LULL_API sleeper {
   /// participant has new things to do.
   [[nodiscard]] std::optional<time_point> next_deadline() const;
 
-  /// Changes the idle time, now and for later. Absent: sleep only when told to.
+  /// Changes the idle time, now and for later, and forgets sleeps that failed. Absent: sleep only when
+  /// told to. Not below 0.
   void set_idle_time(std::optional<duration> idle_time);
 
  private:

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/fork.hpp"
 
 namespace lull::capi {
 
@@ -23,6 +24,7 @@ lull_status remember(const error& failure) noexcept;
 template <class Work>
 lull_status guard(Work&& work) noexcept {
   try {
+    detail::expect_same_process();
     std::forward<Work>(work)();
     return LULL_OK;
   } catch (...) {

@@ -152,6 +152,7 @@ backend_instance::backend_instance(ops_table table, shared_object library,
 }
 
 backend_instance::~backend_instance() {
+  if (leak_in_forked_child(std::move(library_))) return;
   table_.ops.close(handle_);
 }
 
@@ -272,6 +273,7 @@ void device::require(capability what, std::string_view needed_by) const {
 }
 
 memory_info device::memory(std::chrono::milliseconds limit) const {
+  detail::expect_same_process();
   if (type() == device_type::host) {
     return detail::ask_memory(*state_->backend, state_->index, name());
   }

@@ -14,6 +14,7 @@
 #include "core/probe_thread.hpp"
 #include "core/shared_object.hpp"
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/raw_enum.hpp"
 
 namespace lull::detail {
@@ -84,7 +85,9 @@ void call(const device_state& device, std::string_view operation,
 }
 
 /// Waits while the device is being reset; an operation under way while the result exists.
+/// @throws error (unsupported) in a forked child
 [[nodiscard]] inline device_gate::pass enter(const device_state& device) {
+  expect_same_process();
   return device.context ? device.context->gate.enter() : device_gate::pass(nullptr);
 }
 

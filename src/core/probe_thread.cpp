@@ -5,6 +5,7 @@
 #include <system_error>
 #include <thread>
 
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -110,6 +111,7 @@ call_outcome probe_thread::shared_state::await_return(const clock& time,
 probe_thread::probe_thread() : state_(std::make_shared<shared_state>()) {}
 
 probe_thread::~probe_thread() {
+  if (leak_in_forked_child(std::move(state_))) return;
   std::thread worker;
   bool hangs = false;
   {
@@ -140,6 +142,7 @@ std::uint64_t probe_thread::threads_started() const {
 
 call_outcome probe_thread::run(const clock& time, std::function<void()> job, time_point deadline,
                                const std::stop_token& stop) {
+  note_use();
   shared_state& state = *state_;
   // Before the lock, so that it is destroyed after it: its destructor waits for the callback.
   const std::stop_callback wake_up(stop, [&state] {

@@ -11,6 +11,7 @@
 #include "core/module_search.hpp"
 #include "host/host.hpp"
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -142,6 +143,7 @@ void registry::impl::log(const module_info& info) const {
 }
 
 registry::registry(registry_options options) : impl_(std::make_unique<impl>(std::move(options))) {
+  detail::note_use();
   impl_->add_host();
   impl_->load_all();
 }
@@ -155,6 +157,7 @@ registry& registry::shared() {
 }
 
 std::vector<device> registry::devices() const {
+  detail::expect_same_process();
   const std::lock_guard lock(impl_->mutex);
   std::vector<device> all;
   for (const module_entry& entry : impl_->entries) {
@@ -172,7 +175,7 @@ device registry::find(std::string_view name) const {
   std::vector<std::string> names;
   names.reserve(all.size());
   for (const device& candidate : all) names.push_back(candidate.name());
-  detail::fail(status::not_found, "there is no device '{}'; there are: {}", name,
+  detail::fail(status::not_found, "there is no device '{}'; available: {}", name,
                detail::join(names, ", "));
 }
 
@@ -199,6 +202,7 @@ std::vector<device> registry::select(std::string_view list) const {
 }
 
 std::vector<module_info> registry::modules() const {
+  detail::expect_same_process();
   const std::lock_guard lock(impl_->mutex);
   std::vector<module_info> all;
   all.reserve(impl_->entries.size());
@@ -207,6 +211,7 @@ std::vector<module_info> registry::modules() const {
 }
 
 module_info registry::load(const std::filesystem::path& file) {
+  detail::expect_same_process();
   const std::lock_guard one_at_a_time(impl_->loading);
   std::error_code failed;
   const auto canonical = std::filesystem::canonical(file, failed);
@@ -221,11 +226,13 @@ module_info registry::load(const std::filesystem::path& file) {
 }
 
 module_info registry::add(const lull_backend_ops& ops) {
+  detail::expect_same_process();
   const std::lock_guard one_at_a_time(impl_->loading);
   return impl_->admit(detail::wrap_static(ops));
 }
 
 void registry::unload(std::string_view backend) {
+  detail::expect_same_process();
   const std::lock_guard one_at_a_time(impl_->loading);
   if (backend == "host") {
     throw error(status::invalid_argument,

@@ -2,6 +2,7 @@
 #include <lull/memory.hpp>
 
 #include "memory/region_state.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -121,6 +122,7 @@ residency region::where() const noexcept {
 }
 
 region_lease region::acquire() const {
+  detail::expect_same_process();
   const std::lock_guard lock(state_->owner->mutex);
   expect_not_moving(*state_);
   if (state_->contents != residency::resident) throw_not_resident(*state_);

@@ -23,10 +23,14 @@ std::optional<error> attempt(std::string_view who, Work&& work) noexcept {
   }
 }
 
-void add_failed_undo(outcome& result, const error& undo_failure) {
+void add_failed_undo(outcome& result, const error& undo_failure) noexcept {
   result.rolled_back = false;
-  result.failure = error(result.failure->code(), text("{}; taking it back failed too: {}",
-                                                      result.failure->what(), undo_failure.what()));
+  try {
+    result.failure = error(
+        result.failure->code(),
+        text("{}; taking it back failed too: {}", result.failure->what(), undo_failure.what()));
+  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory; the first failure says enough
+  }
 }
 
 /// For a rollback, which runs to its end: it is not cancelled, and its progress is not the
@@ -139,6 +143,7 @@ outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
     if (result.failure) return result;
   }
   std::vector<member*> done;
+  done.reserve(list_.size());  // nothing may fail between a participant's sleep and its record
   for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
     if (each->asleep) continue;
     result.failure = attempt(each->who->name(), [&] { each->who->sleep(plan, current); });
@@ -169,6 +174,7 @@ void participants::wake_again(const std::vector<member*>& asleep, const sleep_pl
 outcome participants::wake(const sleep_plan& plan, transition& current) {
   outcome result;
   std::vector<member*> done;
+  done.reserve(list_.size());
   for (member& each : list_) {
     if (!each.asleep) continue;
     result.failure = attempt(each.who->name(), [&] { each.who->wake(plan, current); });
@@ -193,19 +199,33 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
 std::optional<time_point> participants::next_upkeep() const {
   std::optional<time_point> first;
   for (const member& each : list_) {
-    const auto next = each.who->next_upkeep();
+    const auto next = each.next_upkeep();
     if (next && (!first || *next < *first)) first = next;
   }
   return first;
 }
 
-std::vector<std::shared_ptr<participant>> participants::due(time_point now) const {
+std::optional<time_point> participants::member::next_upkeep() const {
+  const auto next = who->next_upkeep();
+  if (!next) return next;
+  return std::max(*next, no_upkeep_before);
+}
+
+std::vector<std::shared_ptr<participant>> participants::take_due(time_point now) {
+  constexpr duration least_interval = std::chrono::milliseconds{10};
   std::vector<std::shared_ptr<participant>> result;
-  for (const member& each : list_) {
-    const auto next = each.who->next_upkeep();
-    if (next && *next <= now) result.push_back(each.who);
+  result.reserve(list_.size());
+  for (member& each : list_) {
+    const auto next = each.next_upkeep();
+    if (!next || *next > now) continue;
+    each.no_upkeep_before = now + least_interval;
+    result.push_back(each.who);
   }
   return result;
+}
+
+bool participants::any_asleep() const noexcept {
+  return std::any_of(list_.begin(), list_.end(), [](const member& each) { return each.asleep; });
 }
 
 bool only_trims(const sleep_plan& plan) noexcept {

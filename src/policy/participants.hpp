@@ -30,13 +30,19 @@ class participants {
 
   /// When the first of them has something to do; absent: none has.
   [[nodiscard]] std::optional<time_point> next_upkeep() const;
-  /// Those who have something to do.
-  [[nodiscard]] std::vector<std::shared_ptr<participant>> due(time_point now) const;
+  /// Those who have something to do. Each is due again after a while at the earliest, whatever it
+  /// says: one that always has something to do must not keep the others from their work.
+  [[nodiscard]] std::vector<std::shared_ptr<participant>> take_due(time_point now);
+
+  /// Whether any of them is asleep.
+  [[nodiscard]] bool any_asleep() const noexcept;
 
  private:
   struct member {
     std::shared_ptr<participant> who;
     bool asleep = false;
+    time_point no_upkeep_before = time_point::min();
+    [[nodiscard]] std::optional<time_point> next_upkeep() const;
   };
 
   static void wake_again(const std::vector<member*>& asleep, const sleep_plan& plan,

@@ -58,7 +58,7 @@ sleep_level parse_sleep_level(std::string_view text) {
   for (const sleep_level level : all_levels) {
     if (text == to_string(level)) return level;
   }
-  detail::fail(status::invalid_argument, "'{}' is no sleep level; there are: {}", text,
+  detail::fail(status::invalid_argument, "unknown sleep level '{}'; available: {}", text,
                detail::join(names(all_levels), ", "));
 }
 
@@ -79,7 +79,7 @@ sleep_plan plan_for(sleep_level level) {
   const auto supported = supported_levels();
   if (std::find(supported.begin(), supported.end(), level) == supported.end()) {
     detail::fail(status::unsupported,
-                 "sleep level '{}' is not available in this build of lull; there are: {}",
+                 "sleep level '{}' is not available in this build of lull; available: {}",
                  to_string(level), detail::join(names(supported), ", "));
   }
   sleep_plan plan;

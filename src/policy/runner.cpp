@@ -3,7 +3,6 @@
 #include <lull/settle.hpp>
 
 #include <algorithm>
-#include <new>
 
 #include "policy/handed_work.hpp"
 #include "policy/sleeper_impl.hpp"
@@ -34,23 +33,43 @@ void mark_released(release_clock& releases, const std::vector<device_report>& de
   }
 }
 
+/// For how long a thread that had no memory for something waits before it tries again.
+constexpr duration patience = std::chrono::milliseconds{100};
+
 }  // namespace
 
 void sleeper::impl::run() {
+  // Also how long callers have the lock at least between two turns.
+  constexpr duration shortest_wait = std::chrono::milliseconds{1};
   std::unique_lock lock(mutex);
   while (!stopping) {
-    const sleep_state state = gate.state();
-    if (wanted_sleep && state == sleep_state::awake) {
-      perform_sleep(lock);
-    } else if (state == sleep_state::asleep && wakers != 0) {
-      perform_wake(lock);
-    } else if (options.watch_idle && start_idle_sleep(clock.now())) {
-      continue;
-    } else if (!perform_upkeep(lock)) {
-      const auto due = options.watch_idle ? next_deadline() : std::nullopt;
-      clock.wait_until(work, lock, due.value_or(no_deadline));
+    try {
+      const auto due = take_turn(lock);
+      if (due) clock.wait_until(work, lock, std::max(*due, clock.deadline_in(shortest_wait)));
+    } catch (...) {
+      // There was no memory for something. The thread goes on, and tries again after a while.
+      if (!lock.owns_lock()) lock.lock();
+      const error failure = detail::current_error(status::internal, "sleeper");
+      options.log.write(log_level::error, failure.what());
+      clock.wait_until(work, lock, clock.deadline_in(patience));
     }
   }
+}
+
+/// Does one thing, if there is any to do.
+/// @return when there will be something; absent: look again at once
+std::optional<time_point> sleeper::impl::take_turn(std::unique_lock<std::mutex>& lock) {
+  const sleep_state state = gate.state();
+  if (wanted_sleep && state == sleep_state::awake) {
+    perform_sleep(lock);
+  } else if (state == sleep_state::asleep && wakers != 0) {
+    perform_wake(lock);
+  } else if (options.watch_idle && start_idle_sleep(clock.now())) {
+    return std::nullopt;
+  } else if (!perform_upkeep(lock)) {
+    return (options.watch_idle ? next_deadline() : std::nullopt).value_or(no_deadline);
+  }
+  return std::nullopt;
 }
 
 /// Has participants do what is due, with the lock let go meanwhile.
@@ -59,12 +78,7 @@ bool sleeper::impl::perform_upkeep(std::unique_lock<std::mutex>& lock) {
   if (!std::exchange(upkeep_wanted, false) && !options.watch_idle) return false;
   if (gate.state() != sleep_state::awake) return false;
   const time_point now = clock.now();
-  std::vector<std::shared_ptr<participant>> due;
-  try {
-    due = sleepers.due(now);
-  } catch (const std::bad_alloc&) {
-    return false;
-  }
+  const auto due = members.take_due(now);
   if (due.empty()) return false;
   lock.unlock();
   const auto done = run_participants([&] {
@@ -97,7 +111,11 @@ detail::outcome sleeper::impl::run_participants(const std::function<detail::outc
   detail::outcome result;
   const auto act = [&] {
     acting.store(std::this_thread::get_id(), std::memory_order_relaxed);
-    result = run();
+    try {
+      result = run();
+    } catch (...) {
+      result.failure = detail::current_error(status::internal);
+    }
     acting.store({}, std::memory_order_relaxed);
   };
   auto refusal = detail::handed_work::hand_over(options.run_on, act, stop.get_token());
@@ -158,60 +176,88 @@ reset_options sleeper::impl::options_of_resets() const {
 void sleeper::impl::perform_sleep(std::unique_lock<std::mutex>& lock) {
   const auto attempt = std::exchange(wanted_sleep, nullptr);
   last_sleep = attempt;
-  const time_point begun = clock.now();
-  transition_report& report = attempt->report;
-  report.way = transition_report::direction::sleep;
-  report.plan = attempt->plan.name;
+  try {
+    carry_out(lock, *attempt);
+  } catch (...) {
+    if (!lock.owns_lock()) lock.lock();
+    if (!attempt->finished) {
+      attempt->failure = detail::current_error(status::internal, "sleep");
+      end_sleep(*attempt);
+    }
+    throw;
+  }
+}
 
-  if (!drain(lock, *attempt)) {
+void sleeper::impl::carry_out(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt) {
+  const time_point begun = clock.now();
+  transition_report& report = attempt.report;
+  report.way = transition_report::direction::sleep;
+  report.plan = attempt.plan.name;
+  if (!drain(lock, attempt)) {
     report.elapsed = clock.now() - begun;
-    attempt->finished = true;
+    attempt.finished = true;
     changed.notify_all();
-    if (!attempt->failure) return;  // there is work: not a failure, and not worth a report
-    report.failure = attempt->failure->what();
+    if (!attempt.failure) return;  // there is work: not a failure, and not worth a report
     ++counters.failed_sleeps;
+    report.failure = attempt.failure->what();
     finish(lock, report);
     return;
   }
-  current_plan = attempt->plan;
+  current_plan = attempt.plan;
   set_state(sleep_state::sleeping);
 
   lock.unlock();
   transition current = begin_transition();
   const detail::outcome result =
-      run_participants([&] { return sleepers.sleep(attempt->plan, options_of_resets(), current); });
+      run_participants([&] { return members.sleep(attempt.plan, options_of_resets(), current); });
   // A sleep that was taken back holds its memory again.
   if (options.releases != nullptr && (!result.failure || !result.rolled_back)) {
-    mark_released(*options.releases, current.devices_, current.released_, attempt->plan.context);
+    mark_released(*options.releases, current.devices_, current.released_, attempt.plan.context);
   }
   lock.lock();
 
+  attempt.failure = result.failure;
   current.write_to(report, result.failure, result.rolled_back);
   report.elapsed = clock.now() - begun;
-  attempt->failure = result.failure;
-  attempt->finished = true;
-  ++(result.failure ? counters.failed_sleeps : counters.sleeps);
-  // The idle time starts anew, so that a sleep that fails is not tried again at once.
-  if (result.failure) mark_active();
-  // Whoever could not be taken back needs a wake, like after a sleep that succeeded.
-  set_state(result.failure && result.rolled_back ? sleep_state::awake : sleep_state::asleep);
+  end_sleep(attempt);
   finish(lock, report);
+}
+
+/// Counts a sleep that was carried out, tells those who wait for it, and opens the gate if it is to
+/// be open.
+void sleeper::impl::end_sleep(sleep_attempt& attempt) {
+  attempt.finished = true;
+  if (!attempt.failure) {
+    ++counters.sleeps;
+    failed_idle_sleeps = 0;
+  } else {
+    ++counters.failed_sleeps;
+    if (attempt.only_if_idle) ++failed_idle_sleeps;
+    // The idle time starts anew, so that a sleep that fails is not tried again at once.
+    mark_active();
+  }
+  // Whoever could not be taken back needs a wake, like after a sleep that succeeded.
+  const bool all_awake = attempt.failure && !members.any_asleep();
+  set_state(all_awake ? sleep_state::awake : sleep_state::asleep);
 }
 
 void sleeper::impl::perform_wake(std::unique_lock<std::mutex>& lock) {
   const time_point begun = clock.now();
   transition_report report;
   report.way = transition_report::direction::wake;
-  report.plan = current_plan.name;
+  detail::outcome result;
   set_state(sleep_state::waking);
-
   lock.unlock();
-  transition current = begin_transition();
-  const detail::outcome result =
-      run_participants([&] { return sleepers.wake(current_plan, current); });
+  try {
+    report.plan = current_plan.name;
+    transition current = begin_transition();
+    result = run_participants([&] { return members.wake(current_plan, current); });
+    current.write_to(report, result.failure, result.rolled_back);
+  } catch (...) {
+    if (!result.failure) result.failure = detail::current_error(status::internal, "wake");
+  }
   lock.lock();
 
-  current.write_to(report, result.failure, result.rolled_back);
   report.elapsed = clock.now() - begun;
   if (result.failure) {
     ++counters.failed_wakes;
@@ -222,9 +268,9 @@ void sleeper::impl::perform_wake(std::unique_lock<std::mutex>& lock) {
     set_state(sleep_state::asleep);
   } else {
     ++counters.wakes;
-    current_plan = options.plan;
     mark_active();
     set_state(sleep_state::awake);
+    current_plan = options.plan;
   }
   finish(lock, std::move(report));
 }

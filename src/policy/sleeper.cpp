@@ -1,10 +1,18 @@
 #include <lull/sleeper.hpp>
 
+#include <system_error>
+
 #include "policy/sleeper_impl.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
 namespace {
+
+void expect_not_negative(std::string_view what, duration span) {
+  if (span >= duration::zero()) return;
+  detail::fail(status::invalid_argument, "sleeper: {} must not be negative", what);
+}
 
 void expect_positive(std::string_view what, duration span) {
   if (span > duration::zero()) return;
@@ -15,12 +23,15 @@ void expect_available(const sleep_plan& plan) {
   if (plan.context == context_action::keep || plan.context == context_action::reset) return;
   detail::fail(status::unsupported,
                "sleep plan '{}': context action '{}' is not available in this build of "
-               "lull; there are: keep, reset",
+               "lull; available: keep, reset",
                plan.name, to_string(plan.context));
 }
 
+/// How exactly the idle time is kept.
+constexpr duration precision = std::chrono::milliseconds{10};
+
 sleeper_options checked(sleeper_options options) {
-  if (options.idle_time) expect_positive("idle_time", *options.idle_time);
+  if (options.idle_time) expect_not_negative("idle_time", *options.idle_time);
   expect_positive("drain_timeout", options.drain_timeout);
   if (options.reset.drain_timeout) {
     expect_positive("reset.drain_timeout", *options.reset.drain_timeout);
@@ -40,6 +51,7 @@ sleeper::impl::impl(sleeper& of, sleeper_options given)
       idle_time(options.idle_time),
       current_plan(options.plan),
       state_since(clock.now()) {
+  detail::note_use();
   const std::lock_guard lock(mutex);
   if (options.watch_idle) start_runner();
 }
@@ -89,7 +101,13 @@ void sleeper::impl::set_state(sleep_state next) {
 }
 
 void sleeper::impl::start_runner() {
-  if (!runner.joinable()) runner = std::thread([this] { run(); });
+  if (runner.joinable()) return;
+  try {
+    runner = std::thread([this] { run(); });
+  } catch (const std::system_error& failure) {
+    detail::fail(status::out_of_host_memory, "sleeper: cannot start its thread: {}",
+                 failure.what());
+  }
 }
 
 void sleeper::impl::expect_other_thread(const char* what) const {
@@ -105,16 +123,32 @@ std::optional<time_point> sleeper::impl::idle_deadline() const {
   if (!idle_time || gate.state() != sleep_state::awake || wanted_sleep) return std::nullopt;
   const std::uint32_t leases = gate.leases();
   const std::uint32_t observing = observers.load(std::memory_order_relaxed);
-  const bool working = leases > observing;
+  // Who was woken for and has not got its lease yet works already.
+  const bool working = leases > observing || wakers != 0;
+  const duration wait = idle_wait();
   // An observer wakes whoever waits for this when it leaves.
-  if (leases != 0 && !working && clock.now() - idle_since() >= *idle_time) return std::nullopt;
+  if (leases != 0 && !working && clock.now() - idle_since() >= wait) return std::nullopt;
   const time_point from = working ? clock.now() : idle_since();
-  return *idle_time > no_deadline - from ? no_deadline : from + *idle_time;
+  // Nobody says when work ends: then it is looked at again soon, however short the idle time is.
+  const duration span = working ? std::max(wait, precision) : wait;
+  return span > no_deadline - from ? no_deadline : from + span;
+}
+
+/// The idle time; after sleeps that failed longer and longer, so that what cannot be done is not
+/// tried for ever at the same pace.
+duration sleeper::impl::idle_wait() const {
+  constexpr duration shortest = std::chrono::seconds{1};
+  constexpr duration longest = std::chrono::hours{1};
+  constexpr std::uint32_t most_doublings = 12;  // an hour from a second
+  if (failed_idle_sleeps == 0) return *idle_time;
+  const duration first = std::max(*idle_time, shortest);
+  const auto doublings = std::min(failed_idle_sleeps - 1, most_doublings);
+  return first > longest ? first : std::min(first * (1 << doublings), longest);
 }
 
 std::optional<time_point> sleeper::impl::upkeep_deadline() const {
   if (gate.state() != sleep_state::awake) return std::nullopt;
-  return sleepers.next_upkeep();
+  return members.next_upkeep();
 }
 
 std::optional<time_point> sleeper::impl::next_deadline() const {
@@ -127,18 +161,19 @@ std::optional<time_point> sleeper::impl::next_deadline() const {
 void sleeper::impl::start_upkeep(time_point now) {
   const auto deadline = upkeep_deadline();
   if (!deadline || now < *deadline) return;
-  upkeep_wanted = true;
   start_runner();
+  upkeep_wanted = true;
   work.notify_all();
 }
 
 bool sleeper::impl::start_idle_sleep(time_point now) {
   const auto deadline = idle_deadline();
-  if (!deadline || now < *deadline || gate.leases() != 0) return false;
-  wanted_sleep = std::make_shared<sleep_attempt>();
-  wanted_sleep->plan = options.plan;
-  wanted_sleep->only_if_idle = true;
+  if (!deadline || now < *deadline || gate.leases() != 0 || wakers != 0) return false;
+  auto attempt = std::make_shared<sleep_attempt>();
+  attempt->plan = options.plan;
+  attempt->only_if_idle = true;
   start_runner();
+  wanted_sleep = std::move(attempt);
   work.notify_all();
   return true;
 }
@@ -148,11 +183,12 @@ std::shared_ptr<sleep_attempt> sleeper::impl::want_sleep(std::unique_lock<std::m
                                                          const std::optional<sleep_plan>& plan) {
   while (gate.state() == sleep_state::waking) clock.wait_until(changed, lock, no_deadline);
   if (gate.state() != sleep_state::awake) return last_sleep;
-  if (!wanted_sleep || wanted_sleep->only_if_idle) {
-    wanted_sleep = std::make_shared<sleep_attempt>();
-    wanted_sleep->plan = plan.value_or(options.plan);
-  }
   start_runner();
+  if (!wanted_sleep || wanted_sleep->only_if_idle) {
+    auto attempt = std::make_shared<sleep_attempt>();
+    attempt->plan = plan.value_or(options.plan);
+    wanted_sleep = std::move(attempt);
+  }
   work.notify_all();
   return wanted_sleep;
 }
@@ -160,16 +196,19 @@ std::shared_ptr<sleep_attempt> sleeper::impl::want_sleep(std::unique_lock<std::m
 sleeper::sleeper(sleeper_options options)
     : impl_(std::make_unique<impl>(*this, std::move(options))) {}
 
-sleeper::~sleeper() = default;
+sleeper::~sleeper() {
+  static_cast<void>(detail::leak_in_forked_child(std::move(impl_)));
+}
 
 void sleeper::add(std::shared_ptr<participant> who) {
   if (who == nullptr) throw error(status::invalid_argument, "sleeper: a null participant");
+  detail::expect_same_process();
   const std::lock_guard lock(impl_->mutex);
   if (impl_->gate.state() != sleep_state::awake || impl_->wanted_sleep) {
     detail::fail(status::busy, "a participant cannot be added while {}",
                  to_string(impl_->gate.state()));
   }
-  impl_->sleepers.add(std::move(who));
+  impl_->members.add(std::move(who));
   impl_->work.notify_all();  // it may have upkeep due before anything that the runner waits for
 }
 
@@ -178,6 +217,7 @@ void sleeper::manage(memory& what) {
 }
 
 std::optional<sleeper::lease> sleeper::try_acquire(lease_use use) noexcept {
+  if (detail::in_forked_child.load(std::memory_order_relaxed)) return std::nullopt;
   if (use == lease_use::observe) impl_->observers.fetch_add(1, std::memory_order_relaxed);
   if (impl_->gate.try_enter()) return lease(*this, use);
   impl_->leave();
@@ -186,6 +226,7 @@ std::optional<sleeper::lease> sleeper::try_acquire(lease_use use) noexcept {
 }
 
 sleeper::lease sleeper::share(const lease& held) {
+  detail::expect_same_process();
   if (held.owner_ != this) {
     throw error(status::invalid_argument,
                 "share: this lease was given back, or is another sleeper's");
@@ -205,7 +246,7 @@ sleeper::lease& sleeper::lease::operator=(lease&& other) noexcept {
 }
 
 void sleeper::lease::release() noexcept {
-  if (owner_ == nullptr) return;
+  if (owner_ == nullptr || detail::in_forked_child.load(std::memory_order_relaxed)) return;
   impl& from = *std::exchange(owner_, nullptr)->impl_;
   if (use_ == lease_use::observe) return from.leave_observing();
   from.mark_active();
@@ -213,6 +254,7 @@ void sleeper::lease::release() noexcept {
 }
 
 sleeper_snapshot sleeper::observe() const {
+  detail::expect_same_process();
   const std::lock_guard lock(impl_->mutex);
   const time_point now = impl_->clock.now();
   sleeper_snapshot seen;
@@ -231,6 +273,7 @@ sleeper_snapshot sleeper::observe() const {
 
 transition_report sleeper::sleep(const std::optional<sleep_plan>& plan) {
   if (plan) expect_available(*plan);
+  detail::expect_same_process();
   std::unique_lock lock(impl_->mutex);
   impl_->expect_other_thread("sleep");
   const auto attempt = impl_->want_sleep(lock, plan);
@@ -240,6 +283,7 @@ transition_report sleeper::sleep(const std::optional<sleep_plan>& plan) {
 }
 
 bool sleeper::poll(time_point now) {
+  detail::expect_same_process();
   const std::lock_guard lock(impl_->mutex);
   if (impl_->start_idle_sleep(now)) return true;
   impl_->start_upkeep(now);
@@ -247,14 +291,17 @@ bool sleeper::poll(time_point now) {
 }
 
 std::optional<time_point> sleeper::next_deadline() const {
+  detail::expect_same_process();
   const std::lock_guard lock(impl_->mutex);
   return impl_->next_deadline();
 }
 
 void sleeper::set_idle_time(std::optional<duration> idle_time) {
-  if (idle_time) expect_positive("idle_time", *idle_time);
+  if (idle_time) expect_not_negative("idle_time", *idle_time);
+  detail::expect_same_process();
   const std::lock_guard lock(impl_->mutex);
   impl_->idle_time = idle_time;
+  impl_->failed_idle_sleeps = 0;
   impl_->work.notify_all();
 }
 

@@ -50,6 +50,7 @@ struct sleeper::impl {
   sleep_plan current_plan;
   std::shared_ptr<sleep_attempt> wanted_sleep;  ///< asked for, not begun
   std::shared_ptr<sleep_attempt> last_sleep;    ///< begun last
+  std::uint32_t failed_idle_sleeps = 0;         ///< one after the other
   std::uint64_t failed_wakes = 0;
   std::optional<error> wake_failure;  ///< of the last failed wake
   std::uint32_t wakers = 0;           ///< callers that want a wake since the last failed one
@@ -64,7 +65,7 @@ struct sleeper::impl {
   std::atomic<std::thread::id> acting{};  ///< runs participants where run_on wants them
   std::list<detail::async_wait> async_waits;
   std::thread async_server;
-  detail::participants sleepers;
+  detail::participants members;
 
   std::atomic<std::uint64_t> done_bytes{0};
   std::atomic<std::uint64_t> total_bytes{0};
@@ -78,6 +79,7 @@ struct sleeper::impl {
   void set_state(sleep_state next);
   void start_runner();
   void expect_other_thread(const char* what) const;
+  [[nodiscard]] duration idle_wait() const;
   [[nodiscard]] std::optional<time_point> idle_deadline() const;
   [[nodiscard]] std::optional<time_point> upkeep_deadline() const;
   [[nodiscard]] std::optional<time_point> next_deadline() const;
@@ -102,7 +104,10 @@ struct sleeper::impl {
   // The runner's side.
   [[nodiscard]] detail::outcome run_participants(const std::function<detail::outcome()>& run);
   void run();
+  [[nodiscard]] std::optional<time_point> take_turn(std::unique_lock<std::mutex>& lock);
   void perform_sleep(std::unique_lock<std::mutex>& lock);
+  void carry_out(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt);
+  void end_sleep(sleep_attempt& attempt);
   void perform_wake(std::unique_lock<std::mutex>& lock);
   void do_upkeep(const std::vector<std::shared_ptr<participant>>& due, time_point now);
   [[nodiscard]] bool perform_upkeep(std::unique_lock<std::mutex>& lock);

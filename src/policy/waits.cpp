@@ -7,6 +7,7 @@
 
 #include "policy/sleeper_impl.hpp"
 #include "vocabulary/call_back.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -16,10 +17,8 @@ void detail::awake_wait::ask(time_point now) {
   bool wanted = false;
   try {
     wanted = how.keep_waiting();
-  } catch (const std::exception& failure) {
-    fail(status::callback, "keep_waiting threw: {}", failure.what());
   } catch (...) {
-    throw error(status::callback, "keep_waiting threw an exception of unknown type");
+    fail(status::callback, "keep_waiting threw: {}", current_error(status::callback).what());
   }
   if (!wanted) throw error(status::cancelled, "the caller no longer waits for a lease");
 }
@@ -165,14 +164,14 @@ bool sleeper::impl::ask_who_is_due(std::unique_lock<std::mutex>& lock) {
 void sleeper::impl::finish_async(detail::async_wait& wait) noexcept {
   try {
     wait.done(std::move(*wait.result));
-  } catch (const std::exception& failure) {
-    detail::log_warning(options.log, "acquire_async's callback", failure.what());
   } catch (...) {
-    detail::log_warning(options.log, "acquire_async's callback", "threw something unknown");
+    detail::log_warning(options.log, "acquire_async's callback",
+                        detail::current_error(status::callback).what());
   }
 }
 
 sleeper::lease sleeper::acquire(time_point deadline, const std::stop_token& stop) {
+  detail::expect_same_process();
   if (impl_->gate.try_enter()) return lease(*this);
   impl_->leave();
   detail::awake_wait wait({.deadline = deadline, .stop = stop}, impl_->clock.now());
@@ -190,6 +189,7 @@ void expect_sensible(const acquire_options& how) {
 }  // namespace
 
 sleeper::lease sleeper::acquire(const acquire_options& how) {
+  detail::expect_same_process();
   expect_sensible(how);
   if (impl_->gate.try_enter()) return lease(*this);
   impl_->leave();
@@ -199,6 +199,7 @@ sleeper::lease sleeper::acquire(const acquire_options& how) {
 }
 
 void sleeper::acquire_async(acquire_options how, std::function<void(acquire_result)> done) {
+  detail::expect_same_process();
   if (!done) throw error(status::invalid_argument, "acquire_async: an empty callback");
   expect_sensible(how);
   std::list<detail::async_wait> one;
@@ -213,6 +214,7 @@ void sleeper::acquire_async(acquire_options how, std::function<void(acquire_resu
 }
 
 void sleeper::wake(time_point deadline, const std::stop_token& stop) {
+  detail::expect_same_process();
   detail::awake_wait wait({.deadline = deadline, .stop = stop}, impl_->clock.now());
   wait.take_lease = false;
   impl_->wait_awake(wait);

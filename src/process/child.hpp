@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -38,7 +39,7 @@ void prepare_kill(int id, const stop_options& how, const clock& time, const log_
 /// leader is not reaped: hence what is left in it is killed while the leader is a zombie.
 class child : public std::enable_shared_from_this<child> {
  public:
-  /// Starts child and thread.
+  /// Starts thread and child.
   /// @throws error as the constructor of process
   static std::shared_ptr<child> start(process_options options, process_system system);
 
@@ -57,7 +58,10 @@ class child : public std::enable_shared_from_this<child> {
   void finish() noexcept;
 
  private:
-  // On the child's thread (process_watch.cpp).
+  // On the child's thread (watch.cpp). It starts the child too: the kernel ties a child that ends with
+  // its parent to the thread that started it.
+  void live(std::promise<void>& begun);
+  void begin();
   void watch();
   bool read_states(line_decoder& decoder);
   void drain_states(line_decoder& decoder);

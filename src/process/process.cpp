@@ -9,12 +9,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <future>
 #include <utility>
 
 #include "process/child.hpp"
 #include "process/proc_stat.hpp"
 #include "vocabulary/call_back.hpp"
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -117,6 +119,10 @@ void prepare_kill(int id, const stop_options& how, const clock& time,
 child::child(process_options options, process_system system)
     : options_(std::move(options)), system_(std::move(system)) {
   check_all(options_);
+  note_use();
+}
+
+void child::begin() {
   ends_ = spawn(options_);
   seen_.id = ends_.id;
   try {
@@ -133,21 +139,30 @@ child::child(process_options options, process_system system)
 
 std::shared_ptr<child> child::start(process_options options, process_system system) {
   auto self = std::make_shared<child>(std::move(options), std::move(system));
+  const auto begun = std::make_shared<std::promise<void>>();
   try {
-    self->thread_ = start_quiet_thread([self] { self->watch(); });
+    self->thread_ = start_quiet_thread([self, begun] { self->live(*begun); });
   } catch (const std::system_error& failure) {
-    kill_and_reap(self->id());
-    detail::fail(status::io, "no thread for process {}: {}", self->id(), failure.code().message());
+    detail::fail(status::out_of_host_memory, "no thread for a process: {}",
+                 failure.code().message());
+  }
+  try {
+    begun->get_future().get();
+  } catch (...) {
+    self->thread_.join();
+    throw;
   }
   return self;
 }
 
 process_snapshot child::observe() const {
+  expect_same_process();
   const std::lock_guard lock(mutex_);
   return seen_;
 }
 
 void child::expect_other_thread(const char* what) const {
+  expect_same_process();
   const std::lock_guard lock(mutex_);
   if (thread_id_ == std::this_thread::get_id()) {
     detail::fail(status::busy,
@@ -230,6 +245,7 @@ stop_result child::stop(const stop_options& how) {
 
 bool child::send_signal(int number) {
   check_signal(number);
+  expect_same_process();
   const std::lock_guard lock(mutex_);
   return may_signal() && system_.send(-id(), number) == 0;
 }
@@ -326,6 +342,7 @@ process& process::operator=(process&& other) noexcept {
 }
 
 process::~process() {
+  if (detail::leak_in_forked_child(std::move(state_))) return;  // it is not ours to kill
   if (state_) state_->finish();
 }
 

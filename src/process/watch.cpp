@@ -43,11 +43,22 @@ bool is_power_of_ten(std::uint64_t number) {
 
 }  // namespace
 
-void child::watch() {
+void child::live(std::promise<void>& begun) {
   {
     const std::lock_guard lock(mutex_);
     thread_id_ = std::this_thread::get_id();
   }
+  try {
+    begin();
+  } catch (...) {
+    begun.set_exception(std::current_exception());
+    return;
+  }
+  begun.set_value();
+  watch();
+}
+
+void child::watch() {
   line_decoder decoder([this](const process_event& event) { on_event(event); },
                        [this](const rejected_line& line) { on_rejected(line); });
   while (true) {

@@ -8,6 +8,7 @@
 #include "core/device_access.hpp"
 #include "report/step_timer.hpp"
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -322,6 +323,7 @@ void reset_run::measure() {
 }
 
 void check(const device& which, const reset_options& options) {
+  detail::expect_same_process();
   which.require(capability::reset, "dev_reset");
   which.require(capability::context, "dev_reset");
   if (options.clock == nullptr) throw error(status::invalid_argument, "dev_reset: clock is null");

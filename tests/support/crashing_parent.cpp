@@ -1,6 +1,6 @@
 // Starts a child with a pid file, says its id, and dies as in a crash: no destructor runs.
 //
-//   crashing_parent DIRECTORY PROGRAM ARGUMENT...
+//   crashing_parent [--end-with-parent] DIRECTORY PROGRAM ARGUMENT...
 
 #include <lull/process.hpp>
 
@@ -9,9 +9,15 @@
 
 #include <csignal>
 #include <cstdio>
+#include <string_view>
 
 int main(int argc, char** argv) {
   lull::process_options options;
+  if (std::string_view(argv[1]) == "--end-with-parent") {
+    options.end_with_parent = true;
+    --argc;
+    ++argv;
+  }
   options.pid_directory = argv[1];
   options.arguments.assign(argv + 2, argv + argc);
   options.output = lull::stream::pipe;

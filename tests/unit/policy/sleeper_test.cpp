@@ -185,7 +185,7 @@ TEST_F(SleeperAlone, TheIdleTimeCanBeChangedAndTurnedOff) {
   EXPECT_FALSE(sleeper_.poll(clock_.now()));
   sleeper_.set_idle_time(5s);
   EXPECT_TRUE(sleeper_.poll(clock_.now()));
-  EXPECT_EQ(error_of([&] { sleeper_.set_idle_time(0s); }).code(), status::invalid_argument);
+  EXPECT_EQ(error_of([&] { sleeper_.set_idle_time(-1s); }).code(), status::invalid_argument);
 }
 
 TEST_F(SleeperAlone, SixtyFourThreadsCauseOneWakeAndAllGetTheirLease) {
@@ -483,7 +483,7 @@ TEST_F(Sleeper, OptionsOutOfRangeAreRefused) {
     change(bad);
     return error_of([&] { lull::sleeper sleeper(std::move(bad)); }).code();
   };
-  EXPECT_EQ(refused([](auto& o) { o.idle_time = 0s; }), status::invalid_argument);
+  EXPECT_EQ(refused([](auto& o) { o.idle_time = -1ns; }), status::invalid_argument);
   EXPECT_EQ(refused([](auto& o) { o.drain_timeout = -1s; }), status::invalid_argument);
   EXPECT_EQ(refused([](auto& o) { o.clock = nullptr; }), status::invalid_argument);
   EXPECT_EQ(refused([](auto& o) { o.plan.context = lull::context_action::rebirth; }),

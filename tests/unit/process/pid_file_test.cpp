@@ -122,9 +122,10 @@ class Orphans : public testing::Test {
   }
 
   /// Starts a child in a mode under a parent that crashes then. @return the child's id
-  int make_orphan(const std::string& mode) const {
+  int make_orphan(const std::string& mode, const std::string& option = {}) const {
     lull::process_options options;
     options.arguments = {LULL_TEST_CRASHING_PARENT, directory_, LULL_TEST_CHILD, mode};
+    if (!option.empty()) options.arguments.insert(options.arguments.begin() + 1, option);
     options.output = lull::stream::pipe;
     lull::process parent(std::move(options));
     line_source output(parent.take_output());
@@ -181,6 +182,16 @@ TEST_F(Orphans, AreFoundAfterACrashAndStopped) {
   EXPECT_EQ(releases, 1);
   EXPECT_EQ(files(), 0u);
   EXPECT_EQ(lull::stop_orphan(orphans[0], options), orphan_end::gone) << "again";
+}
+
+TEST_F(Orphans, AChildThatEndsWithItsParentLeavesNone) {
+  const int id = make_orphan("ignore-sigterm", "--end-with-parent");
+  EXPECT_TRUE(lull::test::eventually([&] {
+    const auto now = lull::detail::read_proc_stat(id);
+    return !now || !now->alive();
+  }));
+  EXPECT_THAT(find(), IsEmpty());
+  EXPECT_EQ(files(), 0u) << "its pid file goes with the first look";
 }
 
 TEST_F(Orphans, OneThatIgnoresSigtermIsKilled) {

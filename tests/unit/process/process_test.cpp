@@ -354,6 +354,28 @@ TEST_P(Process, StandardInputAndOutputArePipes) {
   EXPECT_EQ(child.wait(), exited_with(0));
 }
 
+TEST_P(Process, OneThatEndsWithItsParentOutlivesTheThreadThatStartedIt) {
+  // The kernel's parent is a thread: that of the process object, not whoever made it.
+  auto options = child_options({"echo"});
+  options.input = lull::stream::pipe;
+  options.end_with_parent = true;
+  std::optional<lull::process> child;
+  std::thread([&] { child.emplace(start(std::move(options))); }).join();
+  const int input = child->take_input();
+  line_source output(child->take_output());
+  EXPECT_EQ(::write(input, "alive\n", 6), 6);
+  ::close(input);
+  EXPECT_EQ(output.next(), "alive");
+  EXPECT_EQ(child->wait(), exited_with(0));
+}
+
+TEST_P(Process, AProgramIsLookedForInThePath) {
+  lull::process child = start({.arguments = {"true"}});
+  EXPECT_EQ(child.wait(), exited_with(0));
+  EXPECT_EQ(error_of([] { start({.arguments = {"no-such-program-anywhere"}}); }).code(),
+            status::not_found);
+}
+
 TEST_P(Process, WhatCannotBeStartedSaysWhy) {
   const auto missing = error_of([] { start({.arguments = {"/no/such/program"}}); });
   EXPECT_EQ(missing.code(), status::not_found);
