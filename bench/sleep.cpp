@@ -140,7 +140,7 @@ json pinned_limit(const lull::device& where, std::uint64_t total_bytes) {
   void* host = nullptr;
   const double pin_s = seconds([&] { host = where.pinned_allocate(block); });
   void* const device = where.allocate(block);
-  void* const stream = where.stream_create();
+  const auto stream = where.stream_create();
   const auto copy = [&](bool out) {
     for (std::uint64_t at = 0; at < total_bytes; at += block) {
       const std::uint64_t bytes = std::min(block, total_bytes - at);

@@ -62,15 +62,8 @@ class runtime_backend {
   void describe(std::uint32_t device, lull_backend_device* out) {
     lull_backend_device facts{};
     facts.type = LULL_DEVICE_GPU;
-    facts.capabilities = LULL_CAP_ALLOCATE | LULL_CAP_COPY | LULL_CAP_STREAMS | LULL_CAP_PINNED |
-                         LULL_CAP_CONTEXT | LULL_CAP_RESET;
-    if (api_.graph_exec_destroy) facts.capabilities |= LULL_CAP_GRAPHS;
-    if (api_.graph_upload) facts.capabilities |= LULL_CAP_GRAPH_UPLOAD;
-    if (api_.graph_trim) facts.capabilities |= LULL_CAP_GRAPH_TRIM;
-    if (lists_processes<typename Api::own>) facts.capabilities |= LULL_CAP_PROCESSES;
-    if constexpr (checkpoints_processes<typename Api::own>) {
-      if (api_.checkpoint_save) facts.capabilities |= LULL_CAP_CHECKPOINT;
-    }
+    // All groups that make_ops finds here; the facts, and what a device may lack, are for `own`.
+    facts.capabilities = ~(LULL_CAP_FACTS | LULL_CAP_STABLE_ADDRESSES | LULL_CAP_POOLS);
     copy_text(facts.name, std::string{Api::device_prefix} + std::to_string(device));
     own_.describe(device, facts);
     copy_versioned(out, facts);
@@ -210,11 +203,75 @@ class runtime_backend {
     call(api_.stream_synchronize, stream_from(stream));
   }
 
-  void copy_async(std::uint32_t device, void* stream, void* destination, const void* source,
-                  std::uint64_t bytes, std::int32_t to_host) {
+  void stream_wait_event(std::uint32_t device, void* stream, void* event) {
     const scope current(own_, device);
-    call(api_.memcpy_async, destination, source, bytes,
-         to_host != 0 ? Api::device_to_host : Api::host_to_device, stream_from(stream));
+    call(api_.stream_wait_event, stream_from(stream), event_from(event), 0u);
+  }
+
+  void copy_to_host_async(std::uint32_t device, void* stream, void* host, const void* address,
+                          std::uint64_t bytes) {
+    const scope current(own_, device);
+    call(api_.memcpy_async, host, address, bytes, Api::device_to_host, stream_from(stream));
+  }
+
+  void copy_from_host_async(std::uint32_t device, void* stream, void* address, const void* host,
+                            std::uint64_t bytes) {
+    const scope current(own_, device);
+    call(api_.memcpy_async, address, host, bytes, Api::host_to_device, stream_from(stream));
+  }
+
+  void event_create(std::uint32_t device, void** event) {
+    const scope current(own_, device);
+    typename Api::event created{};
+    call(api_.event_create, &created, Api::event_flags);
+    *event = handle_cast<void*>(created);
+  }
+
+  void event_destroy(std::uint32_t device, void* event) {
+    const scope current(own_, device);
+    call(api_.event_destroy, event_from(event));
+  }
+
+  void event_record(std::uint32_t device, void* event, void* stream) {
+    const scope current(own_, device);
+    call(api_.event_record, event_from(event), stream_from(stream));
+  }
+
+  void event_query(std::uint32_t device, void* event, std::int32_t* happened) {
+    const scope current(own_, device);
+    const auto result = api_.event_query(event_from(event));
+    if (result == Api::not_ready) {
+      // The runtime remembers even this for its next "last error", which is the program's to call.
+      static_cast<void>(api_.take_last_error());
+      *happened = 0;
+      return;
+    }
+    api_.check(result, api_.event_query.name);
+    *happened = 1;
+  }
+
+  void event_synchronize(std::uint32_t device, void* event) {
+    const scope current(own_, device);
+    call(api_.event_synchronize, event_from(event));
+  }
+
+  void host_register(std::uint32_t device, void* address, std::uint64_t bytes,
+                     std::int32_t read_only) {
+    expect_bytes(bytes);
+    if (read_only != 0 && Api::register_read_only == 0) {
+      throw backend_failure(LULL_ERROR_UNSUPPORTED, "", 0,
+                            "memory that may only be read cannot be registered here");
+    }
+    const scope current(own_, device);
+    const unsigned flags = Api::register_portable | (read_only != 0 ? Api::register_read_only : 0u);
+    call(api_.host_register, address, bytes, flags);
+    own_.registered(device, address);
+  }
+
+  void host_unregister(std::uint32_t device, void* address) {
+    const scope current(own_, device);
+    call(api_.host_unregister, address);
+    own_.unregistered(device, address);
   }
 
   void pinned_allocate(std::uint32_t device, std::uint64_t bytes, void** address) {
@@ -311,6 +368,9 @@ class runtime_backend {
   static typename Api::stream stream_from(void* stream) noexcept {
     return handle_cast<typename Api::stream>(stream);
   }
+  static typename Api::event event_from(void* event) noexcept {
+    return handle_cast<typename Api::event>(event);
+  }
 
   [[nodiscard]] typename Api::memory_properties memory_properties(std::uint32_t device) const {
     typename Api::memory_properties properties{};
@@ -341,42 +401,23 @@ lull_backend_ops make_ops(const Api& api, decltype(lull_backend_ops::score) scor
   };
   table.device_describe = thunk<&backend::describe>;
   table.memory_info = thunk<&backend::memory_info>;
-  table.allocate = thunk<&backend::allocate>;
-  table.deallocate = thunk<&backend::deallocate>;
-  table.copy_to_host = thunk<&backend::copy_to_host>;
-  table.copy_from_host = thunk<&backend::copy_from_host>;
-  table.fill = thunk<&backend::fill>;
-  table.stream_create = thunk<&backend::stream_create>;
-  table.stream_destroy = thunk<&backend::stream_destroy>;
-  table.stream_synchronize = thunk<&backend::stream_synchronize>;
-  table.copy_async = thunk<&backend::copy_async>;
-  table.pinned_allocate = thunk<&backend::pinned_allocate>;
-  table.pinned_free = thunk<&backend::pinned_free>;
-  table.context_create = thunk<&backend::context_create>;
-  table.context_alive = thunk<&backend::context_alive>;
-  table.synchronize = thunk<&backend::synchronize>;
-  table.reset = thunk<&backend::reset>;
-  if (api.vm_map) {
-    table.vm_granularity = thunk<&backend::vm_granularity>;
-    table.vm_reserve = thunk<&backend::vm_reserve>;
-    table.vm_release = thunk<&backend::vm_release>;
-    table.vm_create = thunk<&backend::vm_create>;
-    table.vm_destroy = thunk<&backend::vm_destroy>;
-    table.vm_map = thunk<&backend::vm_map>;
-    table.vm_unmap = thunk<&backend::vm_unmap>;
-  }
-  if (api.pool_trim) table.pool_trim = thunk<&backend::pool_trim>;
-  if (api.graph_exec_destroy) {
-    table.graph_destroy = thunk<&backend::graph_destroy>;
-    table.graph_node_count = thunk<&backend::graph_node_count>;
-  }
-  if (api.graph_upload) table.graph_upload = thunk<&backend::graph_upload>;
-  if (api.graph_trim) table.graph_trim = thunk<&backend::graph_trim>;
+  table.allocate = &group_of<lull_allocate_ops, backend>;
+  table.copy = &group_of<lull_copy_ops, backend>;
+  table.pinned = &group_of<lull_pinned_ops, backend>;
+  table.context = &group_of<lull_context_ops, backend>;
+  table.reset = &group_of<lull_reset_ops, backend>;
+  if (api.vm_map) table.stable_addresses = &group_of<lull_stable_addresses_ops, backend>;
+  if (api.event_create) table.streams = &group_of<lull_streams_ops, backend>;
+  if (api.host_register) table.registration = &group_of<lull_registration_ops, backend>;
+  if (api.pool_trim) table.pools = &group_of<lull_pools_ops, backend>;
+  if (api.graph_exec_destroy) table.graphs = &group_of<lull_graphs_ops, backend>;
+  if (api.graph_upload) table.graph_upload = &group_of<lull_graph_upload_ops, backend>;
+  if (api.graph_trim) table.graph_trim = &group_of<lull_graph_trim_ops, backend>;
   if constexpr (lists_processes<typename Api::own>) {
-    table.process_list = thunk<&backend::process_list>;
+    table.processes = &group_of<lull_processes_ops, backend>;
   }
   if constexpr (checkpoints_processes<typename Api::own>) {
-    if (api.checkpoint_save) table.process_checkpoint = thunk<&backend::process_checkpoint>;
+    if (api.checkpoint_save) table.checkpoint = &group_of<lull_checkpoint_ops, backend>;
   }
   return table;
 }

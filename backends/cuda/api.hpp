@@ -26,6 +26,7 @@ struct cuda_api {
   using device_scope = cuda_scope;
   using cleanup_scope = cuda_cleanup_scope;
   using stream = cudaStream_t;
+  using event = cudaEvent_t;
   using graph = cudaGraph_t;
   using graph_exec = cudaGraphExec_t;
   using pool = cudaMemPool_t;
@@ -37,7 +38,11 @@ struct cuda_api {
   static constexpr auto device_to_host = cudaMemcpyDeviceToHost;
   static constexpr auto host_to_device = cudaMemcpyHostToDevice;
   static constexpr unsigned stream_non_blocking = cudaStreamNonBlocking;
+  static constexpr unsigned event_flags = cudaEventDisableTiming | cudaEventBlockingSync;
+  static constexpr auto not_ready = cudaErrorNotReady;
   static constexpr unsigned pinned_portable = cudaHostAllocPortable;
+  static constexpr unsigned register_portable = cudaHostRegisterPortable;
+  static constexpr unsigned register_read_only = cudaHostRegisterReadOnly;
   static constexpr auto memory_pinned = CU_MEM_ALLOCATION_TYPE_PINNED;
   static constexpr auto location_device = CU_MEM_LOCATION_TYPE_DEVICE;
   static constexpr auto access_read_write = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
@@ -61,6 +66,16 @@ struct cuda_api {
   vendor_fn<"cudaStreamCreateWithFlags", decltype(::cudaStreamCreateWithFlags)> stream_create;
   vendor_fn<"cudaStreamDestroy", decltype(::cudaStreamDestroy)> stream_destroy;
   vendor_fn<"cudaStreamSynchronize", decltype(::cudaStreamSynchronize)> stream_synchronize;
+
+  vendor_fn<"cudaEventCreateWithFlags", decltype(::cudaEventCreateWithFlags)> event_create;
+  vendor_fn<"cudaEventDestroy", decltype(::cudaEventDestroy)> event_destroy;
+  vendor_fn<"cudaEventRecord", decltype(::cudaEventRecord)> event_record;
+  vendor_fn<"cudaEventQuery", decltype(::cudaEventQuery)> event_query;
+  vendor_fn<"cudaEventSynchronize", decltype(::cudaEventSynchronize)> event_synchronize;
+  vendor_fn<"cudaStreamWaitEvent", decltype(::cudaStreamWaitEvent)> stream_wait_event;
+
+  vendor_fn<"cudaHostRegister", decltype(::cudaHostRegister)> host_register;
+  vendor_fn<"cudaHostUnregister", decltype(::cudaHostUnregister)> host_unregister;
 
   vendor_fn<"cudaDeviceGetDefaultMemPool", decltype(::cudaDeviceGetDefaultMemPool)> pool_default;
   vendor_fn<"cudaMemPoolTrimTo", decltype(::cudaMemPoolTrimTo)> pool_trim;

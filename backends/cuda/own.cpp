@@ -61,6 +61,8 @@ std::unique_ptr<cuda_own::device_state> cuda_own::inspect(int ordinal) const {
       attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) !=
       0;
   device->pools = attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED) != 0;
+  device->read_only_registration =
+      attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED) != 0;
   return device;
 }
 
@@ -69,6 +71,7 @@ void cuda_own::describe(std::uint32_t device, lull_backend_device& facts) const 
   if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
   if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
   if (state.pools) facts.capabilities |= LULL_CAP_POOLS;
+  if (state.read_only_registration) facts.capabilities |= LULL_CAP_READ_ONLY_REGISTRATION;
   // NVIDIA's own executable graph cache counts 10 KB a kernel node (NVIDIA/cccl pull request 3768).
   facts.graph_node_bytes = 10 << 10;
   copy_text(facts.description, state.name);

@@ -42,6 +42,9 @@ class cuda_own {
 
   /// One that still runs is freed when it has finished (cuda.h, cuGraphExecDestroy).
   void before_graph_destroy() const noexcept {}
+  /// Registrations end with the context (measured on an H200: docs/hardware-notes.md).
+  void registered(std::uint32_t, void*) const noexcept {}
+  void unregistered(std::uint32_t, void*) const noexcept {}
   void reserved(std::uint32_t, void*, std::uint64_t) const noexcept {}
   void released(std::uint32_t, void*) const noexcept {}
   [[nodiscard]] bool is_lost(std::uint32_t, void*) const noexcept { return false; }
@@ -59,6 +62,7 @@ class cuda_own {
     bool integrated = false;
     bool stable_addresses = false;
     bool pools = false;
+    bool read_only_registration = false;
     char name[128] = {};
     mutable std::mutex mutex;  ///< guards `context`
     CUcontext context = nullptr;

@@ -23,6 +23,7 @@ struct hip_api {
   class device_scope;
   class cleanup_scope;
   using stream = hipStream_t;
+  using event = hipEvent_t;
   using graph = hipGraph_t;
   using graph_exec = hipGraphExec_t;
   using pool = hipMemPool_t;
@@ -34,7 +35,12 @@ struct hip_api {
   static constexpr auto device_to_host = hipMemcpyDeviceToHost;
   static constexpr auto host_to_device = hipMemcpyHostToDevice;
   static constexpr unsigned stream_non_blocking = hipStreamNonBlocking;
+  static constexpr unsigned event_flags = hipEventDisableTiming | hipEventBlockingSync;
+  static constexpr auto not_ready = hipErrorNotReady;
   static constexpr unsigned pinned_portable = hipHostMallocPortable;
+  static constexpr unsigned register_portable = hipHostRegisterPortable;
+  /// None: CUDA's value for it means coarse-grained memory here (hipExtHostRegisterCoarseGrained).
+  static constexpr unsigned register_read_only = 0;
   static constexpr auto memory_pinned = hipMemAllocationTypePinned;
   static constexpr auto location_device = hipMemLocationTypeDevice;
   static constexpr auto access_read_write = hipMemAccessFlagsProtReadWrite;
@@ -62,6 +68,16 @@ struct hip_api {
   vendor_fn<"hipStreamCreateWithFlags", decltype(::hipStreamCreateWithFlags)> stream_create;
   vendor_fn<"hipStreamDestroy", decltype(::hipStreamDestroy)> stream_destroy;
   vendor_fn<"hipStreamSynchronize", decltype(::hipStreamSynchronize)> stream_synchronize;
+
+  vendor_fn<"hipEventCreateWithFlags", decltype(::hipEventCreateWithFlags)> event_create;
+  vendor_fn<"hipEventDestroy", decltype(::hipEventDestroy)> event_destroy;
+  vendor_fn<"hipEventRecord", hipError_t(hipEvent_t, hipStream_t)> event_record;
+  vendor_fn<"hipEventQuery", decltype(::hipEventQuery)> event_query;
+  vendor_fn<"hipEventSynchronize", decltype(::hipEventSynchronize)> event_synchronize;
+  vendor_fn<"hipStreamWaitEvent", decltype(::hipStreamWaitEvent)> stream_wait_event;
+
+  vendor_fn<"hipHostRegister", decltype(::hipHostRegister)> host_register;
+  vendor_fn<"hipHostUnregister", decltype(::hipHostUnregister)> host_unregister;
 
   vendor_fn<"hipDeviceGetDefaultMemPool", decltype(::hipDeviceGetDefaultMemPool)> pool_default;
   vendor_fn<"hipMemPoolTrimTo", decltype(::hipMemPoolTrimTo)> pool_trim;

@@ -70,8 +70,35 @@ void hip_own::reset(std::uint32_t device) {
   {
     const hip_api::device_scope current(*this, device);
     api_.check(api_.device_reset(), api_.device_reset.name);
+    end_registrations(*devices_[device]);
   }
   devices_[device]->used.store(false);
+}
+
+void hip_own::registered(std::uint32_t device, void* address) {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.mutex);
+  try {
+    state.registrations.insert(address);
+  } catch (...) {  // out of host memory
+    static_cast<void>(api_.host_unregister(address));
+    throw;
+  }
+}
+
+void hip_own::unregistered(std::uint32_t device, void* address) noexcept {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.mutex);
+  state.registrations.erase(address);
+}
+
+/// After a reset. Should one be gone with it, all the better.
+void hip_own::end_registrations(device_state& device) const {
+  const std::lock_guard lock(device.mutex);
+  for (void* const address : device.registrations) {
+    if (api_.host_unregister(address) != hipSuccess) static_cast<void>(api_.take_last_error());
+  }
+  device.registrations.clear();
 }
 
 void hip_own::before_graph_destroy() const {

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "hip/api.hpp"
@@ -41,6 +42,11 @@ class hip_own {
   /// hipGraphExecDestroy returns before the memory is free, and crashes when the graph still runs
   /// (ROCm/pytorch pull request 1455): wait for the device first.
   void before_graph_destroy() const;
+
+  /// A reset leaves registrations alone, which belong to all devices as pinned memory does (rocclr
+  /// device.cpp: MemObjMap::Purge), so it has to end them one by one.
+  void registered(std::uint32_t device, void* address);
+  void unregistered(std::uint32_t device, void* address) noexcept;
 
   void reserved(std::uint32_t device, void* address, std::uint64_t bytes) noexcept;
   void released(std::uint32_t device, void* address) noexcept;
@@ -78,6 +84,7 @@ class hip_own {
     bool pools = false;
     std::atomic<bool> used{false};
     std::mutex mutex;  ///< guards what follows
+    std::unordered_set<void*> registrations;
     std::unordered_map<void*, reservation> reservations;
     std::unordered_map<std::uint64_t, mapping> mappings;  ///< the last one of each handle
   };
@@ -86,6 +93,7 @@ class hip_own {
 
   [[nodiscard]] std::unique_ptr<device_state> inspect(int ordinal) const;
   [[nodiscard]] int attribute(int ordinal, hipDeviceAttribute_t which) const;
+  void end_registrations(device_state& device) const;
   void make_memory_leave(device_state& device, const mapping& was);
   [[nodiscard]] bool memory_stayed(const device_state& device, const mapping& was);
   void cycle_reservation(device_state& device, const mapping& was) const;

@@ -28,6 +28,7 @@ struct musa_api {
   class device_scope;
   class cleanup_scope;
   using stream = musaStream_t;
+  using event = musaEvent_t;
   using graph = musaGraph_t;
   using graph_exec = musaGraphExec_t;
   using pool = musaMemPool_t;
@@ -39,7 +40,11 @@ struct musa_api {
   static constexpr auto device_to_host = musaMemcpyDeviceToHost;
   static constexpr auto host_to_device = musaMemcpyHostToDevice;
   static constexpr unsigned stream_non_blocking = musaStreamNonBlocking;
-  static constexpr unsigned pinned_portable = 0;  ///< musaMallocHost takes no flags
+  static constexpr unsigned event_flags = musaEventDisableTiming;
+  static constexpr auto not_ready = musaErrorNotReady;
+  static constexpr unsigned register_portable = musaHostRegisterPortable;
+  static constexpr unsigned register_read_only = 0;  ///< nothing public says that there is one
+  static constexpr unsigned pinned_portable = 0;     ///< musaMallocHost takes no flags
   static constexpr auto memory_pinned = MU_MEM_ALLOCATION_TYPE_PINNED;
   static constexpr auto location_device = MU_MEM_LOCATION_TYPE_DEVICE;
   static constexpr auto access_read_write = MU_MEM_ACCESS_FLAGS_PROT_READWRITE;
@@ -74,6 +79,17 @@ struct musa_api {
   vendor_fn<"musaStreamCreateWithFlags", musaError_t(musaStream_t*, unsigned)> stream_create;
   vendor_fn<"musaStreamDestroy", musaError_t(musaStream_t)> stream_destroy;
   vendor_fn<"musaStreamSynchronize", musaError_t(musaStream_t)> stream_synchronize;
+
+  vendor_fn<"musaEventCreateWithFlags", musaError_t(musaEvent_t*, unsigned)> event_create;
+  vendor_fn<"musaEventDestroy", musaError_t(musaEvent_t)> event_destroy;
+  vendor_fn<"musaEventRecord", musaError_t(musaEvent_t, musaStream_t)> event_record;
+  vendor_fn<"musaEventQuery", musaError_t(musaEvent_t)> event_query;
+  vendor_fn<"musaEventSynchronize", musaError_t(musaEvent_t)> event_synchronize;
+  vendor_fn<"musaStreamWaitEvent", musaError_t(musaStream_t, musaEvent_t, unsigned)>
+      stream_wait_event;
+
+  vendor_fn<"musaHostRegister", musaError_t(void*, std::size_t, unsigned)> host_register;
+  vendor_fn<"musaHostUnregister", musaError_t(void*)> host_unregister;
 
   vendor_fn<"musaDeviceGetDefaultMemPool", musaError_t(musaMemPool_t*, int)> pool_default;
   vendor_fn<"musaMemPoolTrimTo", musaError_t(musaMemPool_t, std::size_t)> pool_trim;

@@ -16,24 +16,29 @@ enum musaError_t : int {
   musaErrorMemoryAllocation = 2,
   musaErrorInsufficientDriver = 35,
   musaErrorNoDevice = 100,
+  musaErrorNotReady = 600,
   musaErrorContextIsDestroyed = 709,
   musaErrorNotSupported = 801,
 };
 enum musaMemcpyKind : int { musaMemcpyHostToDevice = 1, musaMemcpyDeviceToHost = 2 };
 
 struct MUstream_st;
+struct MUevent_st;
 struct MUgraph_st;
 struct MUgraphExec_st;
 struct MUgraphNode_st;
 struct MUmemPoolHandle_st;
 struct MUctx_st;
 using musaStream_t = MUstream_st*;
+using musaEvent_t = MUevent_st*;
 using musaGraph_t = MUgraph_st*;
 using musaGraphExec_t = MUgraphExec_st*;
 using musaGraphNode_t = MUgraphNode_st*;
 using musaMemPool_t = MUmemPoolHandle_st*;
 
 inline constexpr unsigned musaStreamNonBlocking = 1;
+inline constexpr unsigned musaEventDisableTiming = 2;
+inline constexpr unsigned musaHostRegisterPortable = 1;
 
 musaError_t musaGetDeviceCount(int*);
 musaError_t musaGetDevice(int*);
@@ -51,6 +56,14 @@ musaError_t musaMemset(void*, int, std::size_t);
 musaError_t musaStreamCreateWithFlags(musaStream_t*, unsigned);
 musaError_t musaStreamDestroy(musaStream_t);
 musaError_t musaStreamSynchronize(musaStream_t);
+musaError_t musaStreamWaitEvent(musaStream_t, musaEvent_t, unsigned);
+musaError_t musaEventCreateWithFlags(musaEvent_t*, unsigned);
+musaError_t musaEventDestroy(musaEvent_t);
+musaError_t musaEventRecord(musaEvent_t, musaStream_t);
+musaError_t musaEventQuery(musaEvent_t);
+musaError_t musaEventSynchronize(musaEvent_t);
+musaError_t musaHostRegister(void*, std::size_t, unsigned);
+musaError_t musaHostUnregister(void*);
 musaError_t musaGraphExecDestroy(musaGraphExec_t);
 musaError_t musaGraphGetNodes(musaGraph_t, musaGraphNode_t*, std::size_t*);
 musaError_t musaGraphUpload(musaGraphExec_t, musaStream_t);

@@ -30,6 +30,9 @@ class musa_own {
 
   /// Nothing public says that a graph may be destroyed while it runs: wait for the device first.
   void before_graph_destroy() const;
+  /// Registrations are taken to end with the context, as CUDA's do; nothing public says so.
+  void registered(std::uint32_t, void*) const noexcept {}
+  void unregistered(std::uint32_t, void*) const noexcept {}
   void reserved(std::uint32_t, void*, std::uint64_t) const noexcept {}
   void released(std::uint32_t, void*) const noexcept {}
   [[nodiscard]] bool is_lost(std::uint32_t, void*) const noexcept { return false; }

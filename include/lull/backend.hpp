@@ -5,12 +5,16 @@
 /// The kit for authors of modules in C++: makes C operations out of the member functions of a backend
 /// class, and reads settings. C++17, header-only; uses only the module ABI and the standard library.
 ///
-/// Exceptions stop here.
-/// A member function `void allocate(std::uint32_t device, std::uint64_t bytes, void** address)`
+/// Exceptions stop here. A member function `void allocate(std::uint32_t device, std::uint64_t bytes, void** address)`
 /// becomes `lull_status (*)(lull_backend*, uint32_t, uint64_t, void**, lull_backend_error*)` by
-/// `thunk<&my_backend::allocate>`. It reports failure by throwing backend_failure.
+/// `thunk<&my_backend::allocate>`. It reports failure by throwing backend_failure. `group_of` makes
+/// the table of a whole group, out of the member functions that have the names of its operations:
+///
+///     lull_backend_ops table{};
+///     table.allocate = &group_of<lull_allocate_ops, my_backend>;
 
 #include <lull/backend.h>
+#include <lull/detail/backend_operations.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -19,6 +23,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace lull::backends {
@@ -84,21 +89,49 @@ lull_status guard(lull_backend_error* error, Work&& work) noexcept {
 namespace detail {
 
 template <auto Method>
-struct thunk_of;
+struct method;
 
 template <class Backend, class... Arguments, void (Backend::*Method)(Arguments...)>
-struct thunk_of<Method> {
+struct method<Method> {
+  using owner = Backend;
+
+  /// @tparam Self what `self` points to: Backend, or a class that is derived from it
+  template <class Self>
   static lull_status call(lull_backend* self, Arguments... arguments,
                           lull_backend_error* error) noexcept {
-    return guard(error, [&] { (reinterpret_cast<Backend*>(self)->*Method)(arguments...); });
+    return guard(error, [&] { (reinterpret_cast<Self*>(self)->*Method)(arguments...); });
   }
 };
 
 }  // namespace detail
 
 /// The C operation for a member function; see the file comment.
-template <auto Method>
-inline constexpr auto thunk = &detail::thunk_of<Method>::call;
+/// @tparam Self the class of the backend, where the member function is one of its base's
+template <auto Method, class Self = typename detail::method<Method>::owner>
+inline constexpr auto thunk = &detail::method<Method>::template call<Self>;
+
+namespace detail {
+
+template <class Ops, class Backend>
+constexpr Ops make_group() noexcept {
+  Ops group{};
+  group.struct_size = sizeof(Ops);
+#define LULL_SET_VERSION(of, OF) \
+  if constexpr (std::is_same_v<Ops, lull_##of##_ops>) group.version = LULL_##OF##_OPS_VERSION;
+#define LULL_SET_OPERATION(of, name) \
+  if constexpr (std::is_same_v<Ops, lull_##of##_ops>) group.name = thunk<&Backend::name, Backend>;
+  LULL_BACKEND_OPERATIONS(LULL_SET_VERSION, LULL_SET_OPERATION)
+#undef LULL_SET_OPERATION
+#undef LULL_SET_VERSION
+  return group;
+}
+
+}  // namespace detail
+
+/// The table of a group over a class that has a member function for each of its operations, by the
+/// same names; see the file comment. Lives as long as the module.
+template <class Ops, class Backend>
+inline constexpr Ops group_of = detail::make_group<Ops, Backend>();
 
 /// Calls `accept(key, value)` for each setting; when it returns false the setting is unknown.
 /// @throws backend_failure that names the settings there are

@@ -42,7 +42,9 @@ enum class capability : std::uint64_t {
   graph_trim = LULL_CAP_GRAPH_TRIM,
   processes = LULL_CAP_PROCESSES,
   checkpoint = LULL_CAP_CHECKPOINT,
+  registration = LULL_CAP_REGISTRATION,
   host_accessible = LULL_CAP_HOST_ACCESSIBLE,
+  read_only_registration = LULL_CAP_READ_ONLY_REGISTRATION,
 };
 LULL_API std::string_view to_string(capability what) noexcept;
 
@@ -80,6 +82,23 @@ enum class tristate : std::uint32_t {
   cannot_tell = LULL_CANNOT_TELL,
 };
 LULL_API std::string_view to_string(tristate answer) noexcept;
+
+/// A stream of a device, as the vendor's handle (cudaStream_t, hipStream_t, musaStream_t).
+struct stream_handle {
+  void* value = nullptr;
+
+  friend bool operator==(stream_handle a, stream_handle b) noexcept { return a.value == b.value; }
+};
+
+/// An event of a device, as the vendor's handle (cudaEvent_t, hipEvent_t, musaEvent_t).
+struct event_handle {
+  void* value = nullptr;
+
+  friend bool operator==(event_handle a, event_handle b) noexcept { return a.value == b.value; }
+};
+
+/// What a device may do with registered host memory.
+enum class host_access : std::uint32_t { read_write, read_only };
 
 /// How long a question to the platform may take unless the caller says otherwise. Healthy libraries
 /// answer within milliseconds; the first call of a process may take a second on a large machine.
@@ -158,7 +177,7 @@ class LULL_API device {
 
   /// @name Stable addresses (capability::stable_addresses)
   /// Building blocks of lull::memory, which most callers want instead. Sizes and addresses are
-  /// multiples of vm_granularity(). For each operation's contract see lull_backend_ops.
+  /// multiples of vm_granularity(). For each operation's contract see lull_stable_addresses_ops.
   /// @{
   [[nodiscard]] std::uint64_t vm_granularity() const;
   [[nodiscard]] void* vm_reserve(std::uint64_t bytes) const;
@@ -176,22 +195,60 @@ class LULL_API device {
   void fill(void* address, std::byte value, std::uint64_t bytes) const;
   /// @}
 
-  /// @name Streams (capability::streams)
-  /// A stream dies with the context: then using it is `stale`.
+  /// @name Streams and events (capability::streams)
+  /// Both die with the context: then using one is `stale`. A stream's work waits for no other
+  /// stream's. All of these may create the device's context, and return without waiting unless they
+  /// say so.
   /// @{
-  [[nodiscard]] void* stream_create() const;
-  void stream_destroy(void* stream) const;
-  void stream_synchronize(void* stream) const;
-  /// Starts a copy in the stream; it overlaps with others if `host` is pinned.
-  void copy_to_host_async(void* stream, void* host, const void* address, std::uint64_t bytes) const;
-  void copy_from_host_async(void* stream, void* address, const void* host,
+  [[nodiscard]] stream_handle stream_create() const;
+  /// What is queued in it is done all the same.
+  void stream_destroy(stream_handle stream) const;
+  /// Waits for all work that is queued in the stream, however long it takes.
+  void stream_synchronize(stream_handle stream) const;
+  /// What is queued in `stream` from now on waits until `event` as last recorded has happened; for
+  /// nothing if it never was.
+  void stream_wait_event(stream_handle stream, event_handle event) const;
+  /// Queues a copy of `bytes` from the device. It overlaps with other work if `host` is pinned or
+  /// registered, all of it in one registration (a copy that crosses from one into the next fails on
+  /// CUDA); else the vendor may wait for it. Both memories must stay until it is done.
+  void copy_to_host_async(stream_handle stream, void* host, const void* address,
+                          std::uint64_t bytes) const;
+  /// As copy_to_host_async, to the device.
+  void copy_from_host_async(stream_handle stream, void* address, const void* host,
                             std::uint64_t bytes) const;
+  [[nodiscard]] event_handle event_create() const;
+  void event_destroy(event_handle event) const;
+  /// The event happens when the work that is queued in the stream now is done.
+  void event_record(event_handle event, stream_handle stream) const;
+  /// Whether it has happened. So has one that was never recorded.
+  [[nodiscard]] bool event_query(event_handle event) const;
+  /// Waits until it has happened, however long it takes, without keeping a CPU busy where the vendor
+  /// can (CUDA and HIP can).
+  void event_synchronize(event_handle event) const;
   /// @}
 
   /// @name Pinned host memory (capability::pinned). Dies with the context, contents included.
   /// @{
   [[nodiscard]] void* pinned_allocate(std::uint64_t bytes) const;
   void pinned_free(void* address) const;
+  /// @}
+
+  /// @name Registered host memory (capability::registration)
+  /// Memory of the caller's that all devices of this backend can copy at full speed. A reset of the
+  /// device ends its registrations, is not held up by them, and leaves the memory alone; the memory
+  /// must outlive its registration otherwise.
+  /// @{
+  /// May create the device's context. Holds up other calls of the vendor's driver for as long as it
+  /// takes (64 MiB in populated huge pages: 2 to 3 ms on an H200), so large ranges go in slices.
+  /// @param address,bytes whole pages, `bytes` above 0, no part of which is registered
+  /// @param access read_only for memory that this process may only read, such as a file mapped shared
+  ///        and read-only; takes capability::read_only_registration
+  /// @throws error unsupported; backend: with the vendor's reason
+  void host_register(void* address, std::uint64_t bytes,
+                     host_access access = host_access::read_write) const;
+  /// Ends what host_register began at this address; no copy of it may be under way.
+  /// @throws error stale: it is not registered any more, by a reset or another call
+  void host_unregister(void* address) const;
   /// @}
 
   /// Returns unused memory of the vendor's stream-ordered pools to the device (capability::pools).
@@ -207,7 +264,7 @@ class LULL_API device {
   void graph_destroy(void* graph_exec) const;
   /// Puts an adopted graph on the device ahead of its first launch.
   /// @throws error stale: as graph_destroy
-  void graph_upload(void* graph_exec, void* stream) const;
+  void graph_upload(void* graph_exec, stream_handle stream) const;
   /// Destroys a graph, adopted or not, that was made under a generation of the context.
   /// @throws error stale: it died with its generation, and nothing was called; busy: not while a
   ///         stream is being captured, and it is still there. After another failure it is lull's no

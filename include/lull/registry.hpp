@@ -33,7 +33,7 @@ struct module_info {
   std::filesystem::path path;  ///< the file; empty for a built-in backend
   module_state state = module_state::refused;
   std::int32_t score = 0;  ///< how well it can run here, as it says itself
-  std::string reason;      ///< why it is not active; a sentence for people
+  std::string reason;      ///< why it, or a part of it, is not active; a sentence for people
 };
 
 /// A setting for a backend, handed over when it is opened.

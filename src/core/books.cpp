@@ -10,11 +10,13 @@ std::string_view to_string(object_kind kind) noexcept {
   switch (kind) {
     case object_kind::allocation: return "allocation";
     case object_kind::stream: return "stream";
+    case object_kind::event: return "event";
     case object_kind::pinned: return "pinned host buffer";
     case object_kind::graph: return "graph";
     case object_kind::memory: return "piece of stable-address memory";
     case object_kind::mapping: return "mapping";
     case object_kind::reservation: return "reservation";
+    case object_kind::registration: return "registration of host memory";
   }
   return "?";
 }
@@ -44,16 +46,20 @@ std::vector<device_books::entry> device_books::all(object_kind kind) const {
   return entries;
 }
 
-void device_books::clear(object_kind kind) {
+void device_books::clear_what_a_reset_ends() {
   const std::lock_guard lock(mutex_);
-  of(kind).clear();
+  for (const object_kind kind :
+       {object_kind::allocation, object_kind::stream, object_kind::event, object_kind::pinned,
+        object_kind::graph, object_kind::registration}) {
+    of(kind).clear();
+  }
 }
 
 std::string device_books::describe_live() const {
   const std::lock_guard lock(mutex_);
   std::string list;
-  for (const object_kind kind : {object_kind::allocation, object_kind::stream, object_kind::pinned,
-                                 object_kind::graph, object_kind::memory}) {
+  for (const object_kind kind : {object_kind::allocation, object_kind::stream, object_kind::event,
+                                 object_kind::pinned, object_kind::graph, object_kind::memory}) {
     const table& live = of(kind);
     if (live.empty()) continue;
     std::uint64_t bytes = 0;

@@ -17,13 +17,15 @@ namespace lull::detail {
 enum class object_kind : std::uint8_t {
   allocation,
   stream,
-  pinned,       ///< host memory pinned for the device
-  graph,        ///< an executable graph that was put into lull's care
-  memory,       ///< physical memory for stable addresses, by its handle
-  mapping,      ///< by its address
-  reservation,  ///< by its address
+  event,
+  pinned,        ///< host memory pinned for the device
+  graph,         ///< an executable graph that was put into lull's care
+  memory,        ///< physical memory for stable addresses, by its handle
+  mapping,       ///< by its address
+  reservation,   ///< by its address
+  registration,  ///< host memory of the caller's that is registered, by its address
 };
-inline constexpr std::size_t object_kinds = 7;
+inline constexpr std::size_t object_kinds = 9;
 
 [[nodiscard]] std::string_view to_string(object_kind kind) noexcept;
 
@@ -42,10 +44,12 @@ class device_books {
   [[nodiscard]] std::optional<entry> remove(object_kind kind, std::uint64_t key);
   [[nodiscard]] bool contains(object_kind kind, std::uint64_t key) const;
   [[nodiscard]] std::vector<entry> all(object_kind kind) const;
-  void clear(object_kind kind);
+  /// Forgets what is gone with the context: all but stable addresses and what is behind them.
+  void clear_what_a_reset_ends();
 
   /// "3 allocations (12 MiB), 1 stream" of the kinds that a reset destroys or must not leave
-  /// behind; empty when there are none. Reservations hold no memory and are not among them.
+  /// behind; empty when there are none. Reservations hold no memory and are not among them, nor are
+  /// registrations, whose memory stays.
   [[nodiscard]] std::string describe_live() const;
 
  private:

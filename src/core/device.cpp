@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "core/device_state.hpp"
@@ -14,23 +13,19 @@
 namespace lull {
 namespace {
 
-constexpr std::array<std::pair<capability, std::string_view>, 15> capability_names{{
-    {capability::allocate, "allocate"},
-    {capability::stable_addresses, "stable_addresses"},
-    {capability::copy, "copy"},
-    {capability::streams, "streams"},
-    {capability::pinned, "pinned"},
-    {capability::context, "context"},
-    {capability::reset, "reset"},
-    {capability::pools, "pools"},
-    {capability::graphs, "graphs"},
-    {capability::suspend, "suspend"},
-    {capability::graph_upload, "graph_upload"},
-    {capability::graph_trim, "graph_trim"},
-    {capability::processes, "processes"},
-    {capability::checkpoint, "checkpoint"},
+struct named_capability {
+  capability what;
+  std::string_view name;
+};
+
+constexpr named_capability capability_names[] = {
+#define LULL_NAME(group, GROUP) {capability::group, #group},
+    LULL_BACKEND_OPERATIONS(LULL_NAME, LULL_BACKEND_NOTHING)
+#undef LULL_NAME
+        {capability::suspend, "suspend"},
     {capability::host_accessible, "host_accessible"},
-}};
+    {capability::read_only_registration, "read_only_registration"},
+};
 
 /// A fixed field that a module filled in, which may have forgotten the zero at its end.
 template <std::size_t Size>
@@ -67,8 +62,8 @@ std::vector<device_process> ask_processes(const detail::backend_instance& backen
   // The list can grow between two calls, but not for ever.
   for (int attempt = 0; attempt < 4; ++attempt) {
     lull_backend_error failure{};
-    const lull_status code = backend.table().ops.process_list(backend.handle(), index, list.data(),
-                                                              list.size(), &count, &failure);
+    const lull_status code = backend.table().processes.process_list(
+        backend.handle(), index, list.data(), list.size(), &count, &failure);
     if (detail::raw(code) != LULL_OK) {
       throw detail::make_error(detail::raw(code), name, "process_list", failure);
     }
@@ -209,8 +204,7 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
   }
   auto state = std::make_shared<device_state>();
   // A table without a group cannot have it, whatever a device says; what is no group passes.
-  constexpr std::uint64_t facts_only = LULL_CAP_HOST_ACCESSIBLE;
-  state->capabilities = facts.capabilities & (table.groups | facts_only);
+  state->capabilities = facts.capabilities & (table.groups | LULL_CAP_FACTS);
   state->index = index;
   state->name = text_of(facts.name);
   state->description = text_of(facts.description);
@@ -295,7 +289,7 @@ tristate device::context_alive(std::chrono::milliseconds limit) const {
         lull_tristate alive = LULL_CANNOT_TELL;
         lull_backend_error failure{};
         const lull_status code =
-            backend->table().ops.context_alive(backend->handle(), index, &alive, &failure);
+            backend->table().context.context_alive(backend->handle(), index, &alive, &failure);
         if (detail::raw(code) != LULL_OK) {
           throw detail::make_error(detail::raw(code), own_name, "context_alive", failure);
         }

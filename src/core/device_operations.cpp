@@ -5,13 +5,36 @@
 #include "core/device_state.hpp"
 #include "vocabulary/text.hpp"
 
+// Every operation passes through the device's gate, so that it never overlaps with a reset, and what it
+// makes stands in the device's books. `run`, `make`, `use` and `end` are the four ways of doing that.
+
 namespace lull {
 namespace {
 
+using detail::device_state;
+using detail::enter;
 using detail::object_kind;
+namespace op = detail::op;
 
 std::uint64_t key_of(const void* handle) noexcept {
   return reinterpret_cast<std::uintptr_t>(handle);
+}
+std::uint64_t key_of(std::uint64_t handle) noexcept {
+  return handle;
+}
+
+[[noreturn]] void throw_stale(const device_state& device, object_kind kind, std::uint64_t key,
+                              std::string_view operation) {
+  detail::fail(status::stale,
+               "{}: {}: {} is no live {}; it was given up already, or by the reset that "
+               "led to generation {}",
+               device.name, operation, detail::hex(key), to_string(kind),
+               device.context->generation.load(std::memory_order_acquire));
+}
+
+void put_down(const device_state& device, object_kind kind, std::uint64_t key,
+              std::uint64_t bytes = 0, std::uint64_t other = 0) {
+  if (device.context) device.context->books.add(kind, {key, bytes, other});
 }
 
 /// An object's entry, taken off the books for as long as it is being destroyed, so that only one
@@ -19,7 +42,7 @@ std::uint64_t key_of(const void* handle) noexcept {
 class removal {
  public:
   /// @throws error (stale) when it is not on the books
-  removal(const detail::device_state& device, object_kind kind, std::uint64_t key,
+  removal(const device_state& device, object_kind kind, std::uint64_t key,
           std::string_view operation)
       : context_(device.context.get()), kind_(kind) {
     if (context_ == nullptr) return;
@@ -32,15 +55,6 @@ class removal {
   removal(const removal&) = delete;
   removal& operator=(const removal&) = delete;
 
-  [[noreturn]] static void throw_stale(const detail::device_state& device, object_kind kind,
-                                       std::uint64_t key, std::string_view operation) {
-    detail::fail(status::stale,
-                 "{}: {}: {} is no live {}; it was given up already, or by the reset that "
-                 "led to generation {}",
-                 device.name, operation, detail::hex(key), to_string(kind),
-                 device.context->generation.load(std::memory_order_acquire));
-  }
-
   void done() noexcept { entry_.reset(); }
 
  private:
@@ -49,190 +63,227 @@ class removal {
   std::optional<detail::device_books::entry> entry_;
 };
 
-void put_down(const detail::device_state& device, object_kind kind, std::uint64_t key,
-              std::uint64_t bytes = 0, std::uint64_t other = 0) {
-  if (device.context) device.context->books.add(kind, {key, bytes, other});
+/// Calls an operation that makes and ends nothing.
+template <class Operation, class... Arguments>
+void run(const device_state& device, Operation what, Arguments... arguments) {
+  const auto inside = enter(device);
+  detail::call(device, what, arguments...);
 }
 
-void expect_live(const detail::device_state& device, object_kind kind, const void* handle,
-                 std::string_view operation) {
-  if (device.context && !device.context->books.contains(kind, key_of(handle))) {
-    removal::throw_stale(device, kind, key_of(handle), operation);
+/// As run, for one that answers a question.
+template <class Answer, class Operation, class... Arguments>
+Answer ask(const device_state& device, Operation what, Arguments... arguments) {
+  Answer answer{};
+  run(device, what, arguments..., &answer);
+  return answer;
+}
+
+/// Calls an operation that makes an object of `bytes`, and puts it down.
+template <class Handle, class Operation, class... Arguments>
+Handle make(const device_state& device, object_kind kind, Operation what, std::uint64_t bytes,
+            Arguments... arguments) {
+  const auto inside = enter(device);
+  Handle handle{};
+  detail::call(device, what, arguments..., &handle);
+  put_down(device, kind, key_of(handle), bytes);
+  return handle;
+}
+
+/// Something that must be on the books.
+struct object {
+  object_kind kind;
+  const void* handle;
+};
+
+/// Calls an operation on objects that must be live.
+/// @throws error stale: one of them is not
+template <class Operation, class... Arguments>
+void use(const device_state& device, std::initializer_list<object> objects, Operation what,
+         Arguments... arguments) {
+  const auto inside = enter(device);
+  for (const auto& [kind, handle] : objects) {
+    if (device.context && !device.context->books.contains(kind, key_of(handle))) {
+      throw_stale(device, kind, key_of(handle), what.name);
+    }
   }
+  detail::call(device, what, arguments...);
+}
+
+/// Calls an operation that ends an object.
+/// @throws error stale: it is gone already
+template <class Handle, class Operation, class... Arguments>
+void end(const device_state& device, object_kind kind, Operation what, Handle handle,
+         Arguments... arguments) {
+  const auto inside = enter(device);
+  removal entry(device, kind, key_of(handle), what.name);
+  detail::call(device, what, handle, arguments...);
+  entry.done();
+}
+
+object live(stream_handle stream) {
+  return {object_kind::stream, stream.value};
+}
+object live(event_handle event) {
+  return {object_kind::event, event.value};
 }
 
 }  // namespace
 
+// --- The context ------------------------------------------------------------------------------------
+
 void device::context_create() const {
-  const auto inside = detail::enter(*state_);
-  detail::call(*state_, "context_create", state_->backend->table().ops.context_create);
+  run(*state_, op::context_create);
 }
 
 void device::synchronize() const {
   // Memory without a context group is used by the CPU alone, and its caller's own work is done.
-  if (!supports(capability::context)) return;
-  const auto inside = detail::enter(*state_);
-  detail::call(*state_, "synchronize", state_->backend->table().ops.synchronize);
+  if (supports(capability::context)) run(*state_, op::synchronize);
 }
 
+void device::pool_trim() const {
+  run(*state_, op::pool_trim);
+}
+
+// --- Device memory ----------------------------------------------------------------------------------
+
 void* device::allocate(std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  void* address = nullptr;
-  detail::call(*state_, "allocate", state_->backend->table().ops.allocate, bytes, &address);
-  put_down(*state_, object_kind::allocation, key_of(address), bytes);
-  return address;
+  return make<void*>(*state_, object_kind::allocation, op::allocate, bytes, bytes);
 }
 
 void device::deallocate(void* address, std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  removal entry(*state_, object_kind::allocation, key_of(address), "deallocate");
-  detail::call(*state_, "deallocate", state_->backend->table().ops.deallocate, address, bytes);
-  entry.done();
+  end(*state_, object_kind::allocation, op::deallocate, address, bytes);
 }
 
 std::uint64_t device::vm_granularity() const {
-  const auto inside = detail::enter(*state_);
-  std::uint64_t bytes = 0;
-  detail::call(*state_, "vm_granularity", state_->backend->table().ops.vm_granularity, &bytes);
-  return bytes;
+  return ask<std::uint64_t>(*state_, op::vm_granularity);
 }
 
 void* device::vm_reserve(std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  void* address = nullptr;
-  detail::call(*state_, "vm_reserve", state_->backend->table().ops.vm_reserve, bytes, &address);
-  put_down(*state_, object_kind::reservation, key_of(address), bytes);
-  return address;
+  return make<void*>(*state_, object_kind::reservation, op::vm_reserve, bytes, bytes);
 }
 
 void device::vm_release(void* address, std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  removal entry(*state_, object_kind::reservation, key_of(address), "vm_release");
-  detail::call(*state_, "vm_release", state_->backend->table().ops.vm_release, address, bytes);
-  entry.done();
+  end(*state_, object_kind::reservation, op::vm_release, address, bytes);
 }
 
 std::uint64_t device::vm_create(std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  std::uint64_t handle = 0;
-  detail::call(*state_, "vm_create", state_->backend->table().ops.vm_create, bytes, &handle);
-  put_down(*state_, object_kind::memory, handle, bytes);
-  return handle;
+  return make<std::uint64_t>(*state_, object_kind::memory, op::vm_create, bytes, bytes);
 }
 
 void device::vm_destroy(std::uint64_t handle) const {
-  const auto inside = detail::enter(*state_);
-  removal entry(*state_, object_kind::memory, handle, "vm_destroy");
-  detail::call(*state_, "vm_destroy", state_->backend->table().ops.vm_destroy, handle);
-  entry.done();
+  end(*state_, object_kind::memory, op::vm_destroy, handle);
 }
 
 void device::vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) const {
-  const auto inside = detail::enter(*state_);
-  detail::call(*state_, "vm_map", state_->backend->table().ops.vm_map, address, bytes, handle);
+  const auto inside = enter(*state_);
+  detail::call(*state_, op::vm_map, address, bytes, handle);
   put_down(*state_, object_kind::mapping, key_of(address), bytes, handle);
 }
 
 void device::vm_unmap(void* address, std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  removal entry(*state_, object_kind::mapping, key_of(address), "vm_unmap");
-  detail::call(*state_, "vm_unmap", state_->backend->table().ops.vm_unmap, address, bytes);
-  entry.done();
+  end(*state_, object_kind::mapping, op::vm_unmap, address, bytes);
 }
 
+// --- Contents ---------------------------------------------------------------------------------------
+
 void device::copy_to_host(void* host, const void* address, std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  detail::call(*state_, "copy_to_host", state_->backend->table().ops.copy_to_host, host, address,
-               bytes);
+  run(*state_, op::copy_to_host, host, address, bytes);
 }
 
 void device::copy_from_host(void* address, const void* host, std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  detail::call(*state_, "copy_from_host", state_->backend->table().ops.copy_from_host, address,
-               host, bytes);
+  run(*state_, op::copy_from_host, address, host, bytes);
 }
 
 void device::fill(void* address, std::byte value, std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  detail::call(*state_, "fill", state_->backend->table().ops.fill, address,
-               static_cast<std::uint8_t>(value), bytes);
+  run(*state_, op::fill, address, static_cast<std::uint8_t>(value), bytes);
 }
 
-void* device::stream_create() const {
-  const auto inside = detail::enter(*state_);
-  void* stream = nullptr;
-  detail::call(*state_, "stream_create", state_->backend->table().ops.stream_create, &stream);
-  put_down(*state_, object_kind::stream, key_of(stream));
-  return stream;
+// --- Streams and events -----------------------------------------------------------------------------
+
+stream_handle device::stream_create() const {
+  return {make<void*>(*state_, object_kind::stream, op::stream_create, 0)};
 }
 
-void device::stream_destroy(void* stream) const {
-  const auto inside = detail::enter(*state_);
-  removal entry(*state_, object_kind::stream, key_of(stream), "stream_destroy");
-  detail::call(*state_, "stream_destroy", state_->backend->table().ops.stream_destroy, stream);
-  entry.done();
+void device::stream_destroy(stream_handle stream) const {
+  end(*state_, object_kind::stream, op::stream_destroy, stream.value);
 }
 
-void device::stream_synchronize(void* stream) const {
-  const auto inside = detail::enter(*state_);
-  expect_live(*state_, object_kind::stream, stream, "stream_synchronize");
-  detail::call(*state_, "stream_synchronize", state_->backend->table().ops.stream_synchronize,
-               stream);
+void device::stream_synchronize(stream_handle stream) const {
+  use(*state_, {live(stream)}, op::stream_synchronize, stream.value);
 }
 
-void device::copy_to_host_async(void* stream, void* host, const void* address,
+void device::stream_wait_event(stream_handle stream, event_handle event) const {
+  use(*state_, {live(stream), live(event)}, op::stream_wait_event, stream.value, event.value);
+}
+
+void device::copy_to_host_async(stream_handle stream, void* host, const void* address,
                                 std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  expect_live(*state_, object_kind::stream, stream, "copy_to_host_async");
-  detail::call(*state_, "copy_to_host_async", state_->backend->table().ops.copy_async, stream, host,
-               address, bytes, 1);
+  use(*state_, {live(stream)}, op::copy_to_host_async, stream.value, host, address, bytes);
 }
 
-void device::copy_from_host_async(void* stream, void* address, const void* host,
+void device::copy_from_host_async(stream_handle stream, void* address, const void* host,
                                   std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  expect_live(*state_, object_kind::stream, stream, "copy_from_host_async");
-  detail::call(*state_, "copy_from_host_async", state_->backend->table().ops.copy_async, stream,
-               address, host, bytes, 0);
+  use(*state_, {live(stream)}, op::copy_from_host_async, stream.value, address, host, bytes);
 }
+
+event_handle device::event_create() const {
+  return {make<void*>(*state_, object_kind::event, op::event_create, 0)};
+}
+
+void device::event_destroy(event_handle event) const {
+  end(*state_, object_kind::event, op::event_destroy, event.value);
+}
+
+void device::event_record(event_handle event, stream_handle stream) const {
+  use(*state_, {live(event), live(stream)}, op::event_record, event.value, stream.value);
+}
+
+bool device::event_query(event_handle event) const {
+  std::int32_t happened = 0;
+  use(*state_, {live(event)}, op::event_query, event.value, &happened);
+  return happened != 0;
+}
+
+void device::event_synchronize(event_handle event) const {
+  use(*state_, {live(event)}, op::event_synchronize, event.value);
+}
+
+// --- Host memory ------------------------------------------------------------------------------------
 
 void* device::pinned_allocate(std::uint64_t bytes) const {
-  const auto inside = detail::enter(*state_);
-  void* address = nullptr;
-  detail::call(*state_, "pinned_allocate", state_->backend->table().ops.pinned_allocate, bytes,
-               &address);
-  put_down(*state_, object_kind::pinned, key_of(address), bytes);
-  return address;
+  return make<void*>(*state_, object_kind::pinned, op::pinned_allocate, bytes, bytes);
 }
 
 void device::pinned_free(void* address) const {
-  const auto inside = detail::enter(*state_);
-  removal entry(*state_, object_kind::pinned, key_of(address), "pinned_free");
-  detail::call(*state_, "pinned_free", state_->backend->table().ops.pinned_free, address);
-  entry.done();
+  end(*state_, object_kind::pinned, op::pinned_free, address);
 }
 
-void device::pool_trim() const {
-  const auto inside = detail::enter(*state_);
-  detail::call(*state_, "pool_trim", state_->backend->table().ops.pool_trim);
+void device::host_register(void* address, std::uint64_t bytes, host_access access) const {
+  const auto inside = enter(*state_);
+  const std::int32_t read_only = access == host_access::read_only ? 1 : 0;
+  detail::call(*state_, op::host_register, address, bytes, read_only);
+  put_down(*state_, object_kind::registration, key_of(address), bytes);
 }
+
+void device::host_unregister(void* address) const {
+  end(*state_, object_kind::registration, op::host_unregister, address);
+}
+
+// --- Graphs -----------------------------------------------------------------------------------------
 
 void device::graph_adopt(void* graph_exec) const {
   require(capability::graphs, "graph_adopt");
-  const auto inside = detail::enter(*state_);
+  const auto inside = enter(*state_);
   put_down(*state_, object_kind::graph, key_of(graph_exec));
 }
 
 void device::graph_destroy(void* graph_exec) const {
-  const auto inside = detail::enter(*state_);
-  removal entry(*state_, object_kind::graph, key_of(graph_exec), "graph_destroy");
-  detail::call(*state_, "graph_destroy", state_->backend->table().ops.graph_destroy, graph_exec);
-  entry.done();
+  end(*state_, object_kind::graph, op::graph_destroy, graph_exec);
 }
 
 void device::graph_destroy(void* graph_exec, std::uint64_t generation) const {
   require(capability::graphs, "graph_destroy");
-  const auto inside = detail::enter(*state_);
+  const auto inside = enter(*state_);
   // Looked at with no reset possible: another graph may have got the same handle since.
   if (this->generation() != generation) {
     detail::fail(status::stale, "{}: graph_destroy: a graph of generation {} is gone; this is {}",
@@ -240,7 +291,7 @@ void device::graph_destroy(void* graph_exec, std::uint64_t generation) const {
   }
   graph_disown(graph_exec);
   try {
-    detail::call(*state_, "graph_destroy", state_->backend->table().ops.graph_destroy, graph_exec);
+    detail::call(*state_, op::graph_destroy, graph_exec);
   } catch (const error& failure) {
     if (failure.code() == status::busy) {
       put_down(*state_, object_kind::graph, key_of(graph_exec));
@@ -260,25 +311,19 @@ std::optional<std::uint64_t> device::graph_node_bytes() const noexcept {
   return state_->graph_node_bytes;
 }
 
-void device::graph_upload(void* graph_exec, void* stream) const {
-  const auto inside = detail::enter(*state_);
-  expect_live(*state_, object_kind::graph, graph_exec, "graph_upload");
-  detail::call(*state_, "graph_upload", state_->backend->table().ops.graph_upload, graph_exec,
-               stream);
+void device::graph_upload(void* graph_exec, stream_handle stream) const {
+  use(*state_, {{object_kind::graph, graph_exec}}, op::graph_upload, graph_exec, stream.value);
 }
 
 std::uint64_t device::graph_node_count(void* graph) const {
-  const auto inside = detail::enter(*state_);
-  std::uint64_t nodes = 0;
-  detail::call(*state_, "graph_node_count", state_->backend->table().ops.graph_node_count, graph,
-               &nodes);
-  return nodes;
+  return ask<std::uint64_t>(*state_, op::graph_node_count, graph);
 }
 
 void device::graph_trim() const {
-  const auto inside = detail::enter(*state_);
-  detail::call(*state_, "graph_trim", state_->backend->table().ops.graph_trim);
+  run(*state_, op::graph_trim);
 }
+
+// --- Processes --------------------------------------------------------------------------------------
 
 void device::checkpoint_process(std::int64_t pid, std::chrono::milliseconds timeout) const {
   // The vendors take 0 for "no timeout", and 32 bits.
@@ -286,8 +331,8 @@ void device::checkpoint_process(std::int64_t pid, std::chrono::milliseconds time
     detail::fail(status::invalid_argument, "{}: a timeout of {} ms for the work of process {}",
                  name(), timeout.count(), pid);
   }
-  detail::call(*state_, "checkpoint_process", state_->backend->table().ops.process_checkpoint, pid,
-               static_cast<std::uint32_t>(timeout.count()));
+  // Past the gate: it is about another process.
+  detail::call(*state_, op::process_checkpoint, pid, static_cast<std::uint32_t>(timeout.count()));
 }
 
 }  // namespace lull

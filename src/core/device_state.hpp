@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <type_traits>
 
 #include "core/device_context.hpp"
 #include "core/ops_table.hpp"
@@ -70,18 +69,17 @@ std::string describe_throw(std::string_view device_name, std::string_view operat
 
 /// Calls an operation on a device and throws what it reports; also what a module throws against the
 /// ABI, as an error of ours. The caller is inside the gate.
-template <class... Parameters, class... Arguments>
-void call(const device_state& device, std::string_view operation,
-          lull_status (*slot)(lull_backend*, std::uint32_t, Parameters...),
-          Arguments... arguments) {
+template <auto Group, auto Slot, class... Arguments>
+void call(const device_state& device, operation<Group, Slot> what, Arguments... arguments) {
+  const auto slot = what.in(device.backend->table());
   lull_backend_error failure{};
   lull_status code = LULL_OK;
   try {
     code = slot(device.backend->handle(), device.index, arguments..., &failure);
   } catch (...) {
-    throw current_error(status::backend, describe_throw(device.name, operation));
+    throw current_error(status::backend, describe_throw(device.name, what.name));
   }
-  if (raw(code) != LULL_OK) throw make_error(raw(code), device.name, operation, failure);
+  if (raw(code) != LULL_OK) throw make_error(raw(code), device.name, what.name, failure);
 }
 
 /// Waits while the device is being reset; an operation under way while the result exists.

@@ -109,7 +109,7 @@ void open_module(module_entry& entry, const std::vector<backend_setting>& settin
     entry.devices.push_back(describe_device(backend, index));
   }
   entry.info.state = module_state::active;
-  entry.info.reason.clear();
+  entry.info.reason = entry.table->unused;
   entry.table.reset();
   entry.library = {};
 }

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <map>
-#include <string_view>
 #include <tuple>
 
 #include "vocabulary/text.hpp"
@@ -28,42 +26,6 @@ lull_status unsupported(Arguments... arguments) {
   return LULL_ERROR_UNSUPPORTED;
 }
 
-/// Calls `visit(group, name, slot)` for every slot that may be absent.
-template <class Visit>
-void for_each_optional_slot(lull_backend_ops& ops, Visit&& visit) {
-  visit(LULL_CAP_ALLOCATE, "allocate", ops.allocate);
-  visit(LULL_CAP_ALLOCATE, "deallocate", ops.deallocate);
-  visit(LULL_CAP_STABLE_ADDRESSES, "vm_granularity", ops.vm_granularity);
-  visit(LULL_CAP_STABLE_ADDRESSES, "vm_reserve", ops.vm_reserve);
-  visit(LULL_CAP_STABLE_ADDRESSES, "vm_release", ops.vm_release);
-  visit(LULL_CAP_STABLE_ADDRESSES, "vm_create", ops.vm_create);
-  visit(LULL_CAP_STABLE_ADDRESSES, "vm_destroy", ops.vm_destroy);
-  visit(LULL_CAP_STABLE_ADDRESSES, "vm_map", ops.vm_map);
-  visit(LULL_CAP_STABLE_ADDRESSES, "vm_unmap", ops.vm_unmap);
-  visit(LULL_CAP_COPY, "copy_to_host", ops.copy_to_host);
-  visit(LULL_CAP_COPY, "copy_from_host", ops.copy_from_host);
-  visit(LULL_CAP_COPY, "fill", ops.fill);
-  visit(LULL_CAP_STREAMS, "stream_create", ops.stream_create);
-  visit(LULL_CAP_STREAMS, "stream_destroy", ops.stream_destroy);
-  visit(LULL_CAP_STREAMS, "stream_synchronize", ops.stream_synchronize);
-  visit(LULL_CAP_STREAMS, "copy_async", ops.copy_async);
-  visit(LULL_CAP_PINNED, "pinned_allocate", ops.pinned_allocate);
-  visit(LULL_CAP_PINNED, "pinned_free", ops.pinned_free);
-  visit(LULL_CAP_CONTEXT, "context_create", ops.context_create);
-  visit(LULL_CAP_CONTEXT, "context_alive", ops.context_alive);
-  visit(LULL_CAP_CONTEXT, "synchronize", ops.synchronize);
-  visit(LULL_CAP_RESET, "reset", ops.reset);
-  visit(LULL_CAP_POOLS, "pool_trim", ops.pool_trim);
-  visit(LULL_CAP_GRAPHS, "graph_destroy", ops.graph_destroy);
-  visit(LULL_CAP_GRAPHS, "graph_node_count", ops.graph_node_count);
-  visit(LULL_CAP_GRAPH_UPLOAD, "graph_upload", ops.graph_upload);
-  visit(LULL_CAP_GRAPH_TRIM, "graph_trim", ops.graph_trim);
-  visit(LULL_CAP_SUSPEND, "suspend", ops.suspend);
-  visit(LULL_CAP_SUSPEND, "resume", ops.resume);
-  visit(LULL_CAP_PROCESSES, "process_list", ops.process_list);
-  visit(LULL_CAP_CHECKPOINT, "process_checkpoint", ops.process_checkpoint);
-}
-
 void check_mandatory(const lull_backend_ops& ops) {
   const auto expect = [](bool present, std::string_view slot) {
     if (!present) refuse(text("its operations table lacks the mandatory '{}'", slot));
@@ -77,28 +39,67 @@ void check_mandatory(const lull_backend_ops& ops) {
   expect(ops.memory_info != nullptr, "memory_info");
 }
 
-/// What a table has of one group, by the names of its slots.
-struct group_slots {
-  std::string_view present;
-  std::string_view absent;
+/// Copies one group and checks that it is whole.
+template <class Ops>
+class group_check {
+ public:
+  /// @param version what this library knows
+  group_check(const Ops* from, Ops& into, std::string_view name, std::uint32_t version)
+      : from_(from), into_(into), name_(name), version_(version) {
+    constexpr auto smallest = sizeof(std::uint32_t) * 2 + sizeof(void (*)());
+    if (!usable()) return;
+    if (from_->struct_size < smallest) {
+      refuse(text("its group '{}' has {} bytes, too few for one operation", name_,
+                  from_->struct_size));
+    }
+    bytes_ = std::min<std::size_t>(from_->struct_size, sizeof(Ops));
+    std::memcpy(&into_, from_, bytes_);
+  }
+
+  [[nodiscard]] bool provided() const noexcept { return from_ != nullptr; }
+  [[nodiscard]] bool usable() const noexcept { return provided() && from_->version == version_; }
+
+  /// "its 'copy' is of version 2, and this lull knows version 1".
+  [[nodiscard]] std::string why_unused() const {
+    return text("its '{}' is of version {}, and this lull knows version {}", name_, from_->version,
+                version_);
+  }
+
+  /// Whether a slot is there to be set: later ones are not in the table of an older module.
+  [[nodiscard]] bool has_room_for(const void* slot, std::size_t slot_bytes) const noexcept {
+    const auto at = static_cast<const std::byte*>(slot) - reinterpret_cast<std::byte*>(&into_);
+    return static_cast<std::size_t>(at) + slot_bytes <= bytes_;
+  }
+
+  template <class... Arguments>
+  void check(lull_status (*&slot)(Arguments...), std::string_view name) const {
+    if (slot == nullptr && has_room_for(&slot, sizeof slot)) {
+      refuse(text("its group '{}' lacks '{}'; a group is provided as a whole or not at all", name_,
+                  name));
+    }
+    if (slot == nullptr) slot = &unsupported<Arguments...>;
+  }
+
+ private:
+  const Ops* from_;
+  Ops& into_;
+  std::string_view name_;
+  std::uint32_t version_;
+  std::size_t bytes_ = 0;
 };
 
-std::uint64_t check_groups(lull_backend_ops& ops) {
-  std::map<lull_capability, group_slots> groups;
-  for_each_optional_slot(ops, [&](lull_capability group, std::string_view name, auto* slot) {
-    (slot != nullptr ? groups[group].present : groups[group].absent) = name;
-  });
-  std::uint64_t provided = 0;
-  for (const auto& [group, slots] : groups) {
-    if (!slots.present.empty() && !slots.absent.empty()) {
-      refuse(
-          text("its operations table has '{}' but not '{}' of the same group; a group is "
-               "provided as a whole or not at all",
-               slots.present, slots.absent));
-    }
-    if (slots.absent.empty()) provided |= group;
+void check_groups(const lull_backend_ops& from, ops_table& table) {
+#define LULL_CHECK_GROUP(group, GROUP)                                                    \
+  group_check group##_group(from.group, table.group, #group, LULL_##GROUP##_OPS_VERSION); \
+  if (group##_group.usable()) table.groups |= LULL_CAP_##GROUP;                           \
+  if (group##_group.provided() && !group##_group.usable()) {                              \
+    if (!table.unused.empty()) table.unused += "; ";                                      \
+    table.unused += group##_group.why_unused();                                           \
   }
-  return provided;
+#define LULL_CHECK_OPERATION(group, name) group##_group.check(table.group.name, #name);
+  LULL_BACKEND_OPERATIONS(LULL_CHECK_GROUP, LULL_CHECK_OPERATION)
+#undef LULL_CHECK_OPERATION
+#undef LULL_CHECK_GROUP
 }
 
 }  // namespace
@@ -113,14 +114,12 @@ ops_table check_ops(const lull_backend_ops& from) {
     refuse(text("its operations table has {} bytes; the mandatory part alone has {}",
                 from.struct_size, LULL_BACKEND_OPS_MIN_SIZE));
   }
+  lull_backend_ops known{};
+  std::memcpy(&known, &from, std::min<std::size_t>(from.struct_size, sizeof known));
+  check_mandatory(known);
   ops_table table;
-  std::memcpy(&table.ops, &from, std::min<std::size_t>(from.struct_size, sizeof table.ops));
-  check_mandatory(table.ops);
-  table.groups = check_groups(table.ops);
-  for_each_optional_slot(
-      table.ops, []<class... A>(lull_capability, std::string_view, lull_status (*&slot)(A...)) {
-        if (slot == nullptr) slot = &unsupported<A...>;
-      });
+  std::memcpy(&table.ops, &known, LULL_BACKEND_OPS_MIN_SIZE);
+  check_groups(known, table);
   return table;
 }
 

@@ -233,7 +233,8 @@ void reset_run::drain() {
       clock_,
       [backend = state_.backend, index = state_.index] {
         failed_call result;
-        result.code = backend->table().ops.synchronize(backend->handle(), index, &result.failure);
+        const auto synchronize = detail::op::synchronize.in(backend->table());
+        result.code = synchronize(backend->handle(), index, &result.failure);
         return result;
       },
       deadline_);
@@ -286,12 +287,9 @@ void reset_run::destroy_context() {
       throw detail::current_error(status::callback, "the program's own reset");
     }
   } else {
-    detail::call(state_, "reset", state_.backend->table().ops.reset);
+    detail::call(state_, detail::op::reset);
   }
-  for (const object_kind kind :
-       {object_kind::allocation, object_kind::stream, object_kind::pinned, object_kind::graph}) {
-    context_.books.clear(kind);
-  }
+  context_.books.clear_what_a_reset_ends();
   report_.generation = context_.generation.fetch_add(1, std::memory_order_acq_rel) + 1;
   report_.was_reset = true;
 }

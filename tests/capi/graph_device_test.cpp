@@ -49,6 +49,25 @@ lull_status describe(lull_backend* backend, std::uint32_t device, lull_backend_d
   return code;
 }
 
+/// What it has beside the host backend's own operations, of which it needs no state.
+struct graph_device {
+  void context_create(std::uint32_t) { asked().has_context = true; }
+  void context_alive(std::uint32_t, lull_tristate* alive) {
+    *alive = asked().has_context ? LULL_YES : LULL_NO;
+  }
+  void synchronize(std::uint32_t) {}
+  void reset(std::uint32_t) {
+    asked().destroyed_before_reset.push_back(asked().destroyed.size());
+    asked().has_context = false;
+  }
+  void graph_destroy(std::uint32_t, void* graph) {
+    asked().destroyed.push_back(reinterpret_cast<std::uintptr_t>(graph));
+  }
+  void graph_node_count(std::uint32_t, void* graph, std::uint64_t* nodes) {
+    *nodes = reinterpret_cast<std::uintptr_t>(graph);
+  }
+};
+
 /// The host backend, with a context that can be reset and graphs that are numbers: the one of so many
 /// nodes.
 const lull_backend_ops& graph_ops() {
@@ -56,30 +75,9 @@ const lull_backend_ops& graph_ops() {
     lull_backend_ops table = lull::backends::host_ops();
     table.name = "graphs";
     table.device_describe = describe;
-    table.context_create = [](lull_backend*, std::uint32_t, lull_backend_error*) {
-      asked().has_context = true;
-      return LULL_OK;
-    };
-    table.context_alive = [](lull_backend*, std::uint32_t, lull_tristate* alive,
-                             lull_backend_error*) {
-      *alive = asked().has_context ? LULL_YES : LULL_NO;
-      return LULL_OK;
-    };
-    table.synchronize = [](lull_backend*, std::uint32_t, lull_backend_error*) { return LULL_OK; };
-    table.reset = [](lull_backend*, std::uint32_t, lull_backend_error*) {
-      asked().destroyed_before_reset.push_back(asked().destroyed.size());
-      asked().has_context = false;
-      return LULL_OK;
-    };
-    table.graph_destroy = [](lull_backend*, std::uint32_t, void* graph, lull_backend_error*) {
-      asked().destroyed.push_back(reinterpret_cast<std::uintptr_t>(graph));
-      return LULL_OK;
-    };
-    table.graph_node_count = [](lull_backend*, std::uint32_t, void* graph, std::uint64_t* nodes,
-                                lull_backend_error*) {
-      *nodes = reinterpret_cast<std::uintptr_t>(graph);
-      return LULL_OK;
-    };
+    table.context = &lull::backends::group_of<lull_context_ops, graph_device>;
+    table.reset = &lull::backends::group_of<lull_reset_ops, graph_device>;
+    table.graphs = &lull::backends::group_of<lull_graphs_ops, graph_device>;
     return table;
   }();
   return ops;

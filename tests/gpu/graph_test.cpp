@@ -40,7 +40,7 @@ class Graphs : public Gpu {
     CUmodule loaded = nullptr;
     expect_success(driver_.load(&loaded, ptx));
     expect_success(driver_.function(&add_, loaded, "add"));
-    stream_ = static_cast<cudaStream_t>(gpu().stream_create());
+    stream_ = static_cast<cudaStream_t>(gpu().stream_create().value);
     counter_ = gpu().allocate(sizeof(std::uint32_t));
     gpu().fill(counter_, std::byte{0}, sizeof(std::uint32_t));
   }
@@ -64,7 +64,7 @@ class Graphs : public Gpu {
   void launch(cudaGraphExec_t exec) { expect_success(cudaGraphLaunch(exec, stream_)); }
 
   std::uint32_t counter() {
-    gpu().stream_synchronize(stream_);
+    gpu().stream_synchronize({stream_});
     std::uint32_t value = 0;
     gpu().copy_to_host(&value, counter_, sizeof value);
     return value;

@@ -24,7 +24,7 @@ TEST_F(Gpu, ContentsGoThereAndBack) {
   gpu().copy_to_host(received.data(), address, received.size());
   EXPECT_EQ(received, sent);
 
-  void* const stream = gpu().stream_create();
+  const auto stream = gpu().stream_create();
   void* const pinned = gpu().pinned_allocate(sent.size());
   gpu().fill(address, std::byte{9}, sent.size());
   gpu().copy_to_host_async(stream, pinned, address, sent.size());

@@ -55,7 +55,7 @@ TEST_F(Gpu, TenCyclesDoNotDrift) {
   std::vector<std::uint64_t> free_bytes;
   for (int cycle = 0; cycle < 10; ++cycle) {
     void* const address = gpu().allocate(64 * MiB);
-    void* const stream = gpu().stream_create();
+    const auto stream = gpu().stream_create();
     gpu().fill(address, std::byte{2}, 64 * MiB);
     gpu().stream_synchronize(stream);
     gpu().stream_destroy(stream);
@@ -69,7 +69,7 @@ TEST_F(Gpu, TenCyclesDoNotDrift) {
 
 TEST_F(Gpu, HandlesFromBeforeAResetAreStale) {
   void* const address = gpu().allocate(MiB);
-  void* const stream = gpu().stream_create();
+  const auto stream = gpu().stream_create();
   dev_reset(gpu(), {.drop = true});
   for (const auto& use : {std::function<void()>([&] { gpu().stream_synchronize(stream); }),
                           std::function<void()>([&] { gpu().deallocate(address, MiB); })}) {

@@ -4,7 +4,7 @@
 #include <cstdlib>
 
 #undef LULL_BACKEND_ABI_VERSION
-#define LULL_BACKEND_ABI_VERSION 0x00020003u
+#define LULL_BACKEND_ABI_VERSION 0x00030003u
 #include <lull/backend_module.h>
 
 namespace {

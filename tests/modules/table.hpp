@@ -72,9 +72,19 @@ inline lull_backend_ops good_table() {
   table.device_count = [](lull_backend*) -> std::uint32_t { return 2; };
   table.device_describe = thunk<&test_backend::describe>;
   table.memory_info = thunk<&test_backend::memory_info>;
-  table.allocate = thunk<&test_backend::allocate>;
-  table.deallocate = thunk<&test_backend::deallocate>;
+  table.allocate = &lull::backends::group_of<lull_allocate_ops, test_backend>;
   return table;
+}
+
+/// The group of plain allocations after `change`, for as long as the module is loaded.
+template <class Change>
+const lull_allocate_ops* changed_allocate(Change change) {
+  static const lull_allocate_ops group = [&change] {
+    lull_allocate_ops result = lull::backends::group_of<lull_allocate_ops, test_backend>;
+    change(result);
+    return result;
+  }();
+  return &group;
 }
 
 /// The table after `change`, for as long as the module is loaded.

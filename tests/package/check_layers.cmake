@@ -17,6 +17,7 @@ layer(c_vocabulary PATHS "include/lull/(export|status|units|version)\\.h")
 layer(vocabulary PATHS "include/lull/(bytes|clock|error|log)\\.hpp" "src/vocabulary/.*"
   USES c_vocabulary)
 layer(abi PATHS "include/lull/backend(_module)?\\.h" "include/lull/backend\\.hpp"
+    "include/lull/detail/backend_operations\\.h"
   USES c_vocabulary)
 
 # Modules know the ABI and one vendor, and nothing of the library that loads them.

@@ -1,7 +1,8 @@
 # Compiles every public header alone, twice in a row, as C++20; the C ones as C11 too.
 
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include
-  ${PROJECT_SOURCE_DIR}/include/lull/*.h ${PROJECT_SOURCE_DIR}/include/lull/*.hpp)
+  ${PROJECT_SOURCE_DIR}/include/lull/*.h ${PROJECT_SOURCE_DIR}/include/lull/*.hpp
+  ${PROJECT_SOURCE_DIR}/include/lull/detail/*.h ${PROJECT_SOURCE_DIR}/include/lull/detail/*.hpp)
 
 set(header_units "")
 foreach(header IN LISTS headers)

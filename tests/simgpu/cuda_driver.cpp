@@ -28,6 +28,8 @@ CUresult to_cuda(code what) {
     case code::context_destroyed: return CUDA_ERROR_CONTEXT_IS_DESTROYED;
     case code::not_supported: return CUDA_ERROR_NOT_SUPPORTED;
     case code::not_permitted: return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    case code::registered_already: return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+    case code::not_registered: return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
   }
   return CUDA_ERROR_UNKNOWN;
 }
@@ -112,6 +114,9 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute which, CUdevice) {
       *value = gpu().made().stable_addresses ? 1 : 0;
     }
     if (which == CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED) *value = gpu().made().pools ? 1 : 0;
+    if (which == CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED) {
+      *value = gpu().made().read_only_registration ? 1 : 0;
+    }
     return code::ok;
   });
 }

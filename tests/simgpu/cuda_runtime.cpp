@@ -31,6 +31,8 @@ cudaError_t to_cuda(code what) {
     case code::context_destroyed: return cudaErrorContextIsDestroyed;
     case code::not_supported: return cudaErrorNotSupported;
     case code::not_permitted: return cudaErrorStreamCaptureUnsupported;
+    case code::registered_already: return cudaErrorHostMemoryAlreadyRegistered;
+    case code::not_registered: return cudaErrorHostMemoryNotRegistered;
   }
   return cudaErrorUnknown;
 }
@@ -210,6 +212,47 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     if (stream == nullptr) gpu().arrive();
     return gpu().stream_use(stream);
   });
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return run_in_context("cudaStreamWaitEvent",
+                        [&] { return gpu().stream_wait_event(stream, event); });
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  return run_in_context("cudaEventCreateWithFlags", [&] {
+    return gpu().event_create(current(), reinterpret_cast<void**>(event));
+  });
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  return run_in_context("cudaEventDestroy", [&] { return gpu().event_destroy(event); });
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return run_in_context("cudaEventRecord", [&] { return gpu().event_record(event, stream); });
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return run("cudaEventQuery", [&] {
+    bool happened = false;
+    const code asked = gpu().event_query(event, &happened);
+    return asked == code::ok && !happened ? cudaErrorNotReady : to_cuda(asked);
+  });
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  return run_in_context("cudaEventSynchronize", [&] { return gpu().event_synchronize(event); });
+}
+
+cudaError_t cudaHostRegister(void* address, std::size_t bytes, unsigned flags) {
+  return run_in_context("cudaHostRegister", [&] {
+    return gpu().host_register(current(), address, bytes, (flags & cudaHostRegisterReadOnly) != 0);
+  });
+}
+
+cudaError_t cudaHostUnregister(void* address) {
+  return run_in_context("cudaHostUnregister", [&] { return gpu().host_unregister(address); });
 }
 
 cudaError_t cudaMallocAsync(void** address, std::size_t bytes, cudaStream_t) {

@@ -1,5 +1,5 @@
 /// @file
-/// Streams, pinned memory and graphs of the simulated GPU: what dies with its context. Handles are
+/// Streams, events, pinned memory and graphs of the simulated GPU: what dies with its context. Handles are
 /// never given out twice, so that one from before a reset is always recognized.
 
 #include <sys/mman.h>
@@ -73,6 +73,38 @@ code world::stream_use(void* stream) {
   if (stream == nullptr) return code::ok;  // the null stream
   object* found = nullptr;
   return live_handle(handle_kind::stream, stream, "stream", &found);
+}
+
+code world::event_create(int device, void** event) {
+  const std::lock_guard lock(mutex_);
+  return make_handle(handle_kind::event, device, 0, event);
+}
+
+code world::event_destroy(void* event) {
+  const std::lock_guard lock(mutex_);
+  return end_handle(handle_kind::event, event, "event");
+}
+
+code world::event_record(void* event, void* stream) {
+  const std::lock_guard lock(mutex_);
+  object* found = nullptr;
+  if (const code live = stream_use(stream); live != code::ok) return live;
+  return live_handle(handle_kind::event, event, "event", &found);
+}
+
+code world::event_query(void* event, bool* happened) {
+  *happened = true;
+  return event_synchronize(event);
+}
+
+code world::event_synchronize(void* event) {
+  const std::lock_guard lock(mutex_);
+  object* found = nullptr;
+  return live_handle(handle_kind::event, event, "event", &found);
+}
+
+code world::stream_wait_event(void* stream, void* event) {
+  return event_record(event, stream);
 }
 
 code world::capture_begin(void* stream) {

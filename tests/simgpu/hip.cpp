@@ -30,6 +30,8 @@ hipError_t to_hip(code what) {
     case code::context_destroyed: return hipErrorContextIsDestroyed;
     case code::not_supported: return hipErrorNotSupported;
     case code::not_permitted: return hipErrorStreamCaptureUnsupported;
+    case code::registered_already: return hipErrorHostMemoryAlreadyRegistered;
+    case code::not_registered: return hipErrorHostMemoryNotRegistered;
   }
   return hipErrorUnknown;
 }
@@ -179,6 +181,51 @@ hipError_t hipStreamDestroy(hipStream_t stream) {
 
 hipError_t hipStreamSynchronize(hipStream_t stream) {
   return run_in_context("hipStreamSynchronize", [&] { return gpu().stream_use(stream); });
+}
+
+hipError_t hipStreamWaitEvent(hipStream_t stream, hipEvent_t event, unsigned) {
+  return run_in_context("hipStreamWaitEvent",
+                        [&] { return gpu().stream_wait_event(stream, event); });
+}
+
+hipError_t hipEventCreateWithFlags(hipEvent_t* event, unsigned) {
+  return run_in_context("hipEventCreateWithFlags", [&] {
+    return gpu().event_create(here().device, reinterpret_cast<void**>(event));
+  });
+}
+
+hipError_t hipEventDestroy(hipEvent_t event) {
+  return run_in_context("hipEventDestroy", [&] { return gpu().event_destroy(event); });
+}
+
+hipError_t hipEventRecord(hipEvent_t event, hipStream_t stream) {
+  return run_in_context("hipEventRecord", [&] { return gpu().event_record(event, stream); });
+}
+
+hipError_t hipEventQuery(hipEvent_t event) {
+  bool happened = true;
+  const hipError_t asked =
+      run("hipEventQuery", [&] { return gpu().event_query(event, &happened); });
+  if (asked != hipSuccess || happened) return asked;
+  here().last_error = hipErrorNotReady;
+  return hipErrorNotReady;
+}
+
+hipError_t hipEventSynchronize(hipEvent_t event) {
+  return run_in_context("hipEventSynchronize", [&] { return gpu().event_synchronize(event); });
+}
+
+/// Its third argument's 8 is CUDA's "read only", and here coarse-grained memory, which lull must not ask
+/// for by mistake.
+hipError_t hipHostRegister(void* address, std::size_t bytes, unsigned flags) {
+  return run_in_context("hipHostRegister", [&] {
+    if (flags != hipHostRegisterPortable) return code::invalid_value;
+    return gpu().host_register(here().device, address, bytes, false);
+  });
+}
+
+hipError_t hipHostUnregister(void* address) {
+  return run_in_context("hipHostUnregister", [&] { return gpu().host_unregister(address); });
 }
 
 hipError_t hipMallocAsync(void** address, std::size_t bytes, hipStream_t) {

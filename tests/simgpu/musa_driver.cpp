@@ -24,6 +24,8 @@ MUresult to_musa(code what) {
     case code::context_destroyed: return MUSA_ERROR_CONTEXT_IS_DESTROYED;
     case code::not_supported: return MUSA_ERROR_NOT_SUPPORTED;
     case code::not_permitted: return static_cast<MUresult>(900);
+    case code::registered_already: return static_cast<MUresult>(712);
+    case code::not_registered: return static_cast<MUresult>(713);
   }
   return static_cast<MUresult>(999);
 }

@@ -29,6 +29,8 @@ musaError_t to_musa(code what) {
     case code::context_destroyed: return musaErrorContextIsDestroyed;
     case code::not_supported: return musaErrorNotSupported;
     case code::not_permitted: return static_cast<musaError_t>(900);
+    case code::registered_already: return static_cast<musaError_t>(712);
+    case code::not_registered: return static_cast<musaError_t>(713);
   }
   return static_cast<musaError_t>(999);
 }
@@ -150,6 +152,47 @@ musaError_t musaStreamCreateWithFlags(musaStream_t* stream, unsigned) {
 
 musaError_t musaStreamDestroy(musaStream_t stream) {
   return run_in_context("musaStreamDestroy", [&] { return gpu().stream_destroy(stream); });
+}
+
+musaError_t musaStreamWaitEvent(musaStream_t stream, musaEvent_t event, unsigned) {
+  return run_in_context("musaStreamWaitEvent",
+                        [&] { return gpu().stream_wait_event(stream, event); });
+}
+
+musaError_t musaEventCreateWithFlags(musaEvent_t* event, unsigned) {
+  return run_in_context("musaEventCreateWithFlags", [&] {
+    return gpu().event_create(here().device, reinterpret_cast<void**>(event));
+  });
+}
+
+musaError_t musaEventDestroy(musaEvent_t event) {
+  return run_in_context("musaEventDestroy", [&] { return gpu().event_destroy(event); });
+}
+
+musaError_t musaEventRecord(musaEvent_t event, musaStream_t stream) {
+  return run_in_context("musaEventRecord", [&] { return gpu().event_record(event, stream); });
+}
+
+musaError_t musaEventQuery(musaEvent_t event) {
+  bool happened = true;
+  const musaError_t asked =
+      run("musaEventQuery", [&] { return gpu().event_query(event, &happened); });
+  if (asked != musaSuccess || happened) return asked;
+  here().last_error = musaErrorNotReady;
+  return musaErrorNotReady;
+}
+
+musaError_t musaEventSynchronize(musaEvent_t event) {
+  return run_in_context("musaEventSynchronize", [&] { return gpu().event_synchronize(event); });
+}
+
+musaError_t musaHostRegister(void* address, std::size_t bytes, unsigned) {
+  return run_in_context("musaHostRegister",
+                        [&] { return gpu().host_register(here().device, address, bytes, false); });
+}
+
+musaError_t musaHostUnregister(void* address) {
+  return run_in_context("musaHostUnregister", [&] { return gpu().host_unregister(address); });
 }
 
 musaError_t musaStreamSynchronize(musaStream_t stream) {

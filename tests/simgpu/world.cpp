@@ -44,8 +44,9 @@ std::string to_string(const books& all) {
   std::ostringstream out;
   out << all.contexts << " contexts, " << all.allocations << " allocations, " << all.reservations
       << " reservations, " << all.physical << " physical, " << all.mappings << " mappings, "
-      << all.streams << " streams, " << all.pinned << " pinned, " << all.graphs << " graphs, "
-      << all.pool_bytes << " bytes in pools, " << all.used_bytes << " bytes used";
+      << all.streams << " streams, " << all.events << " events, " << all.pinned << " pinned, "
+      << all.registrations << " registrations, " << all.graphs << " graphs, " << all.pool_bytes
+      << " bytes in pools, " << all.used_bytes << " bytes used";
   return out.str();
 }
 
@@ -85,6 +86,7 @@ void world::clear() {
   mappings_.clear();
   physical_.clear();
   handles_.clear();
+  registrations_.clear();
   misuse_.clear();
   process_states_.clear();
   contexts_created_ = captures_ = under_way_ = 0;
@@ -124,9 +126,11 @@ books world::take_stock() const {
   for (const auto& [address, each] : handles_) {
     if (!each.alive) continue;
     (each.kind == handle_kind::stream   ? all.streams
+     : each.kind == handle_kind::event  ? all.events
      : each.kind == handle_kind::pinned ? all.pinned
                                         : all.graphs) += 1;
   }
+  all.registrations = static_cast<int>(registrations_.size());
   return all;
 }
 
@@ -280,6 +284,7 @@ void world::destroy_context_locked(int device) {
     each.alive = each.running = false;
     if (each.kind == handle_kind::graph) refund(device, each.bytes);
   }
+  end_registrations(device);
   refund(device, std::max(made_.context_bytes, made_.residue_bytes) - made_.residue_bytes);
 }
 
@@ -343,6 +348,10 @@ code world::copy(void* destination, const void* source, std::uint64_t bytes, boo
   const std::lock_guard lock(mutex_);
   if (!is_device_memory(to_host ? source : destination, bytes)) {
     misuse_.emplace_back("copy with what is no device memory");
+    return code::invalid_value;
+  }
+  if (crosses_registrations(to_host ? destination : source, bytes)) {
+    misuse_.emplace_back("copy across the end of a registration");
     return code::invalid_value;
   }
   std::memcpy(destination, source, bytes);

@@ -35,6 +35,8 @@ enum class code {
   context_destroyed,
   not_supported,
   not_permitted,  ///< forbidden now: a destruction during a capture
+  registered_already,
+  not_registered,
 };
 
 /// How the machine is made. Sizes in bytes.
@@ -49,6 +51,8 @@ struct scenario {
   std::chrono::milliseconds reclaim_delay{0};
   bool stable_addresses = true;
   bool pools = true;
+  /// Memory that may only be read can be registered (CUDA).
+  bool read_only_registration = true;
   /// Devices are slices of larger GPUs, which have seven times their memory (CUDA).
   bool slices = false;
   /// Memory behind an address stays until the address is freed (ROCm 7.2).
@@ -69,7 +73,9 @@ struct books {
   int physical = 0;
   int mappings = 0;
   int streams = 0;
+  int events = 0;
   int pinned = 0;
+  int registrations = 0;
   int graphs = 0;
   std::uint64_t pool_bytes = 0;
   std::uint64_t used_bytes = 0;  ///< by this process, on all devices
@@ -129,6 +135,18 @@ class world {
 
   code pinned_allocate(int device, std::uint64_t bytes, void** address);
   code pinned_free(void* address);
+
+  /// Of the caller's memory, which must be mapped, and writable unless it is to be read only.
+  code host_register(int device, void* address, std::uint64_t bytes, bool read_only);
+  code host_unregister(void* address);
+
+  code event_create(int device, void** event);
+  code event_destroy(void* event);
+  code event_record(void* event, void* stream);
+  /// Whether what it was recorded for is done, or it never was.
+  code event_query(void* event, bool* happened);
+  code event_synchronize(void* event);
+  code stream_wait_event(void* stream, void* event);
 
   code stream_create(int device, void** stream);
   code stream_destroy(void* stream);
@@ -192,7 +210,11 @@ class world {
     std::uint64_t handle = 0;
     bool accessible = false;
   };
-  enum class handle_kind { stream, pinned, graph };
+  enum class handle_kind { stream, event, pinned, graph };
+  struct registration {
+    int device = 0;
+    std::uint64_t bytes = 0;
+  };
   struct object {
     handle_kind kind = handle_kind::stream;
     int device = 0;
@@ -224,6 +246,8 @@ class world {
   code ensure_context_locked(int device);
   void destroy_context_locked(int device);
   [[nodiscard]] std::uint64_t used_locked(int device) const;
+  [[nodiscard]] bool crosses_registrations(const void* address, std::uint64_t bytes) const;
+  void end_registrations(int device);
   [[nodiscard]] bool is_device_memory(const void* address, std::uint64_t bytes) const;
   [[nodiscard]] std::map<char*, std::uint64_t>::iterator reservation_of(const void* address,
                                                                         std::uint64_t bytes);
@@ -243,6 +267,7 @@ class world {
   std::map<char*, mapping> mappings_;
   std::map<std::uint64_t, physical_memory> physical_;
   std::map<void*, object> handles_;
+  std::map<const char*, registration> registrations_;
   std::uint64_t next_id_ = 1;
   int contexts_created_ = 0;
   int captures_ = 0;

@@ -52,26 +52,33 @@ lull_status injected(std::string_view operation, lull_backend_error* error) {
   return now.status;
 }
 
-/// The name of a slot as a template argument.
+/// The name of an operation as a template argument.
 template <std::size_t Size>
-struct slot_name {
-  constexpr slot_name(const char (&from)[Size]) { std::copy_n(from, Size, text); }
+struct operation_name {
+  constexpr operation_name(const char (&from)[Size]) { std::copy_n(from, Size, text); }
   char text[Size];
 };
 
-template <auto Slot, slot_name Name>
+/// The operation of the host backend, behind the script.
+template <auto Group, auto Slot, operation_name Name>
 struct faulty;
 
-template <class... Arguments,
-          lull_status (*lull_backend_ops::*Slot)(lull_backend*, std::uint32_t, Arguments...),
-          slot_name Name>
-struct faulty<Slot, Name> {
+template <class Ops, const Ops* lull_backend_ops::*Group, class... Arguments,
+          lull_status (*Ops::*Slot)(lull_backend*, std::uint32_t, Arguments...),
+          operation_name Name>
+struct faulty<Group, Slot, Name> {
   static lull_status call(lull_backend* backend, std::uint32_t device, Arguments... arguments) {
     lull_backend_error* const error = std::get<sizeof...(Arguments) - 1>(std::tie(arguments...));
     if (const lull_status status = injected(Name.text, error); status != LULL_OK) return status;
-    return (backends::host_ops().*Slot)(backend, device, arguments...);
+    return ((backends::host_ops().*Group)->*Slot)(backend, device, arguments...);
   }
 };
+
+lull_status memory_info(lull_backend* backend, std::uint32_t device, lull_backend_memory* memory,
+                        lull_backend_error* error) {
+  if (const lull_status status = injected("memory_info", error); status != LULL_OK) return status;
+  return backends::host_ops().memory_info(backend, device, memory, error);
+}
 
 lull_status describe(lull_backend* backend, std::uint32_t device, lull_backend_device* out,
                      lull_backend_error* error) {
@@ -89,23 +96,20 @@ lull_status describe(lull_backend* backend, std::uint32_t device, lull_backend_d
 
 const lull_backend_ops& fault_ops() {
   static const lull_backend_ops ops = [] {
-    lull_backend_ops table = backends::host_ops();
-    using ops_t = lull_backend_ops;
+    const lull_backend_ops& host = backends::host_ops();
+    lull_backend_ops table = host;
     table.name = "fault";
     table.device_describe = describe;
-    table.memory_info = faulty<&ops_t::memory_info, "memory_info">::call;
-    table.allocate = faulty<&ops_t::allocate, "allocate">::call;
-    table.deallocate = faulty<&ops_t::deallocate, "deallocate">::call;
-    table.vm_granularity = faulty<&ops_t::vm_granularity, "vm_granularity">::call;
-    table.vm_reserve = faulty<&ops_t::vm_reserve, "vm_reserve">::call;
-    table.vm_release = faulty<&ops_t::vm_release, "vm_release">::call;
-    table.vm_create = faulty<&ops_t::vm_create, "vm_create">::call;
-    table.vm_destroy = faulty<&ops_t::vm_destroy, "vm_destroy">::call;
-    table.vm_map = faulty<&ops_t::vm_map, "vm_map">::call;
-    table.vm_unmap = faulty<&ops_t::vm_unmap, "vm_unmap">::call;
-    table.copy_to_host = faulty<&ops_t::copy_to_host, "copy_to_host">::call;
-    table.copy_from_host = faulty<&ops_t::copy_from_host, "copy_from_host">::call;
-    table.fill = faulty<&ops_t::fill, "fill">::call;
+    table.memory_info = memory_info;
+    // Every group that the host backend has, each operation behind the script.
+#define LULL_COPY_GROUP(group, GROUP)    \
+  static lull_##group##_ops group##_ops; \
+  if (host.group != nullptr) table.group = &(group##_ops = *host.group);
+#define LULL_MAKE_FAULTY(group, name) \
+  group##_ops.name = faulty<&lull_backend_ops::group, &lull_##group##_ops::name, #name>::call;
+    LULL_BACKEND_OPERATIONS(LULL_COPY_GROUP, LULL_MAKE_FAULTY)
+#undef LULL_MAKE_FAULTY
+#undef LULL_COPY_GROUP
     return table;
   }();
   return ops;

@@ -158,7 +158,7 @@ TEST_P(Context, AContextLocalIsDestroyedBeforeTheResetAndRemadeAfterIt) {
     explicit handle(const device& on) : where(on), stream(on.stream_create()) {}
     ~handle() { where.stream_destroy(stream); }
     device where;
-    void* stream;
+    stream_handle stream;
   };
   context_local<handle> library(which, "blas",
                                 [](const device& on) { return std::make_unique<handle>(on); });

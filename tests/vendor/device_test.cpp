@@ -100,7 +100,7 @@ TEST_P(Vendor, ContentsGoThereAndBack) {
   EXPECT_EQ(received, sent);
 
   which.fill(address, std::byte{0x5A}, 4096);
-  void* const stream = which.stream_create();
+  const auto stream = which.stream_create();
   auto* const pinned = static_cast<std::byte*>(which.pinned_allocate(4096));
   which.copy_to_host_async(stream, pinned, address, 4096);
   which.stream_synchronize(stream);
@@ -196,7 +196,7 @@ TEST_P(Vendor, GraphsAreCountedUploadedAndDestroyed) {
   ASSERT_EQ(here.gpu().graph_create(0, MiB, &graph), simgpu::code::ok);
   which.graph_adopt(graph);
   if (which.supports(capability::graph_upload)) {
-    void* const stream = which.stream_create();
+    const auto stream = which.stream_create();
     which.graph_upload(graph, stream);
     which.stream_destroy(stream);
   }

@@ -88,18 +88,18 @@ TEST_P(GraphDevice, NoGraphGoesBeforeTheWorkThatUsesItIsDone) {
 
 TEST_P(GraphDevice, NothingIsDestroyedWhileAStreamIsCaptured) {
   cache graphs(make_graph_driver(which));
-  void* const stream = which.stream_create();
+  const auto stream = which.stream_create();
   (void)capture(graphs, 1);
   (void)capture(graphs, 2);
   {
     // A capture that does not go through a cache.
     const graph_hold capturing;
-    ASSERT_EQ(here.gpu().capture_begin(stream), simgpu::code::ok);
+    ASSERT_EQ(here.gpu().capture_begin(stream.value), simgpu::code::ok);
     EXPECT_TRUE(graphs.erase(1));
     EXPECT_EQ(graphs.trim(), 1u);
     EXPECT_EQ(live_graphs(), 2);
     EXPECT_EQ(graphs.stats().leaving_entries, 2u);
-    ASSERT_EQ(here.gpu().capture_end(stream), simgpu::code::ok);
+    ASSERT_EQ(here.gpu().capture_end(stream.value), simgpu::code::ok);
   }
   EXPECT_EQ(live_graphs(), 0);
   which.stream_destroy(stream);

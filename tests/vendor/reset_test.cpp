@@ -51,7 +51,7 @@ TEST_P(Reset, TenTimesWithUseInBetweenLeavesNoDrift) {
   const device which = here.device();
   for (std::uint64_t round = 1; round <= 10; ++round) {
     void* const address = which.allocate(8 * MiB);
-    void* const stream = which.stream_create();
+    const auto stream = which.stream_create();
     which.stream_destroy(stream);
     which.deallocate(address, 8 * MiB);
     EXPECT_EQ(dev_reset(which).generation, round);
@@ -78,7 +78,7 @@ TEST_P(Reset, IsRefusedWhileSomethingLivesAndSaysWhat) {
   machine here(GetParam());
   const device which = here.device();
   void* const address = which.allocate(2 * MiB);
-  void* const stream = which.stream_create();
+  const auto stream = which.stream_create();
   memory arena;
   std::optional<region> weights = arena.allocate(which, 4 * MiB);
   const auto before = here.gpu().take_stock();
@@ -101,7 +101,7 @@ TEST_P(Reset, ToldToDropTakesEverythingAndHandlesFromBeforeAreStale) {
   machine here(GetParam());
   const device which = here.device();
   void* const address = which.allocate(2 * MiB);
-  void* const stream = which.stream_create();
+  const auto stream = which.stream_create();
   void* const pinned = which.pinned_allocate(4096);
   void* graph = nullptr;
   ASSERT_EQ(here.gpu().graph_create(0, MiB, &graph), simgpu::code::ok);
@@ -127,7 +127,7 @@ TEST_P(Reset, ToldToDropTakesEverythingAndHandlesFromBeforeAreStale) {
   EXPECT_TRUE(stale([&] { which.graph_destroy(graph); }));
   EXPECT_TRUE(stale([&] { which.vm_destroy(physical); }));
   if (which.supports(capability::graph_upload)) {
-    EXPECT_TRUE(stale([&] { which.graph_upload(graph, nullptr); }));
+    EXPECT_TRUE(stale([&] { which.graph_upload(graph, {}); }));
   }
   EXPECT_EQ(weights.where(), residency::discarded);
   arena.restore();
@@ -277,7 +277,7 @@ TEST_P(Reset, ARefusedResetLogsWhatTheHooksAfterThrew) {
 TEST_P(Reset, AHookBeforeMayFreeWhatItOwns) {
   machine here(GetParam());
   const device which = here.device();
-  void* stream = which.stream_create();
+  auto stream = which.stream_create();
   const reset_hook hook(
       which, "streams", [&](const reset_event& event) { event.device.stream_destroy(stream); },
       [&](const reset_event& event) { stream = event.device.stream_create(); });

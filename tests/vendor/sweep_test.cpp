@@ -5,6 +5,7 @@
 #include <set>
 
 #include "support/expect_error.hpp"
+#include "support/host_pages.hpp"
 #include "vendor/vendor_fixture.hpp"
 
 namespace lull::test {
@@ -27,8 +28,10 @@ struct bench {
   memory arena;
   std::vector<region> regions;
   std::vector<std::byte> host = std::vector<std::byte>(piece, std::byte{3});
+  host_pages pages{piece};
   void* address = nullptr;
-  void* other = nullptr;
+  stream_handle stream;
+  event_handle event;
   std::uint64_t handle = 0;
 };
 
@@ -70,27 +73,50 @@ std::vector<operation> plain_operations() {
 }
 
 std::vector<operation> stream_operations() {
-  const auto create = [](bench& b) { b.other = b.which.stream_create(); };
-  const auto destroy = [](bench& b) { b.which.stream_destroy(b.other); };
-  const auto create_both = [](bench& b) {
-    b.other = b.which.stream_create();
+  const auto create = [](bench& b) { b.stream = b.which.stream_create(); };
+  const auto destroy = [](bench& b) { b.which.stream_destroy(b.stream); };
+  const auto create_all = [](bench& b) {
+    b.stream = b.which.stream_create();
+    b.event = b.which.event_create();
     b.address = b.which.allocate(piece);
   };
-  const auto destroy_both = [](bench& b) {
-    b.which.stream_destroy(b.other);
+  const auto destroy_all = [](bench& b) {
+    b.which.event_destroy(b.event);
+    b.which.stream_destroy(b.stream);
     b.which.deallocate(b.address, piece);
   };
+  const auto event = [](bench& b) { b.event = b.which.event_create(); };
+  const auto end_event = [](bench& b) { b.which.event_destroy(b.event); };
   return {
       {"stream_create", nothing, create, destroy},
       {"stream_destroy", create, destroy, nothing},
-      {"stream_synchronize", create, [](bench& b) { b.which.stream_synchronize(b.other); },
+      {"stream_synchronize", create, [](bench& b) { b.which.stream_synchronize(b.stream); },
        destroy},
-      {"copy_to_host_async", create_both,
-       [](bench& b) { b.which.copy_to_host_async(b.other, b.host.data(), b.address, piece); },
-       destroy_both},
-      {"copy_from_host_async", create_both,
-       [](bench& b) { b.which.copy_from_host_async(b.other, b.address, b.host.data(), piece); },
-       destroy_both},
+      {"stream_wait_event", create_all,
+       [](bench& b) { b.which.stream_wait_event(b.stream, b.event); }, destroy_all},
+      {"copy_to_host_async", create_all,
+       [](bench& b) { b.which.copy_to_host_async(b.stream, b.host.data(), b.address, piece); },
+       destroy_all},
+      {"copy_from_host_async", create_all,
+       [](bench& b) { b.which.copy_from_host_async(b.stream, b.address, b.host.data(), piece); },
+       destroy_all},
+      {"event_create", nothing, event, end_event},
+      {"event_destroy", event, end_event, nothing},
+      {"event_record", create_all, [](bench& b) { b.which.event_record(b.event, b.stream); },
+       destroy_all},
+      {"event_query", event, [](bench& b) { static_cast<void>(b.which.event_query(b.event)); },
+       end_event},
+      {"event_synchronize", event, [](bench& b) { b.which.event_synchronize(b.event); }, end_event},
+  };
+}
+
+std::vector<operation> registration_operations() {
+  const auto add = [](bench& b) { b.which.host_register(b.pages.data(), piece); };
+  const auto remove = [](bench& b) { b.which.host_unregister(b.pages.data()); };
+  return {
+      {"host_register", nothing, add, remove},
+      {"host_unregister", add, remove, nothing},
+      {"dev_reset", add, [](bench& b) { dev_reset(b.which); }, nothing},
   };
 }
 
@@ -98,12 +124,12 @@ std::vector<operation> graph_operations() {
   const auto adopt = [](bench& b) {
     ASSERT_EQ(b.here.gpu().graph_create(1, MiB, &b.address), simgpu::code::ok);
     b.which.graph_adopt(b.address);
-    b.other = b.which.stream_create();
+    b.stream = b.which.stream_create();
   };
   const auto destroy = [](bench& b) { b.which.graph_destroy(b.address); };
   const auto end = [](bench& b) {
     b.which.graph_destroy(b.address);
-    b.which.stream_destroy(b.other);
+    b.which.stream_destroy(b.stream);
   };
   const auto when = [](capability what, const auto& work) {
     return [what, work](bench& b) {
@@ -111,7 +137,7 @@ std::vector<operation> graph_operations() {
     };
   };
   return {
-      {"graph_destroy", adopt, destroy, [](bench& b) { b.which.stream_destroy(b.other); }},
+      {"graph_destroy", adopt, destroy, [](bench& b) { b.which.stream_destroy(b.stream); }},
       {"graph_node_count", nothing,
        [](bench& b) {
          std::size_t nodes = 3;
@@ -119,7 +145,7 @@ std::vector<operation> graph_operations() {
        },
        nothing},
       {"graph_upload", adopt,
-       when(capability::graph_upload, [](bench& b) { b.which.graph_upload(b.address, b.other); }),
+       when(capability::graph_upload, [](bench& b) { b.which.graph_upload(b.address, b.stream); }),
        end},
       {"graph_trim", nothing, when(capability::graph_trim, [](bench& b) { b.which.graph_trim(); }),
        nothing},
@@ -181,8 +207,8 @@ std::vector<operation> stable_address_operations() {
 
 std::vector<operation> all_operations() {
   std::vector<operation> all;
-  for (const auto& some :
-       {plain_operations(), stream_operations(), graph_operations(), stable_address_operations()}) {
+  for (const auto& some : {plain_operations(), stream_operations(), registration_operations(),
+                           graph_operations(), stable_address_operations()}) {
     all.insert(all.end(), some.begin(), some.end());
   }
   return all;
@@ -243,7 +269,7 @@ std::set<std::string> may_be_tolerated(const std::string& operation) {
                     "cudaDeviceGetDefaultMemPool", "cudaMemPoolTrimTo", "cudaDeviceGraphMemTrim",
                     "hipDeviceGetDefaultMemPool", "hipMemPoolTrimTo", "musaDeviceGetDefaultMemPool",
                     "musaMemPoolTrimTo", "cuCtxPushCurrent_v2", "cuDevicePrimaryCtxRelease_v2",
-                    "hipGetDevice", "musaGetDevice"});
+                    "hipGetDevice", "musaGetDevice", "hipHostUnregister"});
   }
   return allowed;
 }

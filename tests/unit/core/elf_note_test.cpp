@@ -53,7 +53,7 @@ class ElfNote : public testing::Test {
 
 TEST_F(ElfNote, IsReadFromAModule) {
   EXPECT_EQ(read_module_abi(module_file("good")), LULL_BACKEND_ABI_VERSION);
-  EXPECT_EQ(read_module_abi(module_file("other_major")), 0x00020003u);
+  EXPECT_EQ(read_module_abi(module_file("other_major")), 0x00030003u);
 }
 
 TEST_F(ElfNote, AFileThatCannotBeReadIsNoBadModule) {

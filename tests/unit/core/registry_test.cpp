@@ -137,14 +137,15 @@ TEST_P(BadModule, IsListedWithItsReasonAndTheRestLoadsOn) {
 INSTANTIATE_TEST_SUITE_P(
     Kinds, BadModule,
     testing::Values(
-        bad_module{"other_major", module_state::refused, "built for module ABI 2.3"},
+        bad_module{"other_major", module_state::refused, "built for module ABI 3.3"},
         bad_module{"no_note", module_state::refused, "no lull backend"},
         bad_module{"no_entry", module_state::refused, "does not export lull_backend_entry"},
         bad_module{"null_table", module_state::refused, "returned no operations table"},
         bad_module{"throwing", module_state::refused, "no luck today"},
         bad_module{"small_table", module_state::refused, "the mandatory part alone has"},
         bad_module{"missing_slot", module_state::refused, "'device_count'"},
-        bad_module{"half_group", module_state::refused, "'allocate' but not 'deallocate'"},
+        bad_module{"half_group", module_state::refused, "'allocate' lacks 'deallocate'"},
+        bad_module{"small_group", module_state::refused, "too few for one operation"},
         bad_module{"unresolved", module_state::refused, "lull_test_symbol_that_nobody_defines"},
         bad_module{"open_fails", module_state::refused,
                    "the driver is too old (testInit, code 35)"},
@@ -181,6 +182,26 @@ TEST(Registry, OlderAndNewerMinorVersionsWork) {
   EXPECT_EQ(older.find("TEST0").memory().total_bytes, 1000u);
   lull::registry newer(only({module_file("newer_minor")}));
   EXPECT_TRUE(newer.find("TEST0").supports(lull::capability::allocate));
+}
+
+TEST(Registry, AnOperationThatCameLaterThanTheModuleIsUnsupported) {
+  const lull::registry registry(only({module_file("older_group")}));
+  const lull::device device = registry.find("TEST0");
+  EXPECT_TRUE(device.supports(lull::capability::allocate));
+  void* const address = device.allocate(10);
+  EXPECT_EQ(error_of([&] { device.deallocate(address, 10); }).code(), lull::status::unsupported);
+  std::free(address);
+}
+
+TEST(Registry, AGroupOfAnotherVersionIsNotUsedAndTheRestIs) {
+  const lull::registry registry(only({module_file("other_group")}));
+  const lull::device device = registry.find("TEST0");
+  EXPECT_FALSE(device.supports(lull::capability::allocate));
+  EXPECT_EQ(error_of([&] { static_cast<void>(device.allocate(1)); }).code(),
+            lull::status::unsupported);
+  EXPECT_EQ(device.memory().total_bytes, 1000u);
+  EXPECT_EQ(registry.modules()[1].state, module_state::active);
+  EXPECT_THAT(registry.modules()[1].reason, HasSubstr("'allocate' is of version 2"));
 }
 
 TEST(Registry, TheHighestScoreWins) {

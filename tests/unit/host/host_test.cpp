@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "support/expect_error.hpp"
+#include "support/host_pages.hpp"
 #include "support/rss.hpp"
 
 namespace {
@@ -160,6 +161,49 @@ TEST_F(HostBackend, AnImpossibleReservationFailsWithTheSystemsCode) {
   ASSERT_NE(failure.vendor(), nullptr);
   EXPECT_EQ(failure.vendor()->call, "mmap");
   EXPECT_EQ(failure.vendor()->code, ENOMEM);
+}
+
+TEST_F(HostBackend, StreamsAndEventsAreDoneWhenTheyAreAsked) {
+  std::byte* const host = static_cast<std::byte*>(host_.allocate(2 * page_));
+  void* const address = host_.allocate(page_);
+  host[0] = std::byte{5};
+  const auto stream = host_.stream_create();
+  const auto event = host_.event_create();
+  EXPECT_TRUE(host_.event_query(event));
+  host_.copy_from_host_async(stream, address, host, page_);
+  host_.event_record(event, stream);
+  host_.stream_wait_event(stream, event);
+  host_.copy_to_host_async(stream, host + page_, address, page_);
+  host_.event_synchronize(event);
+  host_.stream_synchronize(stream);
+  EXPECT_TRUE(host_.event_query(event));
+  EXPECT_EQ(host[page_], std::byte{5});
+
+  host_.event_destroy(event);
+  host_.stream_destroy(stream);
+  EXPECT_THAT(error_of([&] { host_.event_record(event, stream); }).what(), HasSubstr("no event"));
+  EXPECT_THAT(error_of([&] { host_.stream_synchronize(stream); }).what(), HasSubstr("no stream"));
+  host_.deallocate(address, page_);
+  host_.deallocate(host, 2 * page_);
+}
+
+TEST_F(HostBackend, RegistrationsMustBeWholePagesThatAreNotRegisteredYet) {
+  const lull::test::host_pages pages(4 * page_);
+  const auto refusal = [&](std::uint64_t first, std::uint64_t bytes) {
+    return error_of([&] { host_.host_register(pages.data() + first, bytes); });
+  };
+  host_.host_register(pages.data() + page_, 2 * page_);
+  EXPECT_THAT(refusal(0, 2 * page_).what(), HasSubstr("registered already"));
+  EXPECT_THAT(refusal(2 * page_, page_).what(), HasSubstr("registered already"));
+  EXPECT_THAT(refusal(0, page_ / 2).what(), HasSubstr("whole pages"));
+  EXPECT_THAT(refusal(1, page_).what(), HasSubstr("whole pages"));
+  EXPECT_EQ(refusal(0, 0).code(), status::invalid_argument);
+  host_.host_register(pages.data(), page_, lull::host_access::read_only);
+  host_.host_register(pages.data() + 3 * page_, page_);
+  host_.host_unregister(pages.data() + page_);
+  host_.host_register(pages.data() + 2 * page_, page_);
+  EXPECT_THAT(error_of([&] { host_.host_unregister(pages.data() + page_); }).what(),
+              HasSubstr("nothing is registered"));
 }
 
 TEST_F(HostBackend, KeepsItsBooksUnderThreads) {

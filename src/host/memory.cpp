@@ -1,0 +1,280 @@
+#include "host/memory.hpp"
+
+#include <lull/backend.hpp>
+#include <lull/bytes.hpp>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "vocabulary/system_memory.hpp"
+#include "vocabulary/text.hpp"
+
+namespace lull::backends {
+
+void misuse(std::string message) {
+  throw backend_failure(LULL_ERROR_INVALID_ARGUMENT, "", 0, std::move(message));
+}
+
+std::uint64_t page_bytes() noexcept {
+  return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+namespace {
+
+// Below this the kernel cannot use a huge page anyway (PMD size of x86-64 and of arm64 with 4 KiB
+// pages).
+constexpr std::uint64_t huge_page_bytes = std::uint64_t{2} << 20;
+
+constexpr auto no_access = PROT_NONE;
+constexpr auto read_write = PROT_READ | PROT_WRITE;
+constexpr auto anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+[[noreturn]] void fail_with_errno(const char* call, std::uint64_t bytes) {
+  const int code = errno;
+  throw backend_failure(
+      code == ENOMEM ? LULL_ERROR_OUT_OF_DEVICE_MEMORY : LULL_ERROR_BACKEND, call, code,
+      lull::detail::text("{} of {}", std::generic_category().message(code), format_bytes(bytes)));
+}
+
+std::uint64_t round_up(std::uint64_t bytes, std::uint64_t granularity) {
+  if (bytes > UINT64_MAX - granularity)
+    misuse(lull::detail::text("{} bytes cannot be rounded up", bytes));
+  return (bytes + granularity - 1) / granularity * granularity;
+}
+
+/// Anonymous pages, of which large stretches may become huge pages: a restore then takes one page
+/// fault where it would take 512.
+void* map_pages(std::uint64_t bytes, int protection, void* fixed_address = nullptr) {
+  void* const address = ::mmap(fixed_address, bytes, protection,
+                               anonymous | (fixed_address != nullptr ? MAP_FIXED : 0), -1, 0);
+  if (address == MAP_FAILED) fail_with_errno("mmap", bytes);
+  // Best effort: kernels without huge pages answer EINVAL.
+  if (protection != no_access && bytes >= huge_page_bytes) {
+    ::madvise(address, bytes, MADV_HUGEPAGE);
+  }
+  return address;
+}
+
+void unmap_pages(void* address, std::uint64_t bytes) {
+  if (::munmap(address, bytes) != 0) fail_with_errno("munmap", bytes);
+}
+
+/// Pages that go away again unless they are taken: the books may run out of memory too.
+class pages_in_hand {
+ public:
+  pages_in_hand(std::uint64_t bytes, int protection)
+      : address_(static_cast<std::byte*>(map_pages(bytes, protection))), bytes_(bytes) {}
+  ~pages_in_hand() {
+    if (address_ != nullptr) ::munmap(address_, bytes_);
+  }
+  pages_in_hand(const pages_in_hand&) = delete;
+  pages_in_hand& operator=(const pages_in_hand&) = delete;
+
+  [[nodiscard]] std::byte* address() const noexcept { return address_; }
+
+  /// Cuts off what lies before and behind the part that is wanted.
+  void trim(std::uint64_t lead, std::uint64_t bytes) {
+    if (const std::uint64_t tail = bytes_ - lead - bytes; tail != 0) {
+      unmap_pages(address_ + lead + bytes, tail);
+      bytes_ -= tail;
+    }
+    if (lead != 0) {
+      unmap_pages(address_, lead);
+      address_ += lead;
+      bytes_ -= lead;
+    }
+  }
+
+  std::byte* take() noexcept { return std::exchange(address_, nullptr); }
+
+ private:
+  std::byte* address_;
+  std::uint64_t bytes_;
+};
+
+}  // namespace
+
+void host_memory::memory_info(std::uint32_t, lull_backend_memory* out) {
+  const auto system = lull::detail::read_system_memory();
+  const std::lock_guard lock(mutex_);
+  lull_backend_memory memory{};
+  memory.source = LULL_SOURCE_ACCOUNTING;
+  memory.total_bytes = capacity_bytes_;
+  memory.used_by_process_bytes = used_bytes_;
+  memory.free_bytes = capacity_bytes_ - used_bytes_;
+  if (system) memory.free_bytes = std::min(memory.free_bytes, system->available_bytes);
+  copy_versioned(out, memory);
+}
+
+/// Counts memory as used. Called with the mutex held.
+void host_memory::charge(std::uint64_t bytes) {
+  const std::uint64_t free_bytes = capacity_bytes_ - used_bytes_;
+  if (bytes > free_bytes) {
+    throw backend_failure(
+        LULL_ERROR_OUT_OF_DEVICE_MEMORY, "", 0,
+        lull::detail::text("{} asked for, {} free of a capacity of {}: {} missing",
+                           format_bytes(bytes), format_bytes(free_bytes),
+                           format_bytes(capacity_bytes_), format_bytes(bytes - free_bytes)));
+  }
+  used_bytes_ += bytes;
+}
+
+void host_memory::allocate(std::uint32_t, std::uint64_t bytes, void** address) {
+  if (bytes == 0) misuse("an allocation of 0 bytes");
+  const std::uint64_t rounded = round_up(bytes, page_bytes());
+  const std::lock_guard lock(mutex_);
+  charge(rounded);
+  try {
+    pages_in_hand pages(rounded, read_write);
+    allocations_.emplace(value_of(pages.address()), rounded);
+    *address = pages.take();
+  } catch (...) {
+    used_bytes_ -= rounded;
+    throw;
+  }
+}
+
+void host_memory::deallocate(std::uint32_t, void* address, std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto found = allocations_.find(value_of(address));
+  if (found == allocations_.end() || found->second != round_up(bytes, page_bytes())) {
+    misuse(lull::detail::text("{} with {} bytes is no allocation of this device",
+                              lull::detail::hex(address), bytes));
+  }
+  unmap_pages(address, found->second);
+  used_bytes_ -= found->second;
+  allocations_.erase(found);
+}
+
+void host_memory::vm_granularity(std::uint32_t, std::uint64_t* bytes) {
+  *bytes = page_bytes();
+}
+
+void host_memory::vm_reserve(std::uint32_t, std::uint64_t bytes, void** address) {
+  if (bytes == 0 || bytes % page_bytes() != 0) {
+    misuse(lull::detail::text("a reservation of {} bytes; it must be a multiple of {}", bytes,
+                              page_bytes()));
+  }
+  // mmap aligns to small pages; a range that starts between huge pages could use fewer of them.
+  const std::uint64_t slack = bytes >= huge_page_bytes ? huge_page_bytes : 0;
+  if (bytes > UINT64_MAX - slack) misuse(lull::detail::text("a reservation of {} bytes", bytes));
+  const std::lock_guard lock(mutex_);
+  pages_in_hand pages(bytes + slack, no_access);
+  const std::uint64_t past = slack == 0 ? 0 : value_of(pages.address()) % slack;
+  pages.trim(past == 0 ? 0 : slack - past, bytes);
+  reservations_.emplace(value_of(pages.address()), bytes);
+  *address = pages.take();
+}
+
+void host_memory::vm_release(std::uint32_t, void* address, std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto found = reservations_.find(value_of(address));
+  if (found == reservations_.end() || found->second != bytes) {
+    misuse(lull::detail::text("{} with {} bytes is no reservation of this device",
+                              lull::detail::hex(address), bytes));
+  }
+  expect_nothing_mapped(value_of(address), bytes);
+  unmap_pages(address, bytes);
+  reservations_.erase(found);
+}
+
+void host_memory::vm_create(std::uint32_t, std::uint64_t bytes, std::uint64_t* handle) {
+  if (bytes == 0 || bytes % page_bytes() != 0) {
+    misuse(
+        lull::detail::text("{} bytes of memory; it must be a multiple of {}", bytes, page_bytes()));
+  }
+  const std::lock_guard lock(mutex_);
+  charge(bytes);
+  handles_.emplace(next_handle_, physical{bytes, 0});
+  *handle = next_handle_++;
+}
+
+void host_memory::vm_destroy(std::uint32_t, std::uint64_t handle) {
+  const std::lock_guard lock(mutex_);
+  const auto found = handles_.find(handle);
+  if (found == handles_.end())
+    misuse(lull::detail::text("{} is no memory handle of this device", handle));
+  if (found->second.mapped_at != 0) {
+    throw backend_failure(LULL_ERROR_BUSY, "", 0, "the memory is still mapped");
+  }
+  used_bytes_ -= found->second.bytes;
+  handles_.erase(found);
+}
+
+void host_memory::expect_inside_reservation(address_value address, std::uint64_t bytes) const {
+  auto after = reservations_.upper_bound(address);
+  if (after != reservations_.begin()) {
+    const auto& [start, size] = *--after;
+    if (address - start <= size && bytes <= size - (address - start)) return;
+  }
+  misuse(lull::detail::text("{} with {} bytes is in no reservation of this device",
+                            lull::detail::hex(address), bytes));
+}
+
+void host_memory::expect_nothing_mapped(address_value address, std::uint64_t bytes) const {
+  auto mapping = mappings_.lower_bound(address);
+  const bool inside = mapping != mappings_.end() && mapping->first - address < bytes;
+  const bool reaches_in = mapping != mappings_.begin() && [&] {
+    --mapping;
+    return address - mapping->first < handles_.at(mapping->second).bytes;
+  }();
+  if (inside || reaches_in) {
+    throw backend_failure(LULL_ERROR_BUSY, "", 0, "memory is mapped in that range");
+  }
+}
+
+void host_memory::vm_map(std::uint32_t, void* address, std::uint64_t bytes, std::uint64_t handle) {
+  const std::lock_guard lock(mutex_);
+  const auto found = handles_.find(handle);
+  if (found == handles_.end() || found->second.bytes != bytes) {
+    misuse(
+        lull::detail::text("{} with {} bytes is no memory handle of this device", handle, bytes));
+  }
+  if (found->second.mapped_at != 0) {
+    throw backend_failure(LULL_ERROR_BUSY, "", 0, "the memory is mapped already");
+  }
+  expect_inside_reservation(value_of(address), bytes);
+  expect_nothing_mapped(value_of(address), bytes);
+  const auto mapping = mappings_.emplace(value_of(address), handle).first;
+  try {
+    map_pages(bytes, read_write, address);
+  } catch (...) {
+    mappings_.erase(mapping);
+    throw;
+  }
+  found->second.mapped_at = value_of(address);
+}
+
+void host_memory::vm_unmap(std::uint32_t, void* address, std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto mapping = mappings_.find(value_of(address));
+  if (mapping == mappings_.end() || handles_.at(mapping->second).bytes != bytes) {
+    misuse(lull::detail::text("nothing of {} bytes is mapped at {}", bytes, address));
+  }
+  // A fresh PROT_NONE mapping over the old one gives the pages back and keeps the range ours, with
+  // no moment in which another thread's mmap could be placed there.
+  map_pages(bytes, no_access, address);
+  handles_.at(mapping->second).mapped_at = 0;
+  mappings_.erase(mapping);
+}
+
+void host_memory::copy_to_host(std::uint32_t, void* host, const void* address,
+                               std::uint64_t bytes) {
+  std::memcpy(host, address, bytes);
+}
+
+void host_memory::copy_from_host(std::uint32_t, void* address, const void* host,
+                                 std::uint64_t bytes) {
+  std::memcpy(address, host, bytes);
+}
+
+void host_memory::fill(std::uint32_t, void* address, std::uint8_t value, std::uint64_t bytes) {
+  std::memset(address, value, bytes);
+}
+
+}  // namespace lull::backends
