@@ -126,7 +126,8 @@ struct child_plan {
 // system calls, and none by a function that a sanitizer replaces: its books would be those of the
 // parent.
 
-[[gnu::no_sanitize("address", "thread", "undefined")]] const char* tie_to_parent(pid_t parent) {
+__attribute__((no_sanitize("address", "thread", "undefined"))) const char* tie_to_parent(
+    pid_t parent) {
   if (::syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return "prctl";
   // It may have died before the kernel knew of the tie.
   if (::syscall(SYS_getppid) != parent) ::syscall(SYS_exit_group, 1);
@@ -135,7 +136,7 @@ struct child_plan {
 
 /// Default handlers, so that none of this process's runs in the child, and no signal blocked: whatever
 /// this process does with its own signals, the child can be stopped by one.
-[[gnu::no_sanitize("address", "thread", "undefined")]] const char* reset_signals() {
+__attribute__((no_sanitize("address", "thread", "undefined"))) const char* reset_signals() {
   constexpr std::size_t kernel_set_bytes = 8;  // of the kernel's sigset_t, which has 64 bits
   // The kernel's struct sigaction, larger than it is on any architecture: SIG_DFL and no flags.
   const std::array<unsigned long, 8> by_default{};
@@ -150,7 +151,8 @@ struct child_plan {
 
 /// Others in this program may have opened files without close-on-exec; an inherited descriptor of a GPU
 /// keeps its memory.
-[[gnu::no_sanitize("address", "thread", "undefined")]] void close_from(int first, int limit) {
+__attribute__((no_sanitize("address", "thread", "undefined"))) void close_from(int first,
+                                                                               int limit) {
 #ifdef SYS_close_range
   if (::syscall(SYS_close_range, first, ~0U, 0) == 0) return;
 #endif
@@ -158,7 +160,8 @@ struct child_plan {
 }
 
 /// @return the call that failed, with errno
-[[gnu::no_sanitize("address", "thread", "undefined")]] const char* prepare(const child_plan& plan) {
+__attribute__((no_sanitize("address", "thread", "undefined"))) const char* prepare(
+    const child_plan& plan) {
   if (plan.tied_to != 0) {
     if (const char* const failed = tie_to_parent(plan.tied_to)) return failed;
   }
@@ -172,7 +175,7 @@ struct child_plan {
   return reset_signals();
 }
 
-[[gnu::no_sanitize("address", "thread", "undefined")]] int become_program(void* argument) {
+__attribute__((no_sanitize("address", "thread", "undefined"))) int become_program(void* argument) {
   child_plan& plan = *static_cast<child_plan*>(argument);
   plan.failed_call = prepare(plan);
   if (plan.failed_call == nullptr) {
