@@ -80,8 +80,9 @@ LULL_API void lull_graph_budget_destroy(lull_graph_budget* budget);
 /// Evicts what is above the bounds before it returns.
 LULL_API lull_status lull_graph_budget_set_limits(lull_graph_budget* budget, uint64_t entries,
                                                   uint64_t bytes);
-/// What all caches of a budget hold, with what is evicted but not destroyed yet. Each output may be
-/// null.
+/// What all caches of a budget hold, with what is evicted but not destroyed yet.
+/// @param entries may be null
+/// @param bytes may be null
 LULL_API lull_status lull_graph_budget_usage(const lull_graph_budget* budget, uint64_t* entries,
                                              uint64_t* bytes);
 
@@ -215,9 +216,10 @@ LULL_API lull_status lull_graph_cache_erase(lull_graph_cache* cache, lull_graph_
 /// @return LULL_ERROR_TIMED_OUT, and the message says what is in use; it still goes when released
 LULL_API lull_status lull_graph_cache_clear(lull_graph_cache* cache, int64_t timeout_ms);
 /// Evicts everything that is not in use and has the vendor return memory. Waits for no pin and no
-/// capture. `evicted` may be null, here and below.
+/// capture. `evicted` may be null.
 LULL_API lull_status lull_graph_cache_trim(lull_graph_cache* cache, uint64_t* evicted);
 /// Evicts what was idle for too long, destroys what waits for it, and has the vendor return memory.
+/// `evicted` may be null.
 LULL_API lull_status lull_graph_cache_sweep(lull_graph_cache* cache, uint64_t* evicted);
 /// How long until lull_graph_cache_sweep should be called, rounded up; -1 while nothing would go by
 /// time alone.
@@ -280,6 +282,7 @@ LULL_API lull_status lull_graph_cache_get_stats(const lull_graph_cache* cache,
 LULL_API lull_status lull_graph_cache_to_json(const lull_graph_cache* cache, char* text,
                                               size_t capacity, size_t* size);
 /// The same in Prometheus's text format, with the cache's name as label `cache`.
+/// @param text may be null when `capacity` is 0
 LULL_API lull_status lull_graph_cache_to_prometheus(const lull_graph_cache* cache, char* text,
                                                     size_t capacity, size_t* size);
 

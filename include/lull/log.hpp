@@ -16,6 +16,9 @@ namespace lull {
 
 enum class log_level : std::int32_t { debug = 0, info = 1, warning = 2, error = 3 };
 
+/// Lines below it are dropped unless something else is asked for.
+inline constexpr log_level default_log_threshold = log_level::info;
+
 /// "debug", "info", "warning", "error".
 LULL_API std::string_view to_string(log_level level) noexcept;
 
@@ -28,7 +31,7 @@ class LULL_API log_sink {
  public:
   log_sink() = default;
   /// Lines below `threshold` are dropped before the callback is called.
-  explicit log_sink(log_callback callback, log_level threshold = log_level::info);
+  explicit log_sink(log_callback callback, log_level threshold = default_log_threshold);
 
   /// Whether a line of this level would be delivered. Ask before composing an expensive line.
   [[nodiscard]] bool wants(log_level level) const noexcept {

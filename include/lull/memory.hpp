@@ -140,6 +140,18 @@ class LULL_API region_lease {
   std::shared_ptr<detail::region_state> state_;
 };
 
+/// A region as seen at one moment.
+struct region_info {
+  std::string name;
+  std::string tag;
+  std::string device;
+  void* address = nullptr;
+  std::uint64_t size_bytes = 0;
+  residency where = residency::resident;
+  std::uint32_t leases = 0;
+  bool moving = false;  ///< a transfer is under way
+};
+
 /// Owns a stretch of device memory at an address that stays the same for its whole life. Move-only.
 /// Destroying it gives memory, address and backup back; while its transfer is under way that
 /// happens at the transfer's end. All functions are thread-safe; none waits for a transfer.
@@ -158,6 +170,8 @@ class LULL_API region {
   [[nodiscard]] const std::string& tag() const noexcept;
 
   [[nodiscard]] residency where() const noexcept;
+  /// All of that, and whether it is in use.
+  [[nodiscard]] region_info info() const;
 
   /// A lease on valid contents.
   /// @throws error not_resident: offloaded, discarded, unfilled; busy: a transfer is moving it
@@ -175,17 +189,6 @@ class LULL_API region {
   void release() noexcept;
 
   std::shared_ptr<detail::region_state> state_;
-};
-
-/// One region in a snapshot.
-struct region_info {
-  std::string name;
-  std::string tag;
-  std::string device;
-  std::uint64_t size_bytes = 0;
-  residency where = residency::resident;
-  std::uint32_t leases = 0;
-  bool moving = false;  ///< a transfer is under way
 };
 
 #ifdef NDEBUG

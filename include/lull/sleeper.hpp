@@ -378,7 +378,7 @@ class LULL_API sleeper {
 
   /// Sleeps now: waits for leases to come back, at most drain_timeout, then carries out the plan.
   /// When asleep already it returns the report of that sleep; when a sleep is under way it joins
-  /// it.
+  /// it. Where there is no memory for the report, its texts and lists are empty.
   /// @param plan instead of the one in the options
   /// @throws error timed_out: leases did not come back, with their number (awake again);
   ///         unsupported: the plan resets contexts, and no participant uses a device that has one;

@@ -109,7 +109,7 @@ graph_cache_options make_graph_cache_options(const lull_graph_cache_options& giv
   options.frequency_filter = given.frequency_filter != 0;
   options.trim_after_bytes = given.trim_after_bytes;
   options.name = text_or_empty(given.name);
-  options.log = make_log_sink(given.log, given.log_user, given.log_threshold);
+  options.log = log_of(given);
   return options;
 }
 

@@ -1,4 +1,5 @@
-#include <lull/process.hpp>
+#include "capi/process.hpp"
+
 #include <lull/settle.hpp>
 
 #include <cmath>
@@ -7,47 +8,43 @@
 #include <utility>
 #include <vector>
 
-#include "capi/guard.hpp"
-#include "capi/handles.hpp"
-#include "vocabulary/raw_enum.hpp"
+#include "capi/settle.hpp"
+#include "capi/values.hpp"
 #include "vocabulary/text.hpp"
 
-using lull::capi::checked_milliseconds;
+using lull::capi::checked_duration;
+using lull::capi::enum_from;
+using lull::capi::expect_callback_ok;
 using lull::capi::expect_versioned;
 using lull::capi::guard;
-using lull::capi::nothing;
 using lull::capi::read_versioned;
 using lull::capi::required;
 using lull::capi::write_versioned;
 
 namespace {
 
-static_assert(LULL_PROCESS_STOPPED == static_cast<int>(lull::process_state::stopped));
-static_assert(LULL_EXIT_UNKNOWN == static_cast<int>(lull::exit_status::kind::unknown));
-static_assert(LULL_STREAM_PIPE == static_cast<int>(lull::stream::pipe));
-
-constexpr lull_stop_options default_stop_options{
-    sizeof(lull_stop_options), SIGTERM, 10000, 5000, nullptr, nullptr, 5000};
-
-lull_process_options default_process_options() {
-  lull_process_options options{};
+lull_stop_options default_stop_options() {
+  const lull::stop_options from;
+  lull_stop_options options{};
   options.struct_size = sizeof options;
-  options.inherit_environment = 1;
-  options.input = LULL_STREAM_NULL;
-  options.state_pipe = 1;
-  options.log_threshold = LULL_LOG_INFO;
+  options.signal = from.signal;
+  options.grace_ns = from.grace.count();
+  options.kill_wait_ns = from.kill_wait.count();
+  options.before_kill_timeout_ns = from.before_kill_timeout.count();
   return options;
 }
 
-/// A value of an enumeration that came from C.
-template <class Enum, class From>
-Enum checked_enum(const From& given, Enum last, const char* name) {
-  const auto number = static_cast<std::int64_t>(lull::detail::raw(given));
-  if (number < 0 || number > static_cast<std::int64_t>(last)) {
-    lull::detail::fail(lull::status::invalid_argument, "{} is {}, which is none of its values",
-                       name, number);
-  }
-  return static_cast<Enum>(number);
+lull_process_options default_process_options() {
+  const lull::process_options from;
+  lull_process_options options{};
+  options.struct_size = sizeof options;
+  options.inherit_environment = from.inherit_environment ? 1 : 0;
+  options.input = static_cast<lull_stdio>(from.input);
+  options.output = static_cast<lull_stdio>(from.output);
+  options.errors = static_cast<lull_stdio>(from.errors);
+  options.state_pipe = from.state_pipe ? 1 : 0;
+  lull::capi::set_default_log(options);
+  return options;
 }
 
 lull_exit_status convert(const lull::exit_status& status) noexcept {
@@ -55,26 +52,35 @@ lull_exit_status convert(const lull::exit_status& status) noexcept {
           status.shell_code()};
 }
 
-lull::stop_options convert(const lull_stop_options& given) {
-  lull::stop_options options;
-  options.signal = given.signal;
-  options.grace = checked_milliseconds(given.grace_ms, 0, "grace_ms");
-  options.kill_wait = checked_milliseconds(given.kill_wait_ms, 1, "kill_wait_ms");
-  options.before_kill_timeout =
-      checked_milliseconds(given.before_kill_timeout_ms, 1, "before_kill_timeout_ms");
+double progress_of(const lull::process_event& event) noexcept {
+  return event.progress.value_or(LULL_UNKNOWN_PROGRESS);
+}
+
+/// @param options null: the defaults
+/// @param name of the parameter or field, for errors
+lull::stop_options make_stop_options(const lull_stop_options* options, const char* name) {
+  const auto given = read_versioned(options, default_stop_options(), name);
+  const auto checked = [name](std::int64_t ns, std::int64_t lowest, const char* field) {
+    return checked_duration(ns, lowest, (std::string(name) + "->" + field).c_str());
+  };
+  lull::stop_options result;
+  result.signal = given.signal;
+  result.grace = checked(given.grace_ns, 0, "grace_ns");
+  result.kill_wait = checked(given.kill_wait_ns, 1, "kill_wait_ns");
+  result.before_kill_timeout = checked(given.before_kill_timeout_ns, 1, "before_kill_timeout_ns");
   if (given.before_kill != nullptr) {
-    options.before_kill = [hook = given.before_kill, user = given.before_kill_user](int id) {
-      lull::capi::expect_callback_ok(hook(user, id), "before_kill");
+    result.before_kill = [hook = given.before_kill, user = given.before_kill_user](int id) {
+      expect_callback_ok(hook(user, id), "before_kill");
     };
   }
-  return options;
+  return result;
 }
 
 void convert_callbacks(const lull_process_options& given, lull::process_options& options) {
   if (given.on_event != nullptr) {
     options.on_event = [callback = given.on_event,
                         user = given.on_event_user](const lull::process_event& event) {
-      callback(user, static_cast<lull_process_state>(event.state), event.progress.value_or(-1));
+      callback(user, static_cast<lull_process_state>(event.state), progress_of(event));
     };
   }
   if (given.on_rejected != nullptr) {
@@ -85,11 +91,8 @@ void convert_callbacks(const lull_process_options& given, lull::process_options&
     };
   }
   if (given.releases == nullptr) return;
-  std::vector<std::string> devices;
-  if (given.release_device_count != 0) required(given.release_devices, "options->release_devices");
-  for (std::size_t i = 0; i < given.release_device_count; ++i) {
-    devices.emplace_back(&required(given.release_devices[i], "a device of release_devices"));
-  }
+  auto devices = lull::capi::texts_of(given.release_devices, given.release_device_count,
+                                      "options->release_devices");
   // The callback keeps the clock: the handle may be destroyed before the process.
   const auto clock = given.releases->value;
   options.on_release = [clock, mark = lull::mark_on_release(*clock, std::move(devices))](
@@ -98,10 +101,8 @@ void convert_callbacks(const lull_process_options& given, lull::process_options&
 
 lull::process_options convert(const lull_process_options& given) {
   lull::process_options options;
-  if (given.argument_count != 0) required(given.arguments, "options->arguments");
-  for (std::size_t i = 0; i < given.argument_count; ++i) {
-    options.arguments.emplace_back(&required(given.arguments[i], "an argument"));
-  }
+  options.arguments =
+      lull::capi::texts_of(given.arguments, given.argument_count, "options->arguments");
   if (given.environment_count != 0) required(given.environment, "options->environment");
   for (std::size_t i = 0; i < given.environment_count; ++i) {
     const lull_variable& from = given.environment[i];
@@ -110,24 +111,23 @@ lull::process_options convert(const lull_process_options& given) {
   }
   options.inherit_environment = given.inherit_environment != 0;
   options.directory = lull::capi::text_or_empty(given.directory);
-  options.input = checked_enum(given.input, lull::stream::pipe, "options->input");
-  options.output = checked_enum(given.output, lull::stream::pipe, "options->output");
-  options.errors = checked_enum(given.errors, lull::stream::pipe, "options->errors");
+  options.input = enum_from<lull::stream>(given.input, "options->input");
+  options.output = enum_from<lull::stream>(given.output, "options->output");
+  options.errors = enum_from<lull::stream>(given.errors, "options->errors");
   options.state_pipe = given.state_pipe != 0;
-  options.stopping =
-      convert(read_versioned(given.stopping, default_stop_options, "options->stopping"));
+  options.stopping = make_stop_options(given.stopping, "options->stopping");
   options.pid_directory = lull::capi::text_or_empty(given.pid_directory);
-  options.log = lull::capi::make_log_sink(given.log, given.log_user, given.log_threshold);
+  options.log = lull::capi::log_of(given);
   convert_callbacks(given, options);
   return options;
 }
 
 }  // namespace
 
-lull_status lull_report_state(lull_process_state state, double progress, int32_t* written) {
+lull_status lull_parent_notify(lull_process_state state, double progress, int32_t* written) {
   return guard([&] {
     static const lull::state_reporter reporter;
-    const auto what = checked_enum(state, lull::process_state::stopped, "state");
+    const auto what = enum_from<lull::process_state>(state, "state");
     std::optional<double> known;
     if (!std::isnan(progress) && progress >= 0) known = progress;
     const bool done = reporter.report(what, known);
@@ -136,7 +136,7 @@ lull_status lull_report_state(lull_process_state state, double progress, int32_t
 }
 
 void lull_stop_options_init(lull_stop_options* options) {
-  if (options != nullptr) *options = default_stop_options;
+  if (options != nullptr) *options = default_stop_options();
 }
 
 void lull_process_options_init(lull_process_options* options) {
@@ -145,9 +145,9 @@ void lull_process_options_init(lull_process_options* options) {
 
 lull_status lull_process_start(const lull_process_options* options, lull_process** process) {
   return guard([&] {
+    const auto given =
+        read_versioned(&required(options, "options"), default_process_options(), "options");
     auto& result = required(process, "process");
-    required(options, "options");
-    const auto given = read_versioned(options, default_process_options(), "options");
     result = new lull_process{lull::process(convert(given))};
   });
 }
@@ -158,16 +158,18 @@ void lull_process_destroy(lull_process* process) {
 
 lull_status lull_process_observe(const lull_process* process, lull_process_snapshot* snapshot) {
   return guard([&] {
-    const lull::process_snapshot seen = required(process, "process").value.observe();
+    const lull::process& of = required(process, "process").value;
+    expect_versioned(snapshot, "snapshot");
+    const lull::process_snapshot seen = of.observe();
     lull_process_snapshot value{};
     value.id = seen.id;
     value.ended = seen.ended ? 1 : 0;
     if (seen.ended) value.status = convert(*seen.ended);
     value.has_event = seen.last_event ? 1 : 0;
-    value.last_progress = -1;
+    value.last_progress = LULL_UNKNOWN_PROGRESS;
     if (seen.last_event) {
       value.last_state = static_cast<lull_process_state>(seen.last_event->state);
-      value.last_progress = seen.last_event->progress.value_or(-1);
+      value.last_progress = progress_of(*seen.last_event);
     }
     value.events = seen.events;
     value.rejected_lines = seen.rejected_lines;
@@ -175,12 +177,13 @@ lull_status lull_process_observe(const lull_process* process, lull_process_snaps
   });
 }
 
-lull_status lull_process_take_stream(lull_process* process, lull_standard_stream which,
-                                     int32_t* descriptor) {
+lull_status lull_process_take_pipe(lull_process* process, lull_standard_stream which,
+                                   int32_t* descriptor) {
   return guard([&] {
-    auto& result = required(descriptor, "descriptor");
     lull::process& child = required(process, "process").value;
-    switch (checked_enum(which, LULL_STANDARD_ERRORS, "which")) {
+    const auto stream = enum_from<lull_standard_stream>(which, "which");
+    auto& result = required(descriptor, "descriptor");
+    switch (stream) {
       case LULL_STANDARD_INPUT: result = child.take_input(); break;
       case LULL_STANDARD_OUTPUT: result = child.take_output(); break;
       case LULL_STANDARD_ERRORS: result = child.take_errors(); break;
@@ -188,18 +191,17 @@ lull_status lull_process_take_stream(lull_process* process, lull_standard_stream
   });
 }
 
-lull_status lull_process_wait(lull_process* process, int64_t timeout_ms, const lull_cancel* cancel,
+lull_status lull_process_wait(lull_process* process, int64_t timeout_ns, const lull_cancel* cancel,
                               lull_exit_status* status) {
   return guard([&] {
     lull::process& child = required(process, "process").value;
     const std::stop_token stop = lull::capi::token_of(cancel);
-    const auto ended = child.wait(lull::capi::deadline_after(timeout_ms), stop);
+    const auto ended = child.wait(lull::capi::deadline_in(timeout_ns), stop);
     if (!ended) {
       throw stop.stop_requested()
           ? lull::error(lull::status::cancelled, "the wait for the process was cancelled")
           : lull::error(lull::status::timed_out,
-                        lull::detail::text("process {} has not ended within {} ms", child.id(),
-                                           timeout_ms));
+                        lull::detail::text("process {} has not ended in time", child.id()));
     }
     if (status != nullptr) *status = convert(*ended);
   });
@@ -211,9 +213,7 @@ lull_status lull_process_stop(lull_process* process, const lull_stop_options* op
     lull::process& child = required(process, "process").value;
     if (result != nullptr) expect_versioned(result, "result");
     const lull::stop_result done =
-        options == nullptr
-            ? child.stop()
-            : child.stop(convert(read_versioned(options, default_stop_options, "options")));
+        options == nullptr ? child.stop() : child.stop(make_stop_options(options, "options"));
     if (result == nullptr) return;
     write_versioned(result, {0, convert(done.status), done.killed ? 1 : 0, done.elapsed.count()},
                     "result");
@@ -227,12 +227,13 @@ lull_status lull_process_signal(lull_process* process, int32_t number, int32_t* 
   });
 }
 
-lull_status lull_stop_orphans(const char* pid_directory, const lull_stop_options* options,
+lull_status lull_orphans_stop(const char* pid_directory, const lull_stop_options* options,
                               lull_release_clock* releases, size_t* stopped) {
   return guard([&] {
-    const auto found = lull::find_orphans(&required(pid_directory, "pid_directory"));
+    required(pid_directory, "pid_directory");
     lull::orphan_options how;
-    how.stopping = convert(read_versioned(options, default_stop_options, "options"));
+    how.stopping = make_stop_options(options, "options");
+    const auto found = lull::find_orphans(pid_directory);
     std::size_t count = 0;
     std::optional<lull::error> failure;
     for (const lull::orphan& each : found) {

@@ -1,60 +1,45 @@
-#include <lull/settle.hpp>
+#include "capi/settle.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <string>
 #include <vector>
 
-#include "capi/guard.hpp"
-#include "capi/handles.hpp"
+#include "capi/device.hpp"
+#include "capi/values.hpp"
 #include "vocabulary/text.hpp"
 
-using lull::capi::checked_milliseconds;
+using lull::capi::checked_duration;
 using lull::capi::guard;
-using lull::capi::nothing;
+using lull::capi::or_unknown;
 using lull::capi::read_versioned;
 using lull::capi::required;
 using lull::capi::set_text;
 using lull::capi::write_versioned;
+using lull::detail::fail;
 
-namespace lull::capi {
-
-std::shared_ptr<release_clock> shared_clock(const lull_release_clock* releases) {
-  return releases != nullptr ? releases->value : nullptr;
-}
-
-}  // namespace lull::capi
+struct lull_settlement {
+  lull::settle_result value;
+};
 
 namespace {
 
-static_assert(LULL_SETTLE_CANCELLED == static_cast<int>(lull::settle_status::cancelled));
-static_assert(LULL_SKIP_FREE_UNKNOWN == static_cast<int>(lull::settle_skip::free_unknown));
-static_assert(LULL_SETTLE_UNKNOWN == static_cast<int>(lull::settle_verdict::unknown));
-static_assert(LULL_GAIN_IMPOSSIBLE == static_cast<int>(lull::settle_gain::impossible));
-
-constexpr lull_settle_options default_settle_options{sizeof(lull_settle_options),
-                                                     2000,
-                                                     15000,
-                                                     10,
-                                                     25,
-                                                     nullptr,
-                                                     nothing,
-                                                     nullptr,
-                                                     0,
-                                                     nullptr,
-                                                     nullptr,
-                                                     nullptr};
-
-/// A moment in the past. Clocks may count from when the machine was started, which is as far back as
-/// it goes.
-lull::time_point moment_ago(std::int64_t ago_ms, const char* name) {
-  const lull::duration ago = checked_milliseconds(ago_ms, 0, name);
-  const lull::time_point now = lull::steady_clock().now();
-  return now < lull::time_point::min() + ago ? lull::time_point::min() : now - ago;
+lull_settle_options default_settle_options() {
+  const lull::settle_options from;
+  lull_settle_options options{};
+  options.struct_size = sizeof options;
+  options.max_wait_ns = from.max_wait.count();
+  options.stale_after_ns = from.stale_after.count();
+  options.first_interval_ns = from.first_interval.count();
+  options.longest_interval_ns = from.longest_interval.count();
+  options.released_ago_ns = LULL_UNKNOWN_NS;
+  return options;
 }
 
-std::uint64_t or_unknown(const std::optional<std::uint64_t>& figure) noexcept {
-  return figure.value_or(LULL_UNKNOWN);
+/// A moment in the past, also from before the machine's clock began; not so long ago that the time
+/// since then could not be told any more.
+lull::time_point moment_ago(std::int64_t ago_ns, const char* name) {
+  const lull::duration ago = checked_duration(ago_ns, 0, name);
+  return lull::steady_clock().now() - std::min(ago, lull::duration::max() / 2);
 }
 
 std::vector<lull::settle_expectation> expectations(const lull_settle_options& given) {
@@ -64,23 +49,23 @@ std::vector<lull::settle_expectation> expectations(const lull_settle_options& gi
     const lull_settle_expectation& from = given.expected[i];
     lull::settle_expectation& to = all.emplace_back();
     to.device = &required(from.device, "an expectation's device");
-    to.gain_bytes = from.gain_bytes;
-    if (from.baseline_free_bytes != LULL_UNKNOWN) to.baseline_free_bytes = from.baseline_free_bytes;
+    to.gain_bytes = lull::capi::figure_from(from.gain_bytes).value_or(0);
+    to.baseline_free_bytes = lull::capi::figure_from(from.baseline_free_bytes);
   }
   return all;
 }
 
 lull::settle_options convert(const lull_settle_options& given) {
   lull::settle_options options;
-  options.max_wait = checked_milliseconds(given.max_wait_ms, 0, "options->max_wait_ms");
-  options.stale_after = checked_milliseconds(given.stale_after_ms, 0, "options->stale_after_ms");
+  options.max_wait = checked_duration(given.max_wait_ns, 0, "options->max_wait_ns");
+  options.stale_after = checked_duration(given.stale_after_ns, 0, "options->stale_after_ns");
   options.first_interval =
-      checked_milliseconds(given.first_interval_ms, 1, "options->first_interval_ms");
+      checked_duration(given.first_interval_ns, 1, "options->first_interval_ns");
   options.longest_interval =
-      checked_milliseconds(given.longest_interval_ms, 1, "options->longest_interval_ms");
+      checked_duration(given.longest_interval_ns, 1, "options->longest_interval_ns");
   if (given.releases != nullptr) options.releases = given.releases->value.get();
-  if (given.released_ago_ms != nothing) {
-    options.released_at = moment_ago(given.released_ago_ms, "options->released_ago_ms");
+  if (given.released_ago_ns != LULL_UNKNOWN_NS) {
+    options.released_at = moment_ago(given.released_ago_ns, "options->released_ago_ns");
   }
   options.expected = expectations(given);
   options.stop = lull::capi::token_of(given.cancel);
@@ -91,7 +76,7 @@ lull::settle_options convert(const lull_settle_options& given) {
         lull::capi::expect_callback_ok(
             callback(user, sample.since_start.count(), each.device.c_str(),
                      or_unknown(each.memory.free_bytes)),
-            "options->on_sample");
+            "on_sample");
       }
     };
   }
@@ -112,13 +97,13 @@ void lull_release_clock_destroy(lull_release_clock* releases) {
 }
 
 lull_status lull_release_clock_mark(lull_release_clock* releases, const char* device,
-                                    int64_t ago_ms) {
+                                    int64_t ago_ns) {
   return guard([&] {
     lull::release_clock& clock = *required(releases, "releases").value;
-    if (device != nullptr) return clock.mark_at(device, moment_ago(ago_ms, "ago_ms"));
-    if (ago_ms != 0) {
-      lull::detail::fail(lull::status::invalid_argument,
-                         "ago_ms is {}; a mark for all devices is always one for now", ago_ms);
+    if (device != nullptr) return clock.mark_at(device, moment_ago(ago_ns, "ago_ns"));
+    if (ago_ns != 0) {
+      fail(lull::status::invalid_argument,
+           "ago_ns is {}; a mark for all devices is always one for now", ago_ns);
     }
     clock.mark_all();
   });
@@ -127,50 +112,50 @@ lull_status lull_release_clock_mark(lull_release_clock* releases, const char* de
 lull_status lull_release_clock_last(const lull_release_clock* releases, const char* device,
                                     int64_t* ago_ns) {
   return guard([&] {
-    auto& result = required(ago_ns, "ago_ns");
     const lull::release_clock& clock = *required(releases, "releases").value;
+    auto& result = required(ago_ns, "ago_ns");
     const auto last = device != nullptr ? clock.last(device) : clock.latest();
-    result = last ? std::max(lull::duration::zero(), clock.time().now() - *last).count() : nothing;
+    result = last ? std::max(lull::duration::zero(), clock.time().now() - *last).count()
+                  : LULL_UNKNOWN_NS;
   });
 }
 
 void lull_settle_options_init(lull_settle_options* options) {
-  if (options != nullptr) *options = default_settle_options;
+  if (options != nullptr) *options = default_settle_options();
 }
 
-lull_status lull_settle(const lull_device* const* devices, size_t count,
-                        const lull_settle_options* options, lull_settlement** settlement) {
+lull_status lull_devices_settle(lull_device* const* devices, size_t device_count,
+                                const lull_settle_options* options, lull_settlement** settlement) {
   return guard([&] {
+    const auto all = lull::capi::devices_of(devices, device_count);
+    const auto given = read_versioned(options, default_settle_options(), "options");
     auto& result = required(settlement, "settlement");
-    const auto given = read_versioned(options, default_settle_options, "options");
-    if (count != 0) required(devices, "devices");
-    std::vector<lull::device> all;
-    for (std::size_t i = 0; i < count; ++i) all.push_back(required(devices[i], "a device").value);
     result = new lull_settlement{lull::settle(all, convert(given))};
   });
 }
 
-lull_status lull_settlement_get_summary(const lull_settlement* settlement,
-                                        lull_settle_summary* summary) {
+lull_status lull_settlement_describe(const lull_settlement* settlement,
+                                     lull_settlement_info* info) {
   return guard([&] {
     const lull::settle_result& from = required(settlement, "settlement").value;
-    lull_settle_summary value{};
+    lull_settlement_info value{};
     value.status = static_cast<lull_settle_status>(from.status);
     value.skip = static_cast<lull_settle_skip>(from.skip);
     value.elapsed_ns = from.elapsed.count();
     value.device_count = from.devices.size();
     set_text(value.reason, from.reason);
-    write_versioned(summary, value, "summary");
+    write_versioned(info, value, "info");
   });
 }
 
-lull_status lull_settlement_get_device(const lull_settlement* settlement, size_t index,
-                                       lull_device_settlement* device) {
+lull_status lull_settlement_device(const lull_settlement* settlement, size_t index,
+                                   lull_device_settlement* device) {
   return guard([&] {
     const auto& all = required(settlement, "settlement").value.devices;
+    lull::capi::expect_versioned(device, "device");
     if (index >= all.size()) {
-      lull::detail::fail(lull::status::not_found, "there are {} devices, and none with index {}",
-                         all.size(), index);
+      fail(lull::status::not_found, "there are {} devices, and none with index {}", all.size(),
+           index);
     }
     const lull::device_settlement& from = all[index];
     lull_device_settlement value{};

@@ -1,13 +1,12 @@
-#include <lull/sleeper.hpp>
+#include "capi/sleeper.hpp"
 
-#include "capi/guard.hpp"
-#include "capi/handles.hpp"
-#include "vocabulary/raw_enum.hpp"
-#include "vocabulary/text.hpp"
+#include <algorithm>
+#include <utility>
 
-static_assert(LULL_LEVEL_REBIRTH == static_cast<int>(lull::sleep_level::rebirth));
-static_assert(LULL_CONTEXT_REBIRTH == static_cast<int>(lull::context_action::rebirth));
-static_assert(LULL_WAKING == static_cast<int>(lull::sleep_state::waking));
+#include "capi/device.hpp"
+#include "capi/memory.hpp"
+#include "capi/report.hpp"
+#include "capi/settle.hpp"
 
 namespace lull::detail {
 
@@ -19,54 +18,60 @@ struct lease_access {
 
 }  // namespace lull::detail
 
-using lull::capi::deadline_after;
+using lull::capi::checked_duration;
+using lull::capi::deadline_in;
+using lull::capi::enum_from;
+using lull::capi::expect_callback_ok;
+using lull::capi::fill_in;
 using lull::capi::guard;
-using lull::capi::nothing;
 using lull::capi::read_versioned;
 using lull::capi::required;
 using lull::capi::token_of;
 using lull::capi::write_versioned;
-using lull::detail::fail;
 using lull::detail::lease_access;
 
 namespace {
 
-lull::duration checked_ms(std::int64_t ms, const char* name) {
-  return lull::capi::checked_milliseconds(ms, 1, name);
+std::optional<lull::duration> idle_time(std::int64_t ns, const char* name) {
+  if (ns == LULL_FOREVER) return std::nullopt;
+  return checked_duration(ns, 1, name);
 }
 
-std::optional<lull::duration> idle_time(std::int64_t ms) {
-  if (ms == nothing) return std::nullopt;
-  return checked_ms(ms, "idle_time_ms");
+lull_sleep_plan default_sleep_plan() {
+  const lull::sleep_plan from;
+  lull_sleep_plan plan{};
+  plan.struct_size = sizeof plan;
+  plan.contents.otherwise = static_cast<lull_contents_action>(from.contents.otherwise);
+  plan.context = static_cast<lull_context_action>(from.context);
+  plan.backing = static_cast<lull_backing_kind>(from.backing.type());
+  return plan;
 }
 
 lull::sleep_plan make_plan(const lull_sleep_plan& from) {
-  const auto given = read_versioned(&from, lull_sleep_plan{}, "plan");
-  const std::int32_t context = lull::detail::raw(given.context);
-  if (context < LULL_CONTEXT_KEEP || context > LULL_CONTEXT_REBIRTH) {
-    fail(lull::status::invalid_argument, "there is no context action {}", context);
-  }
+  const auto given = read_versioned(&from, default_sleep_plan(), "plan");
   lull::sleep_plan plan;
   plan.name = lull::capi::text_or_empty(given.name);
-  plan.contents = lull::capi::make_eviction_plan(given.contents);
-  plan.context = static_cast<lull::context_action>(context);
-  plan.backing = lull::capi::make_backing(given.backing, given.backing_path);
+  plan.contents = lull::capi::make_eviction_plan(given.contents, "plan->contents.");
+  plan.context = enum_from<lull::context_action>(given.context, "plan->context");
+  plan.backing = lull::capi::make_backing(given.backing, given.backing_path, "plan->");
   return plan;
 }
 
 class c_participant final : public lull::participant {
  public:
   explicit c_participant(const lull_participant& from)
-      : name_(&required(from.name, "who->name")),
-        sleep_(&required(from.sleep, "who->sleep")),
-        wake_(&required(from.wake, "who->wake")),
+      : name_(&required(from.name, "participant->name")),
+        sleep_(&required(from.sleep, "participant->sleep")),
+        wake_(&required(from.wake, "participant->wake")),
         user_(from.user) {}
 
   [[nodiscard]] std::string_view name() const noexcept override { return name_; }
   void sleep(const lull::sleep_plan&, lull::transition&) override {
-    lull::capi::expect_callback_ok(sleep_(user_), "sleep");
+    expect_callback_ok(sleep_(user_), "sleep");
   }
-  void wake(const lull::sleep_plan&, lull::transition&) override { lull::capi::expect_callback_ok(wake_(user_), "wake"); }
+  void wake(const lull::sleep_plan&, lull::transition&) override {
+    expect_callback_ok(wake_(user_), "wake");
+  }
 
  private:
   std::string name_;
@@ -75,19 +80,39 @@ class c_participant final : public lull::participant {
   void* user_;
 };
 
+lull_sleeper_options read_default_sleeper_options() {
+  const lull::sleeper_options from;
+  lull_sleeper_options options{};
+  options.struct_size = sizeof options;
+  options.idle_time_ns = from.idle_time ? from.idle_time->count() : LULL_FOREVER;
+  options.drain_timeout_ns = from.drain_timeout.count();
+  options.watch_idle = from.watch_idle ? 1 : 0;
+  lull::capi::set_default_log(options);
+  return options;
+}
+
+// Read when the library is loaded: a plan takes memory, and an _init function cannot say that there
+// is none.
+const lull_sleeper_options& default_sleeper_options() {
+  static const lull_sleeper_options options = read_default_sleeper_options();
+  return options;
+}
+[[maybe_unused]] const lull_sleeper_options& read_at_load = default_sleeper_options();
+
 lull::sleeper_options convert(const lull_sleeper_options& given) {
   lull::sleeper_options options;
-  options.idle_time = idle_time(given.idle_time_ms);
+  options.idle_time = idle_time(given.idle_time_ns, "options->idle_time_ns");
   if (given.plan != nullptr) options.plan = make_plan(*given.plan);
-  options.drain_timeout = checked_ms(given.drain_timeout_ms, "drain_timeout_ms");
+  options.drain_timeout = checked_duration(given.drain_timeout_ns, 1, "options->drain_timeout_ns");
   options.watch_idle = given.watch_idle != 0;
-  options.log = lull::capi::make_log_sink(given.log, given.log_user, given.log_threshold);
+  options.log = lull::capi::log_of(given);
   if (given.releases != nullptr) options.releases = given.releases->value.get();
   if (given.on_transition != nullptr) {
     options.on_transition = [callback = given.on_transition, user = given.on_transition_user](
                                 const lull::transition_report& report) {
-      const lull_report handle = lull::capi::make_report(report);
-      callback(user, &handle);
+      const auto handle = lull::capi::make_transition_report();
+      fill_in(*handle, report);
+      callback(user, handle.get());
     };
   }
   return options;
@@ -98,45 +123,40 @@ lull::sleeper_options convert(const lull_sleeper_options& given) {
 lull_status lull_sleep_plan_init(lull_sleep_plan* plan, lull_sleep_level level) {
   return guard([&] {
     auto& result = required(plan, "plan");
-    const std::int32_t number = lull::detail::raw(level);
-    if (number < LULL_LEVEL_TRIM || number > LULL_LEVEL_REBIRTH) {
-      fail(lull::status::invalid_argument, "there is no sleep level {}", number);
-    }
-    const auto which = static_cast<lull::sleep_level>(number);
+    const auto which = enum_from<lull::sleep_level>(level, "level");
     const lull::sleep_plan from = lull::plan_for(which);
-    result = {};
-    result.struct_size = sizeof result;
+    result = default_sleep_plan();
     result.name = to_string(which).data();
-    result.contents.struct_size = sizeof result.contents;
     result.contents.otherwise = static_cast<lull_contents_action>(from.contents.otherwise);
     result.context = static_cast<lull_context_action>(from.context);
   });
 }
 
-int32_t lull_sleep_level_supported(lull_sleep_level level) {
-  int32_t supported = 0;
-  guard([&] {
-    for (const lull::sleep_level each : lull::supported_levels()) {
-      if (static_cast<std::int32_t>(each) == lull::detail::raw(level)) supported = 1;
-    }
+lull_status lull_sleep_level_supported(lull_sleep_level level, lull_device* const* devices,
+                                       size_t device_count, int32_t* supported) {
+  return guard([&] {
+    const auto which = enum_from<lull::sleep_level>(level, "level");
+    const auto all = lull::capi::devices_of(devices, device_count);
+    auto& result = required(supported, "supported");
+    const auto levels = all.empty() ? lull::supported_levels() : lull::supported_levels(all);
+    result = std::find(levels.begin(), levels.end(), which) != levels.end() ? 1 : 0;
   });
-  return supported;
 }
 
 void lull_sleeper_options_init(lull_sleeper_options* options) {
-  if (options == nullptr) return;
-  *options = {sizeof *options, nothing,       nullptr, 10000,   0,      nullptr,
-              nullptr,         LULL_LOG_INFO, nullptr, nullptr, nullptr};
+  if (options != nullptr) *options = default_sleeper_options();
+}
+
+void lull_participant_init(lull_participant* participant) {
+  if (participant != nullptr) *participant = {sizeof *participant, "", nullptr, nullptr, nullptr};
 }
 
 lull_status lull_sleeper_create(const lull_sleeper_options* options, lull_sleeper** sleeper) {
   return guard([&] {
+    const auto given = read_versioned(options, default_sleeper_options(), "options");
     auto& result = required(sleeper, "sleeper");
-    lull_sleeper_options defaults{};
-    lull_sleeper_options_init(&defaults);
-    const auto given = read_versioned(options, defaults, "options");
-    result =
-        new lull_sleeper{lull::capi::shared_clock(given.releases), lull::sleeper(convert(given))};
+    result = new lull_sleeper{given.releases != nullptr ? given.releases->value : nullptr,
+                              lull::sleeper(convert(given))};
   });
 }
 
@@ -144,33 +164,39 @@ void lull_sleeper_destroy(lull_sleeper* sleeper) {
   delete sleeper;
 }
 
-lull_status lull_sleeper_add(lull_sleeper* sleeper, const lull_participant* who) {
+lull_status lull_sleeper_add(lull_sleeper* sleeper, const lull_participant* participant) {
   return guard([&] {
-    auto& to = required(sleeper, "sleeper").value;
-    const auto given = read_versioned(&required(who, "who"), lull_participant{}, "who");
+    lull::sleeper& to = required(sleeper, "sleeper").value;
+    lull_participant defaults{};
+    lull_participant_init(&defaults);
+    const auto given =
+        read_versioned(&required(participant, "participant"), defaults, "participant");
     to.add(std::make_shared<c_participant>(given));
   });
 }
 
-lull_status lull_sleeper_manage(lull_sleeper* sleeper, lull_memory* memory) {
-  return guard(
-      [&] { required(sleeper, "sleeper").value.manage(required(memory, "memory").value); });
+lull_status lull_sleeper_manage_memory(lull_sleeper* sleeper, lull_memory* memory) {
+  return guard([&] {
+    lull::sleeper& by = required(sleeper, "sleeper").value;
+    by.manage(required(memory, "memory").value);
+  });
 }
 
-lull_status lull_sleeper_acquire(lull_sleeper* sleeper, int64_t timeout_ms,
+lull_status lull_sleeper_acquire(lull_sleeper* sleeper, int64_t timeout_ns,
                                  const lull_cancel* cancel, lull_lease* lease) {
   return guard([&] {
+    lull::sleeper& of = required(sleeper, "sleeper").value;
     auto& result = required(lease, "lease");
-    lease_access::let_go(
-        required(sleeper, "sleeper").value.acquire(deadline_after(timeout_ms), token_of(cancel)));
+    lease_access::let_go(of.acquire(deadline_in(timeout_ns), token_of(cancel)));
     result.sleeper = sleeper;
   });
 }
 
 lull_status lull_sleeper_try_acquire(lull_sleeper* sleeper, lull_lease* lease) {
   return guard([&] {
+    lull::sleeper& of = required(sleeper, "sleeper").value;
     auto& result = required(lease, "lease");
-    auto taken = required(sleeper, "sleeper").value.try_acquire();
+    auto taken = of.try_acquire();
     if (!taken) throw lull::error(lull::status::busy, "not awake");
     lease_access::let_go(std::move(*taken));
     result.sleeper = sleeper;
@@ -184,8 +210,9 @@ void lull_lease_release(lull_lease* lease) {
 
 lull_status lull_sleeper_observe(const lull_sleeper* sleeper, lull_sleeper_snapshot* snapshot) {
   return guard([&] {
-    required(snapshot, "snapshot");
-    const lull::sleeper_snapshot seen = required(sleeper, "sleeper").value.observe();
+    const lull::sleeper& of = required(sleeper, "sleeper").value;
+    lull::capi::expect_versioned(snapshot, "snapshot");
+    const lull::sleeper_snapshot seen = of.observe();
     lull_sleeper_snapshot value{};
     value.state = static_cast<lull_sleep_state>(seen.state);
     value.leases = seen.leases;
@@ -206,18 +233,20 @@ lull_status lull_sleeper_observe(const lull_sleeper* sleeper, lull_sleeper_snaps
 lull_status lull_sleeper_sleep(lull_sleeper* sleeper, const lull_sleep_plan* plan,
                                lull_report** report) {
   return guard([&] {
-    auto& from = required(sleeper, "sleeper").value;
+    lull::sleeper& of = required(sleeper, "sleeper").value;
     std::optional<lull::sleep_plan> given;
     if (plan != nullptr) given = make_plan(*plan);
-    auto result = std::make_unique<lull_report>(lull::capi::make_report(from.sleep(given)));
+    auto result = lull::capi::make_transition_report();
+    fill_in(*result, of.sleep(given));
     if (report != nullptr) *report = result.release();
   });
 }
 
-lull_status lull_sleeper_wake(lull_sleeper* sleeper, int64_t timeout_ms,
+lull_status lull_sleeper_wake(lull_sleeper* sleeper, int64_t timeout_ns,
                               const lull_cancel* cancel) {
   return guard([&] {
-    required(sleeper, "sleeper").value.wake(deadline_after(timeout_ms), token_of(cancel));
+    lull::sleeper& of = required(sleeper, "sleeper").value;
+    of.wake(deadline_in(timeout_ns), token_of(cancel));
   });
 }
 
@@ -228,22 +257,29 @@ lull_status lull_sleeper_poll(lull_sleeper* sleeper, int32_t* started) {
   });
 }
 
-lull_status lull_sleeper_next_deadline(const lull_sleeper* sleeper, int64_t* in_ms) {
+lull_status lull_sleeper_next_deadline(const lull_sleeper* sleeper, int64_t* in_ns) {
   return guard([&] {
-    auto& result = required(in_ms, "in_ms");
-    result = lull::capi::milliseconds_until(required(sleeper, "sleeper").value.next_deadline());
+    const lull::sleeper& of = required(sleeper, "sleeper").value;
+    auto& result = required(in_ns, "in_ns");
+    result = lull::capi::nanoseconds_until(of.next_deadline());
   });
 }
 
-lull_status lull_sleeper_set_idle_time(lull_sleeper* sleeper, int64_t idle_time_ms) {
-  return guard([&] { required(sleeper, "sleeper").value.set_idle_time(idle_time(idle_time_ms)); });
+lull_status lull_sleeper_set_idle_time(lull_sleeper* sleeper, int64_t idle_time_ns) {
+  return guard([&] {
+    lull::sleeper& of = required(sleeper, "sleeper").value;
+    of.set_idle_time(idle_time(idle_time_ns, "idle_time_ns"));
+  });
 }
 
 lull_status lull_sleeper_last_report(const lull_sleeper* sleeper, lull_report** report) {
   return guard([&] {
+    const lull::sleeper& of = required(sleeper, "sleeper").value;
     auto& result = required(report, "report");
-    const auto last = required(sleeper, "sleeper").value.observe().last;
+    auto last = of.observe().last;
     if (!last) throw lull::error(lull::status::not_found, "there was no transition yet");
-    result = new lull_report(lull::capi::make_report(*last));
+    auto made = lull::capi::make_transition_report();
+    fill_in(*made, std::move(*last));
+    result = made.release();
   });
 }

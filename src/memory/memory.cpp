@@ -280,8 +280,7 @@ std::vector<region_info> memory::regions() const {
   all.reserve(state_->regions.size());
   for (const auto& region : state_->regions) {
     if (region->abandoned) continue;
-    all.push_back({region->options.name, region->options.tag, region->where.name(),
-                   region->size_bytes, region->contents, region->leases, region->moving});
+    all.push_back(region->info());
   }
   return all;
 }

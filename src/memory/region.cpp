@@ -121,6 +121,11 @@ residency region::where() const noexcept {
   return state_->contents;
 }
 
+region_info region::info() const {
+  const std::lock_guard lock(state_->owner->mutex);
+  return state_->info();
+}
+
 region_lease region::acquire() const {
   detail::expect_same_process();
   const std::lock_guard lock(state_->owner->mutex);

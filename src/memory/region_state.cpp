@@ -35,6 +35,10 @@ refill_target region_state::target() const {
   return refill_target(where, address, size_bytes, options.name);
 }
 
+region_info region_state::info() const {
+  return {options.name, options.tag, where.name(), address, size_bytes, contents, leases, moving};
+}
+
 std::string region_state::describe() const {
   return text("region '{}' on {}", options.name, where.name());
 }

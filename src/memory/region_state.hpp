@@ -76,6 +76,7 @@ struct region_state {
   void give_up();
 
   [[nodiscard]] refill_target target() const;
+  [[nodiscard]] region_info info() const;      ///< to be called with the mutex held
   [[nodiscard]] std::string describe() const;  ///< "region 'wq' on HOST", for errors
 };
 

@@ -93,8 +93,10 @@ void settle_judge::compare(const std::vector<memory_reading>& sample) {
 
 std::optional<time_point> settle_judge::next_look(time_point asked_at, time_point answered_at) {
   const duration took = std::max(answered_at - asked_at, duration::zero());
-  time_point next = answered_at + std::max(interval_, took);
-  interval_ = std::min(interval_ + interval_ / 2, options_.longest_interval);
+  const duration pause = std::max(interval_, took);
+  time_point next = pause > deadline_ - answered_at ? deadline_ : answered_at + pause;
+  // Half as much again; written so that it cannot overflow.
+  interval_ += std::min(interval_ / 2, options_.longest_interval - interval_);
 
   // All must have decided, so a look before the slowest of them can decide nothing; one at that very
   // moment may decide everything.

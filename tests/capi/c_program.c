@@ -50,8 +50,8 @@ static lull_status on_wake(void* user) {
 
 static void on_transition(void* user, const lull_report* report) {
   (void)user;
-  lull_report_summary summary = {.struct_size = sizeof summary};
-  CHECK(lull_report_get_summary(report, &summary) == LULL_OK);
+  lull_report_info summary = {.struct_size = sizeof summary};
+  CHECK(lull_report_describe(report, &summary) == LULL_OK);
   CHECK(summary.succeeded);
   ++transitions;
 }
@@ -67,9 +67,9 @@ static void use_vocabulary(void) {
   char text[16];
   uint64_t bytes = 0;
   CHECK(lull_version() == LULL_VERSION);
-  CHECK(lull_format_bytes(1536, text, sizeof text) == LULL_OK && strcmp(text, "1.5 KiB") == 0);
-  CHECK(lull_parse_bytes("2MiB", &bytes) == LULL_OK && bytes == 2u << 20);
-  CHECK(lull_parse_bytes("two", &bytes) == LULL_ERROR_INVALID_ARGUMENT);
+  CHECK(lull_bytes_format(1536, text, sizeof text) == LULL_OK && strcmp(text, "1.5 KiB") == 0);
+  CHECK(lull_bytes_parse("2MiB", &bytes) == LULL_OK && bytes == 2u << 20);
+  CHECK(lull_bytes_parse("two", &bytes) == LULL_ERROR_INVALID_ARGUMENT);
   CHECK(lull_last_error_status() == LULL_ERROR_INVALID_ARGUMENT);
   CHECK(strstr(lull_last_error_message(), "'two'") != NULL);
   CHECK(strcmp(lull_status_name(LULL_ERROR_BUSY), "LULL_ERROR_BUSY") == 0);
@@ -104,7 +104,7 @@ static lull_device* use_devices(lull_registry* registry) {
   CHECK(lull_registry_find(registry, "CUDA9", &none) == LULL_ERROR_NOT_FOUND && none == NULL);
 
   lull_device_info info = {.struct_size = sizeof info};
-  CHECK(lull_device_get_info(device, &info) == LULL_OK);
+  CHECK(lull_device_describe(device, &info) == LULL_OK);
   CHECK(strcmp(info.name, "HOST") == 0 && (info.capabilities & LULL_CAP_STABLE_ADDRESSES) != 0);
 
   unsigned char* address = NULL;
@@ -117,22 +117,26 @@ static lull_device* use_devices(lull_registry* registry) {
   CHECK(lull_device_deallocate(device, address, 4096) == LULL_OK);
 
   lull_memory_info memory = {.struct_size = sizeof memory};
-  CHECK(lull_device_get_memory(device, &memory) == LULL_OK);
+  CHECK(lull_device_memory(device, LULL_PROBE_TIMEOUT, &memory) == LULL_OK);
   CHECK(memory.total_bytes == 16u << 20 && memory.used_by_process_bytes == 0);
   CHECK(memory.source == LULL_SOURCE_ACCOUNTING);
   return device;
 }
 
 static void expect_filled(const lull_region* region, unsigned char value) {
-  lull_region_lease* lease = NULL;
+  lull_region_lease lease = {0};
   CHECK(lull_region_acquire(region, &lease) == LULL_OK);
-  const unsigned char* bytes = lull_region_address(region);
-  for (uint64_t i = 0; i < lull_region_size(region); ++i) CHECK(bytes[i] == value);
-  lull_region_lease_release(lease);
+  CHECK(lease.address == lull_region_address(region));
+  CHECK(lease.size_bytes == lull_region_size(region));
+  const unsigned char* bytes = lease.address;
+  for (uint64_t i = 0; i < lease.size_bytes; ++i) CHECK(bytes[i] == value);
+  lull_region_lease_release(&lease);
+  lull_region_lease_release(&lease);
+  CHECK(lease.address == NULL);
 }
 
 static void use_memory(lull_memory* memory, lull_region* region) {
-  lull_eviction_plan plan = {.struct_size = sizeof plan, .otherwise = LULL_OFFLOAD};
+  lull_eviction_plan plan = {.otherwise = LULL_CONTENTS_OFFLOAD};
   lull_transfer_options options;
   lull_transfer_options_init(&options);
   options.backing = LULL_BACKING_MEMFD;
@@ -140,72 +144,77 @@ static void use_memory(lull_memory* memory, lull_region* region) {
   lull_report* report = NULL;
   CHECK(lull_memory_evict(memory, &plan, &options, &report) == LULL_OK);
   CHECK(progress_calls > 0);
-  lull_report_summary summary = {.struct_size = sizeof summary};
+  lull_report_info summary = {.struct_size = sizeof summary};
   lull_step_report step = {.struct_size = sizeof step};
   lull_device_report on_device = {.struct_size = sizeof on_device};
-  CHECK(lull_report_get_summary(report, &summary) == LULL_OK);
+  CHECK(lull_report_describe(report, &summary) == LULL_OK);
   CHECK(strcmp(summary.what, "evict") == 0 && summary.step_count == 2 && summary.device_count == 1);
-  CHECK(lull_report_get_step(report, 0, &step) == LULL_OK && strcmp(step.name, "back up") == 0);
-  CHECK(lull_report_get_step(report, 2, &step) == LULL_ERROR_NOT_FOUND);
-  CHECK(lull_report_get_device(report, 0, &on_device) == LULL_OK);
+  CHECK(lull_report_step(report, 0, &step) == LULL_OK && strcmp(step.name, "back up") == 0);
+  CHECK(lull_report_step(report, 2, &step) == LULL_ERROR_NOT_FOUND);
+  CHECK(lull_report_device(report, 0, &on_device) == LULL_OK);
   CHECK(on_device.copied_bytes == region_bytes && on_device.used_after_bytes == 0);
   lull_report_destroy(report);
 
-  lull_residency residency = LULL_RESIDENT;
-  CHECK(lull_region_residency(region, &residency) == LULL_OK && residency == LULL_OFFLOADED);
-  lull_region_lease* lease = NULL;
-  CHECK(lull_region_acquire(region, &lease) == LULL_ERROR_NOT_RESIDENT && lease == NULL);
+  lull_residency residency = LULL_RESIDENCY_RESIDENT;
+  CHECK(lull_region_residency(region, &residency) == LULL_OK &&
+        residency == LULL_RESIDENCY_OFFLOADED);
+  lull_region_lease lease = {0};
+  CHECK(lull_region_acquire(region, &lease) == LULL_ERROR_NOT_RESIDENT && lease.address == NULL);
 
   const char* const tags[] = {"weights"};
   CHECK(lull_memory_restore(memory, tags, 1, NULL, NULL) == LULL_OK);
   expect_filled(region, 5);
 
-  const lull_tag_action discard_weights = {"weights", LULL_DISCARD};
-  lull_eviction_plan by_tag = {
-      .struct_size = sizeof by_tag, .tags = &discard_weights, .tag_count = 1};
+  const lull_tag_action discard_weights = {"weights", LULL_CONTENTS_DISCARD};
+  lull_eviction_plan by_tag = {.tags = &discard_weights, .tag_count = 1};
   CHECK(lull_memory_evict(memory, &by_tag, NULL, NULL) == LULL_OK);
   CHECK(lull_memory_restore(memory, NULL, 0, NULL, NULL) == LULL_OK);
   expect_filled(region, 5);
 
   lull_region_info info = {.struct_size = sizeof info};
+  CHECK(lull_region_describe(region, &info) == LULL_OK);
+  CHECK(strcmp(info.name, "wq") == 0 && strcmp(info.device, "HOST") == 0);
+  CHECK(info.address == lull_region_address(region) && info.size_bytes == region_bytes);
   CHECK(lull_memory_region(memory, 0, &info) == LULL_OK);
-  CHECK(strcmp(info.tag, "weights") == 0 && info.residency == LULL_RESIDENT);
+  CHECK(strcmp(info.tag, "weights") == 0 && info.residency == LULL_RESIDENCY_RESIDENT);
   CHECK(lull_memory_region(memory, 1, &info) == LULL_ERROR_NOT_FOUND);
 }
 
 static void use_sleeper(lull_memory* memory, const lull_region* region) {
   lull_sleep_plan plan;
-  CHECK(lull_sleep_level_supported(LULL_LEVEL_OFFLOAD) == 1);
-  CHECK(lull_sleep_level_supported(LULL_LEVEL_REBIRTH) == 0);
+  int32_t supported = 0;
+  CHECK(lull_sleep_level_supported(LULL_LEVEL_OFFLOAD, NULL, 0, &supported) == LULL_OK &&
+        supported);
   CHECK(lull_sleep_plan_init(&plan, LULL_LEVEL_REBIRTH) == LULL_ERROR_UNSUPPORTED);
   CHECK(lull_sleep_plan_init(&plan, LULL_LEVEL_OFFLOAD) == LULL_OK);
 
   lull_sleeper_options options;
   lull_sleeper_options_init(&options);
   options.on_transition = on_transition;
-  options.idle_time_ms = 60000;
+  options.idle_time_ns = LULL_MINUTE;
   lull_sleeper* sleeper = NULL;
   CHECK(lull_sleeper_create(&options, &sleeper) == LULL_OK);
   const lull_participant who = {sizeof who, "model", on_sleep, on_wake, NULL};
-  CHECK(lull_sleeper_manage(sleeper, memory) == LULL_OK);
+  CHECK(lull_sleeper_manage_memory(sleeper, memory) == LULL_OK);
   CHECK(lull_sleeper_add(sleeper, &who) == LULL_OK);
   lull_report* report = NULL;
   CHECK(lull_sleeper_last_report(sleeper, &report) == LULL_ERROR_NOT_FOUND);
 
-  int64_t in_ms = 0;
+  int64_t in_ns = 0;
   int32_t started = 1;
-  CHECK(lull_sleeper_next_deadline(sleeper, &in_ms) == LULL_OK && in_ms > 0 && in_ms <= 60000);
+  CHECK(lull_sleeper_next_deadline(sleeper, &in_ns) == LULL_OK);
+  CHECK(in_ns > 0 && in_ns <= LULL_MINUTE);
   CHECK(lull_sleeper_poll(sleeper, &started) == LULL_OK && started == 0);
 
   CHECK(lull_sleeper_sleep(sleeper, &plan, &report) == LULL_OK && sleeps == 1);
   lull_report_destroy(report);
   lull_sleeper_snapshot seen = {.struct_size = sizeof seen};
   CHECK(lull_sleeper_observe(sleeper, &seen) == LULL_OK);
-  CHECK(seen.state == LULL_ASLEEP && seen.sleeps == 1 && strcmp(seen.plan, "offload") == 0);
+  CHECK(seen.state == LULL_STATE_ASLEEP && seen.sleeps == 1 && strcmp(seen.plan, "offload") == 0);
 
   lull_lease lease = {0};
   CHECK(lull_sleeper_try_acquire(sleeper, &lease) == LULL_ERROR_BUSY && lease.sleeper == NULL);
-  CHECK(lull_sleeper_acquire(sleeper, -1, NULL, &lease) == LULL_OK && wakes == 1);
+  CHECK(lull_sleeper_acquire(sleeper, LULL_FOREVER, NULL, &lease) == LULL_OK && wakes == 1);
   expect_filled(region, 5);
   lull_lease_release(&lease);
   lull_lease_release(&lease);
@@ -214,12 +223,12 @@ static void use_sleeper(lull_memory* memory, const lull_region* region) {
   lull_cancel* cancel = NULL;
   CHECK(lull_cancel_create(&cancel) == LULL_OK && lull_cancel_request(cancel) == LULL_OK);
   CHECK(lull_sleeper_sleep(sleeper, NULL, NULL) == LULL_OK);
-  CHECK(lull_sleeper_acquire(sleeper, -1, cancel, &lease) == LULL_ERROR_CANCELLED);
+  CHECK(lull_sleeper_acquire(sleeper, LULL_FOREVER, cancel, &lease) == LULL_ERROR_CANCELLED);
   lull_cancel_destroy(cancel);
-  CHECK(lull_sleeper_wake(sleeper, 60000, NULL) == LULL_OK);
+  CHECK(lull_sleeper_wake(sleeper, LULL_MINUTE, NULL) == LULL_OK);
   expect_filled(region, 5);
-  CHECK(lull_sleeper_set_idle_time(sleeper, -1) == LULL_OK);
-  CHECK(lull_sleeper_next_deadline(sleeper, &in_ms) == LULL_OK && in_ms == -1);
+  CHECK(lull_sleeper_set_idle_time(sleeper, LULL_FOREVER) == LULL_OK);
+  CHECK(lull_sleeper_next_deadline(sleeper, &in_ns) == LULL_OK && in_ns == LULL_FOREVER);
   CHECK(lull_sleeper_set_idle_time(sleeper, 0) == LULL_ERROR_INVALID_ARGUMENT);
   lull_sleeper_destroy(sleeper);
   CHECK(transitions == 4);
@@ -238,18 +247,18 @@ static void use_processes_and_settle(lull_device* device) {
   lull_process* child = NULL;
   CHECK(lull_process_start(&options, &child) == LULL_OK);
   lull_exit_status status;
-  CHECK(lull_process_wait(child, -1, NULL, &status) == LULL_OK);
+  CHECK(lull_process_wait(child, LULL_FOREVER, NULL, &status) == LULL_OK);
   CHECK(status.how == LULL_EXIT_EXITED && status.shell_code == 3);
   lull_process_destroy(child);
 
   lull_settle_options how;
   lull_settle_options_init(&how);
   how.releases = releases;
-  how.max_wait_ms = 20;
+  how.max_wait_ns = 20 * LULL_MILLISECOND;
   lull_settlement* done = NULL;
-  CHECK(lull_settle((const lull_device* const*)&device, 1, &how, &done) == LULL_OK);
-  lull_settle_summary summary = {.struct_size = sizeof summary};
-  CHECK(lull_settlement_get_summary(done, &summary) == LULL_OK);
+  CHECK(lull_devices_settle(&device, 1, &how, &done) == LULL_OK);
+  lull_settlement_info summary = {.struct_size = sizeof summary};
+  CHECK(lull_settlement_describe(done, &summary) == LULL_OK);
   CHECK(summary.status == LULL_SETTLE_TIMED_OUT && summary.device_count == 1);
   lull_settlement_destroy(done);
   lull_release_clock_destroy(releases);
@@ -350,7 +359,7 @@ int main(void) {
 
   lull_region_destroy(region);
   lull_memory_destroy(memory);
-  lull_device_release(device);
+  lull_device_destroy(device);
   lull_registry_destroy(registry);
   puts("ok");
   return 0;

@@ -188,7 +188,7 @@ TEST_F(CGraphCache, TheSleeperClears) {
   put(2);
   EXPECT_EQ(lull_sleeper_sleep(sleeper, nullptr, nullptr), LULL_OK) << lull_last_error_message();
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U, 1002U));
-  EXPECT_EQ(lull_sleeper_wake(sleeper, -1, nullptr), LULL_OK);
+  EXPECT_EQ(lull_sleeper_wake(sleeper, LULL_FOREVER, nullptr), LULL_OK);
   put(1);
   EXPECT_EQ(look_up(number(1)), 1001U);
   lull_sleeper_destroy(sleeper);

@@ -100,7 +100,7 @@ class CDeviceGraphs : public testing::Test {
   }
   ~CDeviceGraphs() override {
     lull_graph_cache_destroy(cache_);
-    lull_device_release(device_);
+    lull_device_destroy(device_);
     lull_registry_destroy(registry_);
   }
 
@@ -140,7 +140,7 @@ class CDeviceGraphs : public testing::Test {
 
 TEST_F(CDeviceGraphs, TheDeviceDestroysAndEstimates) {
   create();
-  lull_device_release(std::exchange(device_, nullptr));
+  lull_device_destroy(std::exchange(device_, nullptr));
   ASSERT_EQ(lull_registry_find(registry_, "GRAPHS0", &device_), LULL_OK);
   put();
   EXPECT_EQ(stats().bytes, 7 * node_bytes);

@@ -13,10 +13,10 @@ int main(void) {
   if (lull_registry_shared(&registry) || lull_registry_find(registry, "HOST", &device) ||
       lull_memory_create(NULL, &memory) ||
       lull_memory_allocate(memory, device, 256u << 20, NULL, &weights) ||
-      lull_sleeper_create(NULL, &sleeper) || lull_sleeper_manage(sleeper, memory) ||
+      lull_sleeper_create(NULL, &sleeper) || lull_sleeper_manage_memory(sleeper, memory) ||
       lull_sleep_plan_init(&plan, LULL_LEVEL_OFFLOAD) ||
-      lull_sleeper_sleep(sleeper, &plan, NULL) ||           // contents to host memory
-      lull_sleeper_acquire(sleeper, 10000, NULL, &work)) {  // wakes, within 10 s
+      lull_sleeper_sleep(sleeper, &plan, NULL) ||                      // contents to host memory
+      lull_sleeper_acquire(sleeper, 10 * LULL_SECOND, NULL, &work)) {  // wakes
     fprintf(stderr, "%s\n", lull_last_error_message());
     return 1;
   }
@@ -25,7 +25,7 @@ int main(void) {
   lull_sleeper_destroy(sleeper);
   lull_region_destroy(weights);
   lull_memory_destroy(memory);
-  lull_device_release(device);
+  lull_device_destroy(device);
   lull_registry_destroy(registry);
   return 0;
 }

@@ -51,7 +51,7 @@ layer(process PATHS "include/lull/process\\.hpp" "src/process/.*"
 set(mechanisms settle reset memory graphs process)
 layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
   USES ${foundation} ${mechanisms})
-layer(c_api PATHS "include/lull/(graph_cache|log|lull)\\.h"
+layer(c_api PATHS "include/lull/(graph_cache|log|lull)\\.h" "include/lull/c/.*\\.h"
   USES c_vocabulary abi)
 layer(faces PATHS "include/lull/lull\\.hpp" "src/capi/.*"
   USES ${foundation} ${mechanisms} policy c_api)

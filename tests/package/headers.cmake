@@ -2,6 +2,7 @@
 
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include
   ${PROJECT_SOURCE_DIR}/include/lull/*.h ${PROJECT_SOURCE_DIR}/include/lull/*.hpp
+  ${PROJECT_SOURCE_DIR}/include/lull/c/*.h
   ${PROJECT_SOURCE_DIR}/include/lull/detail/*.h ${PROJECT_SOURCE_DIR}/include/lull/detail/*.hpp)
 
 set(header_units "")

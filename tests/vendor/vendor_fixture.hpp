@@ -47,6 +47,8 @@ class machine {
   [[nodiscard]] simgpu::world& gpu() const { return gpu_; }
   [[nodiscard]] lull::device device(int ordinal = 0) const;
   [[nodiscard]] lull::registry& registry() { return *registry_; }
+  /// Where the files of AMD's kernel driver are.
+  [[nodiscard]] const std::filesystem::path& sysfs() const { return sysfs_.path(); }
   /// Closes the backend and unloads the module.
   void close() { registry_.reset(); }
 

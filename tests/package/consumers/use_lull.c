@@ -9,7 +9,7 @@
 static int sleep_and_wake(lull_sleeper* sleeper) {
   lull_lease lease;
   if (lull_sleeper_sleep(sleeper, NULL, NULL) != LULL_OK) return 1;
-  if (lull_sleeper_acquire(sleeper, -1, NULL, &lease) != LULL_OK) return 1;
+  if (lull_sleeper_acquire(sleeper, LULL_FOREVER, NULL, &lease) != LULL_OK) return 1;
   lull_lease_release(&lease);
   return 0;
 }
@@ -31,7 +31,7 @@ int main(void) {
       lull_memory_create(NULL, &memory) == LULL_OK &&
       lull_memory_allocate(memory, device, REGION_BYTES, NULL, &region) == LULL_OK &&
       lull_sleeper_create(NULL, &sleeper) == LULL_OK &&
-      lull_sleeper_manage(sleeper, memory) == LULL_OK) {
+      lull_sleeper_manage_memory(sleeper, memory) == LULL_OK) {
     failed = sleep_and_wake(sleeper);
   }
   if (failed) fprintf(stderr, "%s\n", lull_last_error_message());
@@ -39,7 +39,7 @@ int main(void) {
   lull_sleeper_destroy(sleeper);
   lull_region_destroy(region);
   lull_memory_destroy(memory);
-  lull_device_release(device);
+  lull_device_destroy(device);
   lull_registry_destroy(registry);
   if (!failed) printf("lull %s\n", lull_version_string());
   return failed;

@@ -429,6 +429,13 @@ TEST(Settle, IntervalsGrowAndAreNeverShorterThanTheProbeTakes) {
   EXPECT_EQ(slow.asked[1] - slow.asked[0], 80ms) << "half of the time at most is spent in probes";
 }
 
+TEST(Settle, IntervalsMayBeAsLongAsADurationCanBe) {
+  fake_world world = one_device([](duration) { return 1_GiB; });
+  settle_options options;
+  options.first_interval = options.longest_interval = duration::max();
+  EXPECT_EQ(world.settle(options).status, settle_status::settled);
+}
+
 TEST(Settle, EndsWhenToldTo) {
   fake_world world = one_device([](duration) { return 1_GiB; });
   world.cancel_at = 120ms;

@@ -1,0 +1,27 @@
+#ifndef LULL_CAPI_MEMORY_HPP
+#define LULL_CAPI_MEMORY_HPP
+
+#include <lull/c/memory.h>
+#include <lull/memory.hpp>
+
+#include "capi/values.hpp"
+
+struct lull_memory {
+  lull::memory value;
+};
+
+namespace lull::capi {
+
+template <>
+inline constexpr contents_action last_of<contents_action> = contents_action::discard;
+template <>
+inline constexpr backing_store::kind last_of<backing_store::kind> = backing_store::kind::file;
+
+/// @throws error (invalid_argument) for an action that there is not
+eviction_plan make_eviction_plan(const lull_eviction_plan& given, const char* name);
+
+backing_store make_backing(lull_backing_kind kind, const char* path, const char* name);
+
+}  // namespace lull::capi
+
+#endif  // LULL_CAPI_MEMORY_HPP

@@ -1,0 +1,42 @@
+#include "capi/values.hpp"
+
+#include <algorithm>
+
+#include "vocabulary/text.hpp"
+
+using lull::detail::fail;
+
+namespace lull::capi {
+
+duration checked_duration(std::int64_t ns, std::int64_t lowest, const char* name) {
+  if (ns < lowest) {
+    fail(status::invalid_argument, "{} is {}; it must {}", name, ns,
+         lowest > 0 ? "be above 0" : "not be negative");
+  }
+  return duration{ns};
+}
+
+time_point deadline_in(std::int64_t timeout_ns, const char* name) {
+  return steady_clock().deadline_in(checked_duration(timeout_ns, 0, name));
+}
+
+std::int64_t nanoseconds_until(const std::optional<time_point>& moment) {
+  if (!moment || *moment == no_deadline) return LULL_FOREVER;
+  return std::max(duration::zero(), *moment - steady_clock().now()).count();
+}
+
+void reject_number(std::int32_t number, std::int32_t last, const char* name) {
+  fail(status::invalid_argument, "{} is {}; its values are 0 to {}", name, number, last);
+}
+
+void expect_callback_ok(lull_status code, const char* callback) {
+  if (code == LULL_OK) return;
+  const auto number = static_cast<std::int32_t>(code);
+  if (number < 0 || number > LULL_ERROR_INTERNAL) {
+    fail(status::callback, "the {} callback returned {}, which is no lull_status", callback,
+         number);
+  }
+  fail(status::callback, "the {} callback returned {}", callback, lull_status_name(code));
+}
+
+}  // namespace lull::capi

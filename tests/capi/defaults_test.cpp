@@ -1,0 +1,187 @@
+// The defaults of the C API are those of C++. Each struct is taken apart whole, on both sides, so that a
+// field that is added on one of them does not compile here before somebody has thought of it.
+
+#include <lull/lull.h>
+#include <lull/lull.hpp>
+
+#include <cstdint>
+#include <cstring>
+
+#include <gtest/gtest.h>
+
+namespace {
+
+/// A struct as its _init function makes it, whatever was there before.
+template <class Struct>
+Struct prepared(void (*init)(Struct*)) {
+  Struct made;
+  std::memset(static_cast<void*>(&made), 0xA5, sizeof made);
+  init(&made);
+  EXPECT_EQ(made.struct_size, sizeof made);
+  return made;
+}
+
+template <class... Pointers>
+void expect_null(Pointers... pointers) {
+  EXPECT_TRUE(((pointers == nullptr) && ...));
+}
+
+/// That of a sink that is made without one.
+constexpr auto threshold = static_cast<lull_log_level>(lull::default_log_threshold);
+
+TEST(CApiDefaults, OfRegistries) {
+  const auto [size, paths, path_count, settings, setting_count, search, level, log, user] =
+      prepared(lull_registry_options_init);
+  const auto [cpp_paths, cpp_search, cpp_settings, cpp_log] = lull::registry_options{};
+  expect_null(paths, settings, log, user);
+  EXPECT_EQ(path_count, cpp_paths.size());
+  EXPECT_EQ(setting_count, cpp_settings.size());
+  EXPECT_EQ(search != 0, cpp_search);
+  EXPECT_EQ(level, threshold);
+  EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
+}
+
+TEST(CApiDefaults, OfSettling) {
+  const auto [size, max_wait, stale_after, first, longest, releases, released_ago, expected,
+              expected_count, cancel, on_sample, user] = prepared(lull_settle_options_init);
+  const auto [cpp_max_wait, cpp_stale_after, cpp_first, cpp_longest, cpp_releases, cpp_released_at,
+              cpp_expected, cpp_stop, cpp_on_sample, cpp_time] = lull::settle_options{};
+  expect_null(releases, expected, cancel, on_sample, user);
+  EXPECT_EQ(max_wait, cpp_max_wait.count());
+  EXPECT_EQ(stale_after, cpp_stale_after.count());
+  EXPECT_EQ(first, cpp_first.count());
+  EXPECT_EQ(longest, cpp_longest.count());
+  EXPECT_EQ(released_ago, LULL_UNKNOWN_NS);
+  EXPECT_EQ(cpp_released_at, std::nullopt);
+  EXPECT_EQ(expected_count, cpp_expected.size());
+  expect_null(cpp_releases, cpp_time);
+  EXPECT_FALSE(cpp_stop.stop_possible() || cpp_on_sample);
+}
+
+TEST(CApiDefaults, OfResets) {
+  const auto [size, drop, drain, settle, reset, reset_user, releases, level, log, user] =
+      prepared(lull_reset_options_init);
+  const auto [cpp_drop, cpp_drain, cpp_settle, cpp_reset, cpp_releases, cpp_clock, cpp_log] =
+      lull::reset_options{};
+  expect_null(reset, reset_user, releases, log, user, cpp_releases);
+  EXPECT_EQ(drop != 0, cpp_drop);
+  EXPECT_EQ(drain, cpp_drain.count());
+  EXPECT_EQ(settle, cpp_settle.count());
+  EXPECT_EQ(level, threshold);
+  EXPECT_FALSE(cpp_reset || cpp_log.wants(lull::log_level::error));
+  EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+TEST(CApiDefaults, OfResetHooks) {
+  const auto [size, name, before, after, check, user] = prepared(lull_reset_hook_options_init);
+  EXPECT_STREQ(name, "");
+  expect_null(before, after, check, user);
+}
+
+TEST(CApiDefaults, OfMemory) {
+  const auto [size, chunk, poison, level, log, user] = prepared(lull_memory_options_init);
+  const auto [cpp_chunk, cpp_poison, cpp_clock, cpp_log] = lull::memory_options{};
+  expect_null(log, user);
+  EXPECT_EQ(chunk, cpp_chunk);
+  EXPECT_EQ(poison != 0, cpp_poison);
+  EXPECT_EQ(level, threshold);
+  EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
+  EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+TEST(CApiDefaults, OfRegions) {
+  const auto [size, tag, name, refill, user] = prepared(lull_region_options_init);
+  const auto [cpp_tag, cpp_name, cpp_refill] = lull::region_options{};
+  expect_null(refill, user);
+  EXPECT_EQ(tag, cpp_tag);
+  EXPECT_EQ(name, cpp_name);
+  EXPECT_FALSE(cpp_refill);
+}
+
+TEST(CApiDefaults, OfTransfers) {
+  const auto [size, backing, path, progress, user, cancel] = prepared(lull_transfer_options_init);
+  const auto [cpp_backing, cpp_progress, cpp_stop, cpp_failed_report] = lull::transfer_options{};
+  expect_null(path, progress, user, cancel, cpp_failed_report);
+  EXPECT_EQ(backing, static_cast<lull_backing_kind>(cpp_backing.type()));
+  EXPECT_FALSE(cpp_progress || cpp_stop.stop_possible());
+}
+
+TEST(CApiDefaults, OfSleepers) {
+  const auto [size, idle_time, plan, drain, watch, on_transition, transition_user, releases, level,
+              log, user] = prepared(lull_sleeper_options_init);
+  const auto [cpp_idle_time, cpp_plan, cpp_drain, cpp_reset, cpp_watch, cpp_run_on,
+              cpp_on_transition, cpp_releases, cpp_clock, cpp_log] = lull::sleeper_options{};
+  expect_null(plan, on_transition, transition_user, releases, log, user, cpp_releases);
+  EXPECT_EQ(idle_time, LULL_FOREVER);
+  EXPECT_EQ(cpp_idle_time, std::nullopt);
+  EXPECT_EQ(cpp_plan.name, "discard") << "which lull.h says that no plan means";
+  EXPECT_EQ(drain, cpp_drain.count());
+  EXPECT_EQ(watch != 0, cpp_watch);
+  EXPECT_EQ(level, threshold);
+  EXPECT_FALSE(cpp_reset.drop || cpp_run_on || cpp_on_transition ||
+               cpp_log.wants(lull::log_level::error));
+  EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+TEST(CApiDefaults, OfPlansAreThoseOfTheirLevel) {
+  for (const lull::sleep_level level : lull::supported_levels()) {
+    lull_sleep_plan made;
+    ASSERT_EQ(lull_sleep_plan_init(&made, static_cast<lull_sleep_level>(level)), LULL_OK);
+    const auto [size, name, contents, context, backing, path] = made;
+    const auto [cpp_name, cpp_contents, cpp_context, cpp_backing] = lull::plan_for(level);
+    EXPECT_EQ(size, sizeof made);
+    EXPECT_EQ(name, cpp_name);
+    EXPECT_EQ(contents.otherwise, static_cast<lull_contents_action>(cpp_contents.otherwise));
+    EXPECT_EQ(contents.tag_count, cpp_contents.by_tag.size());
+    EXPECT_EQ(context, static_cast<lull_context_action>(cpp_context));
+    EXPECT_EQ(backing, static_cast<lull_backing_kind>(cpp_backing.type()));
+    expect_null(contents.tags, path);
+  }
+}
+
+TEST(CApiDefaults, OfParticipants) {
+  const auto [size, name, sleep, wake, user] = prepared(lull_participant_init);
+  EXPECT_STREQ(name, "");
+  expect_null(sleep, wake, user);
+}
+
+TEST(CApiDefaults, OfStopping) {
+  const auto [size, signal, grace, kill_wait, before_kill, user, before_kill_timeout] =
+      prepared(lull_stop_options_init);
+  const auto [cpp_signal, cpp_grace, cpp_kill_wait, cpp_before_kill, cpp_before_kill_timeout] =
+      lull::stop_options{};
+  expect_null(before_kill, user);
+  EXPECT_EQ(signal, cpp_signal);
+  EXPECT_EQ(grace, cpp_grace.count());
+  EXPECT_EQ(kill_wait, cpp_kill_wait.count());
+  EXPECT_EQ(before_kill_timeout, cpp_before_kill_timeout.count());
+  EXPECT_FALSE(cpp_before_kill);
+}
+
+TEST(CApiDefaults, OfProcesses) {
+  const auto [size, arguments, argument_count, environment, environment_count, inherit, directory,
+              input, output, errors, state_pipe, on_event, event_user, on_rejected, rejected_user,
+              stopping, pid_directory, releases, devices, device_count, level, log, user] =
+      prepared(lull_process_options_init);
+  const auto [cpp_arguments, cpp_environment, cpp_inherit, cpp_directory, cpp_input, cpp_output,
+              cpp_errors, cpp_state_pipe, cpp_on_event, cpp_on_rejected, cpp_on_release,
+              cpp_stopping, cpp_pid_directory, cpp_clock, cpp_log] = lull::process_options{};
+  expect_null(arguments, environment, directory, on_event, event_user, on_rejected, rejected_user,
+              stopping, pid_directory, releases, devices, log, user);
+  EXPECT_EQ(argument_count, cpp_arguments.size());
+  EXPECT_EQ(environment_count, cpp_environment.size());
+  EXPECT_EQ(device_count, 0u);
+  EXPECT_EQ(inherit != 0, cpp_inherit);
+  EXPECT_EQ(input, static_cast<lull_stdio>(cpp_input));
+  EXPECT_EQ(output, static_cast<lull_stdio>(cpp_output));
+  EXPECT_EQ(errors, static_cast<lull_stdio>(cpp_errors));
+  EXPECT_EQ(state_pipe != 0, cpp_state_pipe);
+  EXPECT_EQ(level, threshold);
+  EXPECT_TRUE(cpp_directory.empty() && cpp_pid_directory.empty());
+  EXPECT_FALSE(cpp_on_event || cpp_on_rejected || cpp_on_release);
+  EXPECT_EQ(cpp_stopping.grace, lull::stop_options{}.grace);
+  EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
+  EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+}  // namespace

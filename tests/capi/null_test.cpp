@@ -1,0 +1,257 @@
+// Every function of the C API with a null for each pointer that it takes: refused by the parameter's
+// name, unless the function's comment says that it may be null. The calls are generated from the
+// headers (generate_checks.cmake).
+
+#include <lull/lull.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace {
+
+lull_status keep_graph(void*, void*) {
+  return LULL_OK;
+}
+
+/// One of every kind of object, alive.
+class objects {
+ public:
+  objects() {
+    ok(lull_registry_shared(&registry_));
+    ok(lull_registry_find(registry_, "HOST", &device_));
+    ok(lull_memory_create(nullptr, &memory_));
+    ok(lull_memory_allocate(memory_, device_, 1, nullptr, &region_));
+    ok(lull_sleeper_create(nullptr, &sleeper_));
+    ok(lull_cancel_create(&cancel_));
+    ok(lull_release_clock_create(&releases_));
+    lull_reset_hook_options hook;
+    lull_reset_hook_options_init(&hook);
+    ok(lull_reset_hook_create(device_, &hook, &hook_));
+    ok(lull_devices_settle(nullptr, 0, nullptr, &settlement_));
+    const lull_eviction_plan keep_all{};
+    ok(lull_memory_evict(memory_, &keep_all, nullptr, &report_));
+    const char* const words[] = {"true"};
+    lull_process_options process;
+    lull_process_options_init(&process);
+    process.arguments = words;
+    process.argument_count = 1;
+    ok(lull_process_start(&process, &process_));
+    lull_graph_driver driver{};
+    driver.struct_size = sizeof driver;
+    driver.destroy = keep_graph;
+    lull_graph_cache_options cache;
+    lull_graph_cache_options_init(&cache);
+    cache.driver = &driver;
+    ok(lull_graph_cache_create(&cache, &cache_));
+    ok(lull_graph_budget_create(1, 1, &budget_));
+    ok(lull_graph_hold_begin(0, &hold_));
+  }
+  ~objects() {
+    lull_graph_hold_end(hold_);
+    lull_graph_budget_destroy(budget_);
+    lull_graph_cache_destroy(cache_);
+    lull_process_destroy(process_);
+    lull_report_destroy(report_);
+    lull_settlement_destroy(settlement_);
+    lull_reset_hook_destroy(hook_);
+    lull_release_clock_destroy(releases_);
+    lull_cancel_destroy(cancel_);
+    lull_sleeper_destroy(sleeper_);
+    lull_region_destroy(region_);
+    lull_memory_destroy(memory_);
+    lull_device_destroy(device_);
+    lull_registry_destroy(registry_);
+  }
+  objects(const objects&) = delete;
+  objects& operator=(const objects&) = delete;
+
+  /// Runs `work` where there is a refill target too.
+  template <class Work>
+  void with_all(Work work) {
+    struct context {
+      objects* self;
+      Work* work;
+    } given{this, &work};
+    const auto refill = [](void* user, const lull_refill_target* target) -> lull_status {
+      auto& at = *static_cast<context*>(user);
+      at.self->target_ = const_cast<lull_refill_target*>(target);
+      (*at.work)();
+      return LULL_OK;
+    };
+    ok(lull_region_refill(region_, refill, &given));
+  }
+
+  // What a kind of object that is not here does not compile with.
+  lull_registry* get(lull_registry*) const { return registry_; }
+  lull_device* get(lull_device*) const { return device_; }
+  lull_memory* get(lull_memory*) const { return memory_; }
+  lull_region* get(lull_region*) const { return region_; }
+  lull_refill_target* get(lull_refill_target*) const { return target_; }
+  lull_sleeper* get(lull_sleeper*) const { return sleeper_; }
+  lull_cancel* get(lull_cancel*) const { return cancel_; }
+  lull_release_clock* get(lull_release_clock*) const { return releases_; }
+  lull_reset_hook* get(lull_reset_hook*) const { return hook_; }
+  lull_settlement* get(lull_settlement*) const { return settlement_; }
+  lull_report* get(lull_report*) const { return report_; }
+  lull_process* get(lull_process*) const { return process_; }
+  lull_graph_cache* get(lull_graph_cache*) const { return cache_; }
+  lull_graph_budget* get(lull_graph_budget*) const { return budget_; }
+  lull_graph_hold* get(lull_graph_hold*) const { return hold_; }
+
+ private:
+  static void ok(lull_status code) { EXPECT_EQ(code, LULL_OK) << lull_last_error_message(); }
+
+  lull_registry* registry_ = nullptr;
+  lull_device* device_ = nullptr;
+  lull_memory* memory_ = nullptr;
+  lull_region* region_ = nullptr;
+  lull_refill_target* target_ = nullptr;
+  lull_sleeper* sleeper_ = nullptr;
+  lull_cancel* cancel_ = nullptr;
+  lull_release_clock* releases_ = nullptr;
+  lull_reset_hook* hook_ = nullptr;
+  lull_settlement* settlement_ = nullptr;
+  lull_report* report_ = nullptr;
+  lull_process* process_ = nullptr;
+  lull_graph_cache* cache_ = nullptr;
+  lull_graph_budget* budget_ = nullptr;
+  lull_graph_hold* hold_ = nullptr;
+};
+
+template <class T>
+concept is_complete = requires {
+  sizeof(T);
+};
+
+/// Arguments that are in order: objects that live, structs with a size, room, one element a list.
+class arguments {
+ public:
+  explicit arguments(const objects& all) : all_(all) {}
+
+  template <class T>
+  T make() {
+    if constexpr (std::is_pointer_v<T>) {
+      return make_pointer<std::remove_pointer_t<T>>();
+    } else {
+      static_assert(std::is_trivial_v<T>);
+      if constexpr (std::is_arithmetic_v<T>) return 1;
+      return T{};
+    }
+  }
+
+ private:
+  template <class To>
+  To* make_pointer() {
+    using value = std::remove_const_t<To>;
+    if constexpr (std::is_function_v<To>) {
+      return function(static_cast<To*>(nullptr));
+    } else if constexpr (std::is_same_v<To, const char>) {
+      return "HOST";
+    } else if constexpr (std::is_void_v<To> || std::is_same_v<value, char>) {
+      return keep(std::make_shared<std::array<char, 64>>())->data();
+    } else if constexpr (!is_complete<value>) {
+      return all_.get(static_cast<value*>(nullptr));
+    } else {
+      value* const made = keep(std::make_shared<value>());
+      if constexpr (std::is_pointer_v<value> && std::is_const_v<To>) *made = make<value>();
+      if constexpr (requires { made->struct_size; }) made->struct_size = sizeof(value);
+      return made;
+    }
+  }
+
+  template <class Result, class... Arguments>
+  static auto function(Result (*)(Arguments...)) {
+    return +[](Arguments...) -> Result { return Result(); };
+  }
+
+  template <class T>
+  T* keep(std::shared_ptr<T> made) {
+    kept_.push_back(made);
+    return made.get();
+  }
+
+  const objects& all_;
+  std::vector<std::shared_ptr<void>> kept_;
+};
+
+struct parameter {
+  const char* name;
+  bool may_be_null;
+};
+
+class null_checks {
+ public:
+  explicit null_checks(const objects& all) : all_(all) {}
+
+  template <class Result, class... Arguments>
+  void operator()(const char* name, Result (*function)(Arguments...),
+                  const std::vector<parameter>& parameters) const {
+    SCOPED_TRACE(name);
+    ASSERT_EQ(parameters.size(), sizeof...(Arguments)) << "read from the header";
+    if constexpr (std::is_same_v<Result, lull_status>) {
+      each_null(function, parameters, std::index_sequence_for<Arguments...>());
+    } else {
+      // Giving back and plain values: all accept null.
+      const std::array<bool, sizeof...(Arguments) + 1> all_null{
+          (static_cast<void>(sizeof(Arguments)), true)..., true};
+      arguments made(all_);
+      const auto call = [&]<std::size_t... I>(std::index_sequence<I...>) {
+        return function(argument<Arguments>(made, all_null[I])...);
+      };
+      using indices = std::index_sequence_for<Arguments...>;
+      if constexpr (std::is_void_v<Result> || !(std::is_pointer_v<Arguments> || ...)) {
+        static_cast<void>(call(indices()));
+      } else if constexpr (std::is_same_v<Result, const char*>) {
+        EXPECT_STREQ(call(indices()), "");
+      } else {
+        EXPECT_EQ(call(indices()), Result());
+      }
+    }
+  }
+
+ private:
+  template <class T>
+  static T argument(arguments& made, bool null) {
+    if constexpr (std::is_pointer_v<T>) {
+      if (null) return nullptr;
+    }
+    return made.make<T>();
+  }
+
+  /// What may be null is null in every call, so that it is not what is complained about.
+  template <class... Arguments, std::size_t... I>
+  void each_null(lull_status (*function)(Arguments...), const std::vector<parameter>& parameters,
+                 std::index_sequence<I...>) const {
+    const std::array<bool, sizeof...(Arguments)> is_pointer{std::is_pointer_v<Arguments>...};
+    for (std::size_t which = 0; which < parameters.size(); ++which) {
+      if (!is_pointer[which] || parameters[which].may_be_null) continue;
+      arguments made(all_);
+      EXPECT_EQ(function(argument<Arguments>(made, I == which || parameters[I].may_be_null)...),
+                LULL_ERROR_INVALID_ARGUMENT)
+          << parameters[which].name << ", which the header does not say may be null";
+      EXPECT_EQ(lull_last_error_message(), std::string(parameters[which].name) + " is null");
+    }
+  }
+
+  const objects& all_;
+};
+
+TEST(CApiNull, EveryNullIsNamedUnlessTheHeaderAllowsIt) {
+  objects all;
+  const null_checks check(all);
+  all.with_all([&] {
+#include "null_checks.inc"
+  });
+}
+
+}  // namespace
