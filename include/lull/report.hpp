@@ -18,7 +18,9 @@ namespace lull {
 
 /// One step of a transition, in the order they ran.
 struct step_report {
-  std::string name;  ///< "back up", "unmap", "obtain", "copy", "refill"
+  /// "back up", "unmap", "obtain", "map", "fill"; "pin": what making host memory ready took, beside
+  /// the copies, on the average of the threads that did it
+  std::string name;
   duration elapsed{};
   std::uint64_t bytes = 0;  ///< what it moved or released; 0 for a step that moves nothing
 };
@@ -29,8 +31,12 @@ struct device_report {
   std::uint64_t copied_bytes = 0;     ///< moved between the device and the backing store
   std::uint64_t discarded_bytes = 0;  ///< given up without a copy
   std::uint64_t refilled_bytes = 0;   ///< written again by refill callbacks
-  memory_info before;                 ///< measured when the transition began
-  memory_info after;                  ///< measured when it had ended
+  /// Of these, what went through small pinned buffers or none, at less than the full speed of the
+  /// link: contents in files, what callbacks wrote, and host memory that could not be pinned.
+  std::uint64_t staged_bytes = 0;
+  std::string staged_because;  ///< why host memory could not be pinned; empty where it could
+  memory_info before;          ///< measured when the transition began
+  memory_info after;           ///< measured when it had ended
 
   /// How much less this process holds than before (negative: more), as measured; absent when the
   /// platform cannot tell. The difference is taken modulo 2^64 and read as signed, so it cannot
@@ -55,8 +61,8 @@ struct transfer_progress {
   std::uint64_t total_bytes = 0;  ///< of the whole transfer
 };
 
-/// Called after every chunk, on the thread that moves the bytes. What it throws ends the transfer,
-/// which is rolled back, with status `callback`.
+/// Called after every chunk, on a thread that moves bytes: by one thread at a time, but not always by
+/// the same. What it throws ends the transfer, which is rolled back, with status `callback`.
 using progress_callback = std::function<void(const transfer_progress&)>;
 
 }  // namespace lull

@@ -11,25 +11,44 @@
 
 namespace lull::detail {
 
-/// Space for the contents of one transfer, obtained as a whole. Regions keep it alive and give
-/// their parts back one by one. Reading and writing different parts is thread-safe.
+class arena_state;
+
+/// Space for the contents of one transfer from one device, obtained as a whole. Regions keep it
+/// alive and give their parts back one by one. Reading and writing different parts is thread-safe.
 class backing {
  public:
+  /// How the CPU and the device reach a part.
+  struct view {
+    std::byte* address = nullptr;  ///< null when only read and write reach it
+    bool pinned = false;           ///< the device copies from and to it at full speed
+  };
+
+  /// @param arena where host memory comes from as far as it goes; null: from the system
   /// @throws error out_of_host_memory: with what is missing; io
-  static std::shared_ptr<backing> obtain(const backing_store& store, std::uint64_t bytes);
+  static std::shared_ptr<backing> obtain(const backing_store& store, std::uint64_t bytes,
+                                         const device& of,
+                                         const std::shared_ptr<arena_state>& arena);
 
   virtual ~backing() = default;
   backing(const backing&) = delete;
   backing& operator=(const backing&) = delete;
 
-  /// Where a part can be reached by the CPU; null when only read and write reach it.
-  [[nodiscard]] virtual std::byte* address(std::uint64_t offset) const noexcept = 0;
+  /// A copy must not cross a multiple of this; 0: there is no such bound.
+  [[nodiscard]] virtual std::uint64_t stretch_bytes() const noexcept { return 0; }
+  /// Whether a part is ready for full speed already, so that make_ready() takes no time.
+  [[nodiscard]] virtual bool is_ready(std::uint64_t offset, const device& with) const = 0;
+  /// Makes the stretch with this offset ready for copies of a device, as fast as can be.
+  /// @throws error out_of_host_memory
+  [[nodiscard]] virtual view make_ready(std::uint64_t offset, const device& with) = 0;
+
   /// @throws error (io)
   virtual void write(std::uint64_t offset, const void* from, std::uint64_t bytes) = 0;
   /// @throws error (io)
   virtual void read(std::uint64_t offset, void* to, std::uint64_t bytes) const = 0;
   /// Gives the space of a part back; its contents are gone.
   virtual void give_back(std::uint64_t offset, std::uint64_t bytes) noexcept = 0;
+  /// All parts have been written: what was promised is in use now.
+  virtual void complete() noexcept {}
 
  protected:
   backing() = default;

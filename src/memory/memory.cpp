@@ -3,8 +3,12 @@
 #include <lull/memory.hpp>
 
 #include <algorithm>
+#include <mutex>
+#include <optional>
 
+#include "memory/allocation.hpp"
 #include "memory/region_state.hpp"
+#include "memory/source_file.hpp"
 #include "memory/transfer.hpp"
 #include "vocabulary/text.hpp"
 
@@ -68,22 +72,19 @@ using detail::transfer;
 /// The right to transfer, for one thread at a time.
 class transfer_turn {
  public:
-  explicit transfer_turn(detail::memory_state& memory) : memory_(memory) {
-    if (memory.transfer_thread.load() == std::this_thread::get_id()) {
+  explicit transfer_turn(detail::memory_state& memory)
+      : lock_(memory.transferring, std::defer_lock) {
+    if (detail::transfer_thread::works_for(memory)) {
       throw error(status::busy, "a callback of a transfer cannot start another transfer");
     }
-    memory.transferring.lock();
-    memory.transfer_thread.store(std::this_thread::get_id());
+    lock_.lock();
+    mark_.emplace(memory);
+    detail::tidy_up(memory);
   }
-  ~transfer_turn() {
-    memory_.transfer_thread.store(std::thread::id{});
-    memory_.transferring.unlock();
-  }
-  transfer_turn(const transfer_turn&) = delete;
-  transfer_turn& operator=(const transfer_turn&) = delete;
 
  private:
-  detail::memory_state& memory_;
+  std::unique_lock<std::mutex> lock_;
+  std::optional<detail::transfer_thread> mark_;
 };
 
 /// Takes the regions of a transfer for it alone, or none of them.
@@ -98,7 +99,7 @@ void claim(const std::vector<transfer::job>& jobs) {
       detail::fail(status::busy, "{} is being refilled", each.region->describe());
     }
   }
-  for (const transfer::job& each : jobs) each.region->moving = true;
+  for (const transfer::job& each : jobs) each.region->moving = each.region->home->moving = true;
 }
 
 /// Makes what a transfer did visible, and frees regions whose owners went away meanwhile.
@@ -108,7 +109,9 @@ void commit(detail::memory_state& memory, const transfer& done) {
     const std::lock_guard lock(memory.mutex);
     for (const transfer::job& each : done.jobs()) {
       each.region->contents = each.after;
-      each.region->moving = false;
+      detail::extent& home = *each.region->home;
+      each.region->moving = home.moving = false;
+      home.up = home.mapped;
       if (retire_if_unused(*each.region)) retired.push_back(each.region);
     }
   }
@@ -117,7 +120,7 @@ void commit(detail::memory_state& memory, const transfer& done) {
 
 transfer_report run(detail::memory_state& memory, const transfer_options& options,
                     std::vector<transfer::job> jobs, void (transfer::*what)()) {
-  transfer work(memory.options, options, std::move(jobs));
+  transfer work(memory, options, std::move(jobs));
   try {
     (work.*what)();
   } catch (...) {
@@ -138,10 +141,38 @@ std::vector<transfer::job> jobs_to_evict(const detail::memory_state& memory,
     contents_action action = plan.action_for(region->options.tag);
     const bool on_device =
         region->contents == residency::resident || region->contents == residency::unfilled;
-    if (action == contents_action::keep || !on_device) continue;
+    if (action == contents_action::keep || !on_device || region->arriving) continue;
+    // A source is no longer one when its region was written to.
+    const bool lost =
+        action == contents_action::discard && region->options.source && region->written;
+    if (lost) action = contents_action::offload;
     // Contents that are not valid are not worth a copy.
     if (region->contents == residency::unfilled) action = contents_action::discard;
     jobs.push_back({region, action, region->contents});
+  }
+  return jobs;
+}
+
+/// The regions that come back: those with one of the tags, or all when there are none.
+/// @throws error (not_found): nothing has such a tag
+std::vector<transfer::job> jobs_to_restore(const detail::memory_state& memory,
+                                           const std::vector<std::string>& tags) {
+  for (const std::string& tag : tags) {
+    const bool exists =
+        std::any_of(memory.regions.begin(), memory.regions.end(),
+                    [&tag](const auto& region) { return region->options.tag == tag; });
+    if (!exists) detail::fail(status::not_found, "restore: no region has the tag '{}'", tag);
+  }
+  std::vector<transfer::job> jobs;
+  for (const auto& region : memory.regions) {
+    const bool wanted =
+        tags.empty() || std::find(tags.begin(), tags.end(), region->options.tag) != tags.end();
+    if (!wanted || region->arriving) continue;
+    if (region->contents == residency::offloaded) {
+      jobs.push_back({region, contents_action::offload, region->contents});
+    } else if (region->contents == residency::discarded) {
+      jobs.push_back({region, contents_action::discard, region->contents});
+    }
   }
   return jobs;
 }
@@ -181,7 +212,7 @@ void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const dev
       if (!(region->where == event.device)) continue;
       const bool given_up =
           region->contents == residency::discarded || region->contents == residency::offloaded;
-      if (given_up && !region->moving) continue;
+      if (given_up && !region->arriving && !region->moving) continue;
       detail::fail(status::busy, "{} came back meanwhile", region->describe());
     }
   };
@@ -197,19 +228,45 @@ memory_options checked(memory_options options) {
                  format_bytes(smallest), format_bytes(largest));
   }
   if (options.clock == nullptr) throw error(status::invalid_argument, "memory: clock is null");
+  if (!options.arena) {
+    host_arena_options own;
+    own.log = options.log;
+    options.arena.emplace(std::move(own));
+  }
   return options;
 }
 
-/// Reserves and maps; gives all back when one of the steps fails.
-void back_with_memory(region_state& region) {
-  try {
-    region.address = region.where.vm_reserve(region.mapped_bytes);
-    region.obtain();
-    region.map();
-  } catch (...) {
-    detail::dispose(region);
-    throw;
+/// Pieces must lie inside the region and inside the file.
+void check_source(const region_state& region) {
+  if (!region.options.source) return;
+  const region_source& source = *region.options.source;
+  const auto expect_inside = [&](const file_piece& piece) {
+    const auto fits = [&](std::uint64_t offset, std::uint64_t size) {
+      return offset <= size && piece.bytes <= size - offset;
+    };
+    if (fits(piece.region_offset, region.size_bytes) &&
+        fits(piece.file_offset, source.file.size_bytes())) {
+      return;
+    }
+    detail::fail(
+        status::invalid_argument,
+        "{}: {} bytes at offset {} of {} ({} bytes) do not fit at offset {} of its {} bytes",
+        region.describe(), piece.bytes, piece.file_offset,
+        detail::source_access::file(source.file).describe(), source.file.size_bytes(),
+        piece.region_offset, region.size_bytes);
+  };
+  for (const file_piece& each : source.pieces) expect_inside(each);
+  if (source.pieces.empty()) expect_inside({0, 0, region.size_bytes});
+}
+
+/// Fills a new region from its source.
+void load(detail::memory_state& memory, const std::shared_ptr<region_state>& region) {
+  {
+    const std::lock_guard lock(memory.mutex);
+    region->moving = true;
+    region->contents = residency::unfilled;
   }
+  run(memory, {}, {{region, contents_action::discard, residency::unfilled}}, &transfer::load);
 }
 
 }  // namespace
@@ -227,18 +284,13 @@ region memory::allocate(const device& where, std::uint64_t bytes, region_options
     detail::fail(status::invalid_argument, "region '{}' of {} bytes on {}", options.name, bytes,
                  where.name());
   }
-  const std::uint64_t rounded = (bytes + granularity - 1) / granularity * granularity;
   watch_resets(state_, where);
-  auto region = std::make_shared<region_state>(state_, where, bytes, rounded, std::move(options));
-  back_with_memory(*region);
-  try {
-    const std::lock_guard lock(state_->mutex);
-    state_->regions.push_back(region);
-  } catch (...) {
-    detail::dispose(*region);
-    throw;
-  }
-  return lull::region(std::move(region));
+  auto region = std::make_shared<region_state>(state_, where, bytes, std::move(options));
+  check_source(*region);
+  detail::settle_in(region, granularity);
+  lull::region owned(region);
+  if (region->options.source && !region->options.absent) load(*state_, region);
+  return owned;
 }
 
 transfer_report memory::evict(const eviction_plan& plan, const transfer_options& options) {
@@ -251,27 +303,32 @@ transfer_report memory::restore(const std::vector<std::string>& tags,
   std::vector<transfer::job> jobs;
   {
     const std::lock_guard lock(state_->mutex);
-    for (const std::string& tag : tags) {
-      const bool exists =
-          std::any_of(state_->regions.begin(), state_->regions.end(),
-                      [&tag](const auto& region) { return region->options.tag == tag; });
-      if (!exists) {
-        detail::fail(status::not_found, "restore: no region has the tag '{}'", tag);
-      }
-    }
-    for (const auto& region : state_->regions) {
-      const bool wanted =
-          tags.empty() || std::find(tags.begin(), tags.end(), region->options.tag) != tags.end();
-      if (!wanted) continue;
-      if (region->contents == residency::offloaded) {
-        jobs.push_back({region, contents_action::offload, region->contents});
-      } else if (region->contents == residency::discarded) {
-        jobs.push_back({region, contents_action::discard, region->contents});
+    jobs = jobs_to_restore(*state_, tags);
+    claim(jobs);
+  }
+  return run(*state_, options, std::move(jobs), &transfer::restore);
+}
+
+transfer_report memory::swap(const eviction_plan& leaving, const std::vector<std::string>& coming,
+                             const transfer_options& options) {
+  for (const std::string& tag : coming) {
+    if (leaving.action_for(tag) == contents_action::keep) continue;
+    detail::fail(status::invalid_argument, "swap: '{}' cannot come and leave at once", tag);
+  }
+  const transfer_turn turn(*state_);
+  std::vector<transfer::job> jobs;
+  {
+    const std::lock_guard lock(state_->mutex);
+    jobs = jobs_to_evict(*state_, leaving);
+    if (!coming.empty()) {
+      for (transfer::job& each : jobs_to_restore(*state_, coming)) {
+        each.coming = true;
+        jobs.push_back(std::move(each));
       }
     }
     claim(jobs);
   }
-  return run(*state_, options, std::move(jobs), &transfer::restore);
+  return run(*state_, options, std::move(jobs), &transfer::swap);
 }
 
 std::vector<region_info> memory::regions() const {
@@ -279,10 +336,21 @@ std::vector<region_info> memory::regions() const {
   std::vector<region_info> all;
   all.reserve(state_->regions.size());
   for (const auto& region : state_->regions) {
-    if (region->abandoned) continue;
+    if (region->abandoned || region->arriving) continue;
     all.push_back(region->info());
   }
   return all;
+}
+
+const host_arena& memory::arena() const noexcept {
+  return *state_->options.arena;
+}
+
+std::uint64_t memory::leftover_bytes() const {
+  const std::lock_guard lock(state_->mutex);
+  std::uint64_t bytes = 0;
+  for (const auto& each : state_->leftovers) bytes += each->physical ? each->size_bytes : 0;
+  return bytes;
 }
 
 std::vector<device> memory::devices() const {

@@ -1,6 +1,8 @@
 #include <lull/error.hpp>
 #include <lull/memory.hpp>
 
+#include "memory/courier.hpp"
+#include "memory/refill.hpp"
 #include "memory/region_state.hpp"
 #include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
@@ -23,22 +25,6 @@ void expect_not_moving(const detail::region_state& region) {
 }
 
 }  // namespace
-
-refill_target::refill_target(lull::device device, void* address, std::uint64_t size_bytes,
-                             std::string name)
-    : device_(std::move(device)),
-      address_(address),
-      size_bytes_(size_bytes),
-      name_(std::move(name)) {}
-
-void refill_target::write(std::uint64_t offset, const void* host, std::uint64_t bytes) const {
-  if (offset > size_bytes_ || bytes > size_bytes_ - offset) {
-    detail::fail(status::invalid_argument,
-                 "{} bytes at offset {} are outside region '{}' of {} bytes", bytes, offset, name_,
-                 size_bytes_);
-  }
-  if (bytes != 0) device_.copy_from_host(static_cast<std::byte*>(address_) + offset, host, bytes);
-}
 
 region_lease::region_lease(std::shared_ptr<detail::region_state> state) noexcept
     : state_(std::move(state)) {}
@@ -141,7 +127,9 @@ void region::refill(const refill_callback& write) {
   {
     const std::lock_guard lock(state->owner->mutex);
     expect_not_moving(*state);
-    if (!state->mapped) throw_not_resident(*state);
+    const bool on_device =
+        state->contents == residency::resident || state->contents == residency::unfilled;
+    if (!on_device) throw_not_resident(*state);
     if (state->leases != 0) {
       detail::fail(status::busy, "{} has {} leases out; they must come back first",
                    state->describe(), state->leases);
@@ -159,12 +147,27 @@ void region::refill(const refill_callback& write) {
     if (retired) dispose(*state);
   };
   try {
-    write(state->target());
+    detail::memory_state& memory = *state->owner;
+    detail::courier with(state->where, memory.arena, *memory.options.clock);
+    write(detail::refill_access::target(*state, with));
+    with.drain();
   } catch (...) {
     finish(residency::unfilled);
     throw;
   }
   finish(residency::resident);
+}
+
+void region::mark_written() {
+  const std::lock_guard lock(state_->owner->mutex);
+  expect_not_moving(*state_);
+  state_->written = true;
+}
+
+void region::set_refill(refill_callback refill) {
+  const std::lock_guard lock(state_->owner->mutex);
+  expect_not_moving(*state_);
+  state_->refill = std::move(refill);
 }
 
 }  // namespace lull

@@ -8,58 +8,87 @@
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
+namespace {
 
-void region_state::obtain() {
-  if (!physical) physical = where.vm_create(mapped_bytes);
+/// @return whether all of it is given back
+bool free_extent(extent& which, const log_sink& log) noexcept {
+  const auto attempt = [&log](auto&& step) {
+    try {
+      step();
+      return true;
+    } catch (...) {
+      log.write(log_level::error, current_error(status::internal).what());
+      return false;
+    }
+  };
+  // Unmapping under work that uses it is a fault of the device.
+  if (which.mapped) attempt([&] { which.where.synchronize(); });
+  // Memory must come back even when, say, the reservation does not.
+  return attempt([&] { which.unmap(); }) && attempt([&] { which.give_up(); }) &&
+         attempt([&] { which.release(); });
 }
 
-void region_state::map() {
-  if (mapped) return;
-  where.vm_map(address, mapped_bytes, *physical);
-  mapped = true;
-}
-
-void region_state::unmap() {
-  if (!mapped) return;
-  where.vm_unmap(address, mapped_bytes);
-  mapped = false;
-}
-
-void region_state::give_up() {
-  if (!physical) return;
-  where.vm_destroy(*physical);
-  physical.reset();
-}
-
-refill_target region_state::target() const {
-  return refill_target(where, address, size_bytes, options.name);
-}
+}  // namespace
 
 region_info region_state::info() const {
-  return {options.name, options.tag, where.name(), address, size_bytes, contents, leases, moving};
+  return {options.name, options.tag, where.name(),       address, size_bytes, contents,
+          leases,       moving,      device_bytes(*this)};
 }
 
 std::string region_state::describe() const {
   return text("region '{}' on {}", options.name, where.name());
 }
 
+bool comes_back(const region_state& region) noexcept {
+  return region.options.source || region.refill;
+}
+
+std::uint64_t device_bytes(const region_state& region) noexcept {
+  if (!region.home->shared) return region.home->size_bytes;
+  return (region.size_bytes + extent::alignment - 1) / extent::alignment * extent::alignment;
+}
+
 void dispose(region_state& region) noexcept {
-  // Each step on its own: memory must come back even when, say, the reservation does not.
-  const auto attempt = [&region](auto&& step) {
-    try {
-      step();
-      return true;
-    } catch (...) {
-      region.owner->options.log.write(log_level::error, current_error(status::internal).what());
-      return false;
-    }
-  };
-  const bool unmapped = attempt([&] { region.unmap(); });
-  if (unmapped) attempt([&] { region.give_up(); });
-  if (unmapped && region.address != nullptr) {
-    attempt([&] { region.where.vm_release(region.address, region.mapped_bytes); });
-  }
   region.saved.drop();
+  memory_state& memory = *region.owner;
+  std::shared_ptr<extent> home = region.home;
+  if (!home) return;
+  try {
+    const std::lock_guard lock(memory.mutex);
+    home->give_back(region.offset, region.size_bytes);
+    if (home->regions != 0) return;
+    std::erase(memory.shared_extents, home);
+  } catch (...) {
+    memory.options.log.write(log_level::error, current_error(status::internal).what());
+    return;
+  }
+  if (free_extent(*home, memory.options.log)) return;
+  try {
+    const std::lock_guard lock(memory.mutex);
+    memory.leftovers.push_back(std::move(home));
+  } catch (...) {
+    memory.options.log.write(log_level::error, current_error(status::internal).what());
+  }
+}
+
+void tidy_up(memory_state& memory) noexcept {
+  std::vector<std::shared_ptr<extent>> left;
+  {
+    const std::lock_guard lock(memory.mutex);
+    left.swap(memory.leftovers);
+  }
+  std::erase_if(left, [&](const auto& each) { return free_extent(*each, memory.options.log); });
+  if (left.empty()) return;
+  const std::lock_guard lock(memory.mutex);
+  // What failed just now is the rule; what is new since then the exception.
+  left.swap(memory.leftovers);
+  for (auto& each : left) {
+    try {
+      memory.leftovers.push_back(std::move(each));
+    } catch (const std::bad_alloc&) {
+      memory.options.log.write(log_level::error, "out of memory while keeping what is left over");
+    }
+  }
 }
 
 bool retire_if_unused(region_state& region) {
@@ -70,15 +99,6 @@ bool retire_if_unused(region_state& region) {
   if (at == list.end()) return false;
   list.erase(at);
   return true;
-}
-
-void run_refill(const region_state& region, const refill_callback& callback) {
-  try {
-    callback(region.target());
-  } catch (...) {
-    fail(status::callback, "refill of {}: {}", region.describe(),
-         current_error(status::callback).what());
-  }
 }
 
 }  // namespace lull::detail

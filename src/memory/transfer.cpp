@@ -3,8 +3,11 @@
 #include <lull/bytes.hpp>
 
 #include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
+#include "memory/source_file.hpp"
 #include "report/step_timer.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
@@ -16,16 +19,49 @@ std::uint64_t round_up(std::uint64_t bytes, std::uint64_t granularity) noexcept 
   return (bytes + granularity - 1) / granularity * granularity;
 }
 
+bool leaves_with_backup(const transfer::job& what) noexcept {
+  return what.action == contents_action::offload && !what.coming;
+}
+
+thread_local const memory_state* working_for = nullptr;
+
 }  // namespace
 
-transfer::transfer(const memory_options& memory, const transfer_options& options,
-                   std::vector<job> jobs)
-    : memory_(memory), options_(options), jobs_(std::move(jobs)), started_(memory.clock->now()) {
+transfer_thread::transfer_thread(const memory_state& of) noexcept
+    : before_(std::exchange(working_for, &of)) {}
+
+transfer_thread::~transfer_thread() {
+  working_for = before_;
+}
+
+bool transfer_thread::works_for(const memory_state& which) noexcept {
+  return working_for == &which;
+}
+
+transfer::transfer(memory_state& memory, const transfer_options& options, std::vector<job> jobs)
+    : state_(memory),
+      memory_(memory.options),
+      options_(options),
+      jobs_(std::move(jobs)),
+      started_(memory.options.clock->now()) {
   for (const job& each : jobs_) {
     const device& where = each.region->where;
     if (std::find(devices_.begin(), devices_.end(), where) != devices_.end()) continue;
     devices_.push_back(where);
     report_.devices.emplace_back().device = where.name();
+  }
+  find_homes();
+}
+
+void transfer::find_homes() {
+  std::unordered_map<const extent*, std::size_t> known;
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    extent* const place = jobs_[i].region->home.get();
+    const auto [entry, is_new] = known.emplace(place, homes_.size());
+    if (is_new) homes_.push_back({place, place->mapped, false, jobs_[i].coming, {}});
+    home& in = homes_[entry->second];
+    in.offloads = in.offloads || jobs_[i].action == contents_action::offload;
+    in.jobs.push_back(i);
   }
 }
 
@@ -51,109 +87,139 @@ transfer_report transfer::take_report() {
   return std::move(report_);
 }
 
+// --- off the device ---------------------------------------------------------------------------------
+
 void transfer::evict() {
   measure(&device_report::before);
   for (const device& each : devices_) each.synchronize();
   total_bytes_ = bytes_with(contents_action::offload);
   try {
-    if (total_bytes_ != 0) step("back up", [this] { return back_up(); });
+    if (total_bytes_ != 0) {
+      obtain_backing();
+      step("back up", [this] { return back_up(); });
+    }
   } catch (...) {
-    drop_backups();
+    drop_backups(false);
     throw;
   }
   try {
     // What is backed up goes first: as long as nothing has been discarded all can be taken back.
-    step("unmap",
-         [this] { return unmap(contents_action::offload) + unmap(contents_action::discard); });
+    step("unmap", [this] { return unmap(true) + unmap(false); });
   } catch (...) {
     undo_eviction(current_error(status::internal));
   }
 }
 
-void transfer::obtain_backing(std::uint64_t bytes) {
-  const auto space = backing::obtain(options_.backing, bytes);
-  std::uint64_t offset = 0;
-  for (const job& each : jobs_) {
-    if (each.action != contents_action::offload) continue;
-    each.region->saved = backup(space, offset, each.region->size_bytes);
-    offset += round_up(each.region->size_bytes, backing_alignment);
+void transfer::obtain_backing() {
+  for (const device& from : devices_) {
+    std::uint64_t bytes = 0;
+    for (const job& each : jobs_) {
+      if (!leaves_with_backup(each) || !(each.region->where == from)) continue;
+      bytes += round_up(each.region->size_bytes, backing_alignment);
+    }
+    if (bytes == 0) continue;
+    const auto space = backing::obtain(options_.backing, bytes, from,
+                                       gains_from_pinning(from) ? state_.arena : nullptr);
+    std::uint64_t offset = 0;
+    for (const job& each : jobs_) {
+      if (!leaves_with_backup(each) || !(each.region->where == from)) continue;
+      each.region->saved = backup(space, offset, each.region->size_bytes);
+      offset += round_up(each.region->size_bytes, backing_alignment);
+    }
   }
 }
 
 std::uint64_t transfer::back_up() {
-  std::uint64_t space = 0;
-  for (const job& each : jobs_) {
-    if (each.action == contents_action::offload) {
-      space += round_up(each.region->size_bytes, backing_alignment);
-    }
+  std::vector<std::size_t> numbers;
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    if (jobs_[i].action == contents_action::offload) numbers.push_back(i);
   }
-  obtain_backing(space);
-  for (const job& each : jobs_) {
-    if (each.action == contents_action::offload) copy_out(*each.region);
-  }
+  move(way::out, numbers);
+  for (const std::size_t i : numbers) jobs_[i].region->saved.where().complete();
   return total_bytes_;
 }
 
-std::uint64_t transfer::unmap(contents_action action) {
+std::uint64_t transfer::unmap(bool offloaded) {
   std::uint64_t bytes = 0;
-  for (job& each : jobs_) {
-    if (each.action != action) continue;
-    each.region->unmap();
-    each.after = action == contents_action::offload ? residency::offloaded : residency::discarded;
-    each.region->give_up();
-    bytes += each.region->mapped_bytes;
-    if (action == contents_action::discard) {
-      report_for(*each.region).discarded_bytes += each.region->size_bytes;
-    }
+  for (const home& each : homes_) {
+    if (each.offloads != offloaded) continue;
+    take_off(each);
+    bytes += each.place->size_bytes;
   }
   return bytes;
+}
+
+void transfer::take_off(const home& which) {
+  which.place->unmap();
+  for (const std::size_t i : which.jobs) {
+    job& gone = jobs_[i];
+    const bool kept = gone.action == contents_action::offload;
+    gone.after = kept ? residency::offloaded : residency::discarded;
+    if (kept) continue;
+    const std::lock_guard lock(progress_mutex_);
+    report_for(*gone.region).discarded_bytes += gone.region->size_bytes;
+  }
+  which.place->give_up();
 }
 
 /// Brings back what an eviction that failed has taken off already, and throws.
 void transfer::undo_eviction(const error& cause) {
   undoing_ = true;
   std::string lost;
-  for (job& each : jobs_) {
-    if (each.region->mapped) continue;
-    try {
-      each.region->obtain();
-      each.region->map();
-      const residency before = each.region->contents;
-      each.after = fill(each);
-      if (each.after != before) {
-        lost += text("; {} comes back unfilled, for it has no refill callback",
-                     each.region->describe());
+  filled_.assign(jobs_.size(), residency::unfilled);
+  for (const home& each : homes_) {
+    if (each.place->mapped || each.coming) continue;
+    for (const std::size_t i : each.jobs) {
+      job& back = jobs_[i];
+      try {
+        each.place->obtain();
+        each.place->map();
+        const residency before = back.region->contents;
+        move(way::in, {i});
+        back.after = filled_[i];
+        if (back.after != before) {
+          lost += text("; {} comes back unfilled, for nothing writes it again",
+                       back.region->describe());
+        }
+      } catch (...) {
+        lost += text("; {} stays {}: {}", back.region->describe(), to_string(back.after),
+                     current_error(status::internal).what());
       }
-    } catch (...) {
-      lost += text("; {} stays {}: {}", each.region->describe(), to_string(each.after),
-                   current_error(status::internal).what());
     }
   }
   for (const job& each : jobs_) {
-    if (each.region->mapped) each.region->saved.drop();
+    const bool back = each.after == residency::resident || each.after == residency::unfilled;
+    if (back) each.region->saved.drop();
   }
   if (lost.empty()) throw cause;
   throw error(cause.code(), text("{}; taking it back failed too{}", cause.what(), lost));
 }
 
-void transfer::drop_backups() noexcept {
-  for (const job& each : jobs_) each.region->saved.retire();
-  for (const job& each : jobs_) each.region->saved.drop();
+void transfer::drop_backups(bool coming) noexcept {
+  for (const job& each : jobs_) {
+    if (each.coming == coming) each.region->saved.retire();
+  }
+  for (const job& each : jobs_) {
+    if (each.coming == coming) each.region->saved.drop();
+  }
 }
+
+// --- back on the device -----------------------------------------------------------------------------
 
 void transfer::restore() {
   measure(&device_report::before);
   for (const job& each : jobs_) {
-    const bool moves = each.action == contents_action::offload || each.region->options.refill;
+    const bool moves = each.action == contents_action::offload || comes_back(*each.region);
     if (moves) total_bytes_ += each.region->size_bytes;
   }
+  verify_sources();
   try {
     step("obtain", [this] {
-      for (const job& each : jobs_) each.region->obtain();
+      for (const home& each : homes_) each.place->obtain();
       return std::uint64_t{0};
     });
     step("map", [this] {
-      for (const job& each : jobs_) each.region->map();
+      for (const home& each : homes_) each.place->map();
       return std::uint64_t{0};
     });
     step("fill", [this] { return fill_all(); });
@@ -162,23 +228,40 @@ void transfer::restore() {
     take_memory_back();
     throw with_what_is_missing(cause);
   }
-  drop_backups();
+  drop_backups(false);
+}
+
+void transfer::load() {
+  verify_sources();
+  static_cast<void>(fill_all());
+}
+
+/// A file that is not what it was is found out before anything is touched.
+void transfer::verify_sources() const {
+  std::unordered_set<const source_file*> looked_at;
+  for (const job& each : jobs_) {
+    if (each.action != contents_action::discard || !each.region->options.source) continue;
+    const file_source& file = each.region->options.source->file;
+    if (looked_at.insert(&source_access::file(file)).second) file.verify();
+  }
 }
 
 std::uint64_t transfer::fill_all() {
-  std::vector<residency> filled;
-  filled.reserve(jobs_.size());
-  for (const job& each : jobs_) filled.push_back(fill(each));
-  for (std::size_t i = 0; i < jobs_.size(); ++i) jobs_[i].after = filled[i];
+  filled_.assign(jobs_.size(), residency::unfilled);
+  std::vector<std::size_t> numbers;
+  for (std::size_t i = 0; i < jobs_.size(); ++i) numbers.push_back(i);
+  move(way::in, numbers);
+  for (std::size_t i = 0; i < jobs_.size(); ++i) jobs_[i].after = filled_[i];
   return done_bytes_;
 }
 
 /// Undoes a restore that failed. What stays mapped by a second failure is used by the next restore.
 void transfer::take_memory_back() noexcept {
-  for (const job& each : jobs_) {
+  for (const home& each : homes_) {
+    if (each.was_mapped) continue;
     try {
-      each.region->unmap();
-      each.region->give_up();
+      each.place->unmap();
+      each.place->give_up();
     } catch (...) {
       memory_.log.write(log_level::error, current_error(status::internal).what());
     }
@@ -190,8 +273,9 @@ error transfer::with_what_is_missing(const error& cause) const {
   for (const device& each : devices_) {
     if (each.name() != cause.device()) continue;
     std::uint64_t needed = 0;
-    for (const job& one : jobs_) {
-      if (one.region->where == each && !one.region->physical) needed += one.region->mapped_bytes;
+    for (const home& one : homes_) {
+      if (one.was_mapped) continue;
+      if (one.place->where == each && !one.place->physical) needed += one.place->size_bytes;
     }
     const auto free = each.memory().free_bytes;
     if (!free || *free >= needed) return cause;
@@ -202,93 +286,15 @@ error transfer::with_what_is_missing(const error& cause) const {
   return cause;
 }
 
-/// Calls `move(offset, bytes)` for every chunk of a region.
-template <class Move>
-static void for_each_chunk(const region_state& region, std::uint64_t chunk_bytes, Move move) {
-  for (std::uint64_t offset = 0; offset < region.size_bytes; offset += chunk_bytes) {
-    move(offset, std::min(chunk_bytes, region.size_bytes - offset));
-  }
-}
+// --- books ------------------------------------------------------------------------------------------
 
-void transfer::copy_out(const region_state& region) {
-  const device& from = region.where;
-  backing& to = region.saved.where();
-  for_each_chunk(region, memory_.chunk_bytes, [&](std::uint64_t offset, std::uint64_t bytes) {
-    const auto* const source = static_cast<const std::byte*>(region.address) + offset;
-    const std::uint64_t at = region.saved.offset() + offset;
-    if (std::byte* const direct = to.address(at)) {
-      from.copy_to_host(direct, source, bytes);
-    } else if (from.supports(capability::host_accessible)) {
-      to.write(at, source, bytes);
-    } else {
-      from.copy_to_host(staging(), source, bytes);
-      to.write(at, staging(), bytes);
-    }
-    report_for(region).copied_bytes += bytes;
-    advance(region, bytes);
-  });
-}
-
-void transfer::copy_in(const region_state& region) {
-  const device& to = region.where;
-  const backing& from = region.saved.where();
-  for_each_chunk(region, memory_.chunk_bytes, [&](std::uint64_t offset, std::uint64_t bytes) {
-    auto* const target = static_cast<std::byte*>(region.address) + offset;
-    const std::uint64_t at = region.saved.offset() + offset;
-    if (const std::byte* const direct = from.address(at)) {
-      to.copy_from_host(target, direct, bytes);
-    } else if (to.supports(capability::host_accessible)) {
-      from.read(at, target, bytes);
-    } else {
-      from.read(at, staging(), bytes);
-      to.copy_from_host(target, staging(), bytes);
-    }
-    report_for(region).copied_bytes += bytes;
-    advance(region, bytes);
-  });
-}
-
-/// Writes the contents of a region whose memory is there, as far as anybody can.
-residency transfer::fill(const job& what) {
-  const region_state& region = *what.region;
-  if (what.action == contents_action::offload) {
-    copy_in(region);
-    return residency::resident;
-  }
-  if (region.options.refill) {
-    run_refill(region, region.options.refill);
-    report_for(region).refilled_bytes += region.size_bytes;
-    advance(region, region.size_bytes);
-    return residency::resident;
-  }
-  if (memory_.poison_unfilled) region.where.fill(region.address, poison_byte, region.size_bytes);
-  return residency::unfilled;
-}
-
-void transfer::advance(const region_state& region, std::uint64_t bytes) {
-  if (undoing_) return;
-  done_bytes_ += bytes;
-  if (options_.progress) {
-    try {
-      options_.progress({region.options.name, done_bytes_, total_bytes_});
-    } catch (...) {
-      fail(status::callback, "progress callback: {}", current_error(status::callback).what());
-    }
-  }
-  if (options_.stop.stop_requested()) {
-    fail(status::cancelled, "cancelled after {} of {}", format_bytes(done_bytes_),
-         format_bytes(total_bytes_));
-  }
-}
-
-std::byte* transfer::staging() {
-  if (!staging_) staging_ = std::make_unique_for_overwrite<std::byte[]>(memory_.chunk_bytes);
-  return staging_.get();
+std::size_t transfer::number_of(const device& which) const {
+  return static_cast<std::size_t>(std::find(devices_.begin(), devices_.end(), which) -
+                                  devices_.begin());
 }
 
 device_report& transfer::report_for(const region_state& region) {
-  const auto at = std::find(devices_.begin(), devices_.end(), region.where);
-  return report_.devices[static_cast<std::size_t>(at - devices_.begin())];
+  return report_.devices[number_of(region.where)];
 }
 
 std::uint64_t transfer::bytes_with(contents_action action) const {

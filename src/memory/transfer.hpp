@@ -7,65 +7,122 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "memory/crew.hpp"
 #include "memory/region_state.hpp"
 
 namespace lull::detail {
 
-/// One transaction over a set of regions. The regions are `moving`: nobody else touches their
-/// device part. Afterwards `job::after` says, also when it failed, where the contents of each are.
+/// Marks the threads that work for a transfer, whose callbacks must not start another one.
+class transfer_thread {
+ public:
+  explicit transfer_thread(const memory_state& of) noexcept;
+  ~transfer_thread();
+  transfer_thread(const transfer_thread&) = delete;
+  transfer_thread& operator=(const transfer_thread&) = delete;
+
+  [[nodiscard]] static bool works_for(const memory_state& which) noexcept;
+
+ private:
+  const memory_state* before_;
+};
+
+/// One transaction over a set of regions. The regions are `moving`: nobody else touches them and
+/// their extents. Afterwards `job::after` says, also when it failed, where the contents of each are.
 class transfer {
  public:
   struct job {
     std::shared_ptr<region_state> region;
     contents_action action;  ///< offload: through the backup; discard: without one
     residency after;         ///< to begin with, where the contents are now
+    bool coming = false;     ///< in a swap: back on the device, while others leave
   };
 
-  transfer(const memory_options& memory, const transfer_options& options, std::vector<job> jobs);
+  transfer(memory_state& memory, const transfer_options& options, std::vector<job> jobs);
 
   /// Backs up, then unmaps. @throws error; see memory::evict
   void evict();
   /// Obtains and maps, then copies and refills. @throws error; see memory::restore
   void restore();
+  /// Both at once. @throws error; see memory::swap
+  void swap();
+  /// Fills regions that are mapped and new. @throws error
+  void load();
 
   [[nodiscard]] const std::vector<job>& jobs() const noexcept { return jobs_; }
   [[nodiscard]] transfer_report take_report();
 
  private:
+  /// An extent of the regions, and what there was of it in the beginning.
+  struct home {
+    extent* place = nullptr;
+    bool was_mapped = false;
+    bool offloads = false;  ///< something in it is backed up
+    bool coming = false;
+    std::vector<std::size_t> jobs;
+  };
+
+  void find_homes();
   void measure(memory_info device_report::*when);
   void step(std::string_view name, const std::function<std::uint64_t()>& work);
 
-  void obtain_backing(std::uint64_t bytes);
+  void obtain_backing();
   [[nodiscard]] std::uint64_t back_up();
-  [[nodiscard]] std::uint64_t unmap(contents_action action);
+  [[nodiscard]] std::uint64_t unmap(bool offloaded);
   [[noreturn]] void undo_eviction(const error& cause);
-  void drop_backups() noexcept;
+  void drop_backups(bool coming) noexcept;
+  void take_off(const home& which);
 
   [[nodiscard]] std::uint64_t fill_all();
   void take_memory_back() noexcept;
   [[nodiscard]] error with_what_is_missing(const error& cause) const;
 
-  void copy_out(const region_state& region);
-  void copy_in(const region_state& region);
-  [[nodiscard]] residency fill(const job& what);
-  void advance(const region_state& region, std::uint64_t bytes);
-  [[nodiscard]] std::byte* staging();
+  // transfer_copy.cpp: what moves the bytes, on all devices at once.
+  enum class way : std::uint8_t { out, in };
+  void move(way which, const std::vector<std::size_t>& numbers);
+  void run(const std::vector<crew::share>& shares, std::function<void()> on_failure = {});
+  [[nodiscard]] bool is_ready(const job& what) const;
+  void add_copies(std::vector<crew::task>& to, std::size_t number, way which);
+  void add_fill(std::vector<crew::task>& to, std::size_t number);
+  void copy(courier& with, const job& what, std::uint64_t offset, std::uint64_t bytes, way which);
+  void add_pieces(std::vector<crew::task>& to, std::size_t number);
+  void read(courier& with, const region_state& region, const file_piece& piece);
+  void refill(courier& with, std::size_t number);
+  void verify_sources() const;
+  [[nodiscard]] unsigned couriers_for(std::size_t tasks, std::uint64_t bytes, bool all_ready) const;
+  void advance(const region_state& region, std::uint64_t bytes,
+               std::uint64_t device_report::*counted);
+
+  // transfer_swap.cpp
+  struct swap_room;
+  [[nodiscard]] bool are_ready(const home& which) const;
+  [[nodiscard]] std::uint64_t swap_all();
+  void leave(courier& with, const home& which, swap_room& room);
+  void arrive(courier& with, const home& which, swap_room& room);
+
   [[nodiscard]] device_report& report_for(const region_state& region);
+  [[nodiscard]] std::size_t number_of(const device& which) const;
   [[nodiscard]] std::uint64_t bytes_with(contents_action action) const;
 
+  memory_state& state_;
   const memory_options& memory_;
   const transfer_options& options_;
   std::vector<job> jobs_;
+  std::vector<home> homes_;
   std::vector<device> devices_;  ///< in the order of report_.devices
   transfer_report report_;
   const time_point started_;
-  bool undoing_ = false;  ///< a rollback is neither cancelled nor reported as progress
+  bool undoing_ = false;           ///< a rollback is neither cancelled nor reported as progress
+  std::vector<residency> filled_;  ///< by job, while filling
+
+  std::mutex progress_mutex_;  ///< one thread at a time tells how far it is
   std::uint64_t done_bytes_ = 0;
   std::uint64_t total_bytes_ = 0;
-  std::unique_ptr<std::byte[]> staging_;
+  std::mutex alone_;  ///< held by a refill that runs beside no other of its kind
 };
 
 }  // namespace lull::detail

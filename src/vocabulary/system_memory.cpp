@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <fstream>
+#include <sstream>
 #include <string>
+#include <vector>
 
 namespace lull::detail {
 namespace {
@@ -29,25 +31,86 @@ std::optional<std::uint64_t> number_in(const fs::path& file) {
   return in >> value ? std::optional{value} : std::nullopt;
 }
 
-/// The path of our control group below the root group, "user.slice/x", from the "0::" line of
-/// version 2.
-std::optional<std::string> control_group(const fs::path& file) {
-  std::ifstream in(file);
+/// How a version of control groups names what is asked here.
+struct group_files {
+  std::vector<const char*> limits;
+  const char* usage;
+  const char* cache;  ///< in memory.stat
+};
+const group_files version_1{
+    {"memory.limit_in_bytes"}, "memory.usage_in_bytes", "total_inactive_file"};
+// Above memory.high nothing fails, but everything in the group is made to wait.
+const group_files version_2{{"memory.max", "memory.high"}, "memory.current", "inactive_file"};
+
+/// A mounted hierarchy that may limit memory.
+struct hierarchy {
+  const group_files* files;
+  std::string mount_point;    ///< "/sys/fs/cgroup/memory"
+  std::string mounted_group;  ///< the group that is seen there: "/", in a container often its own
+};
+
+bool lists(std::string_view comma_separated, std::string_view word) {
+  while (!comma_separated.empty()) {
+    const auto end = std::min(comma_separated.find(','), comma_separated.size());
+    if (comma_separated.substr(0, end) == word) return true;
+    comma_separated.remove_prefix(std::min(end + 1, comma_separated.size()));
+  }
+  return false;
+}
+
+/// From /proc/self/mountinfo (proc_pid_mountinfo(5)).
+std::vector<hierarchy> hierarchies(const fs::path& root) {
+  std::vector<hierarchy> all;
+  std::ifstream in(root / "proc/self/mountinfo");
   for (std::string line; std::getline(in, line);) {
-    if (line.starts_with("0::/")) return line.substr(4);
+    std::istringstream words(line);
+    std::string skipped, group, place, type, source, options;
+    words >> skipped >> skipped >> skipped >> group >> place;
+    while (words >> skipped && skipped != "-") {
+    }
+    words >> type >> source >> options;
+    if (type == "cgroup2") all.push_back({&version_2, place, group});
+    if (type == "cgroup" && lists(options, "memory")) all.push_back({&version_1, place, group});
+  }
+  // Where the list of mounts cannot be read: the usual place of version 2.
+  if (all.empty()) all.push_back({&version_2, "/sys/fs/cgroup", "/"});
+  return all;
+}
+
+/// Our group in a hierarchy, "/user.slice/x", from the line "0::" of version 2 or "4:memory:".
+std::optional<std::string> control_group(const fs::path& root, const hierarchy& in_which) {
+  std::ifstream in(root / "proc/self/cgroup");
+  for (std::string line; std::getline(in, line);) {
+    const auto first = line.find(':');
+    const auto second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const auto controllers = std::string_view(line).substr(first + 1, second - first - 1);
+    const bool ours =
+        in_which.files == &version_2 ? line.starts_with("0::") : lists(controllers, "memory");
+    if (ours) return line.substr(second + 1);
   }
   return std::nullopt;
 }
 
-void apply_limit(const fs::path& group, system_memory& memory) {
-  const auto limit = number_in(group / "memory.max");
-  if (!limit) return;
-  memory.total_bytes = std::min(memory.total_bytes, *limit);
-  // Page cache is charged to the group but given up before anything fails.
-  const auto current = number_in(group / "memory.current").value_or(0);
-  const auto cache = number_after(group / "memory.stat", "inactive_file").value_or(0);
-  const auto held = current > cache ? current - cache : 0;
-  memory.available_bytes = std::min(memory.available_bytes, *limit > held ? *limit - held : 0);
+void apply_limits(const fs::path& group, const group_files& files, system_memory& memory) {
+  for (const char* const name : files.limits) {
+    const auto limit = number_in(group / name);
+    if (!limit) continue;
+    memory.total_bytes = std::min(memory.total_bytes, *limit);
+    // Page cache is charged to the group but given up before anything fails.
+    const auto current = number_in(group / files.usage).value_or(0);
+    const auto cache = number_after(group / "memory.stat", files.cache).value_or(0);
+    const auto held = current > cache ? current - cache : 0;
+    memory.available_bytes = std::min(memory.available_bytes, *limit > held ? *limit - held : 0);
+  }
+}
+
+/// The part of our group's path that lies below what is mounted. Where our group is outside of it,
+/// as in a container without a namespace of its own, only the mounted group itself can be seen.
+fs::path below_mount(const std::string& group, const std::string& mounted_group) {
+  if (mounted_group == "/") return fs::path(group).relative_path();
+  if (group != mounted_group && !group.starts_with(mounted_group + "/")) return {};
+  return fs::path(group.substr(mounted_group.size())).relative_path();
 }
 
 }  // namespace
@@ -58,11 +121,13 @@ std::optional<system_memory> read_system_memory(const fs::path& root) {
   if (!total_kib || !available_kib) return std::nullopt;
 
   system_memory memory{*total_kib * 1024, *available_kib * 1024};
-  if (const auto group = control_group(root / "proc/self/cgroup")) {
-    const fs::path top = root / "sys/fs/cgroup";
+  for (const hierarchy& each : hierarchies(root)) {
+    const auto group = control_group(root, each);
+    if (!group) continue;
+    const fs::path top = root / fs::path(each.mount_point).relative_path();
     // A limit anywhere above us binds us too.
-    for (fs::path at = *group;; at = at.parent_path()) {
-      apply_limit(top / at, memory);
+    for (fs::path at = below_mount(*group, each.mounted_group);; at = at.parent_path()) {
+      apply_limits(top / at, *each.files, memory);
       if (at.empty()) break;
     }
   }

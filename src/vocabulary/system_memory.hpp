@@ -14,7 +14,9 @@ struct system_memory {
   std::uint64_t available_bytes = 0;
 };
 
-/// Reads /proc/meminfo and the limits of control group version 2. Takes tens of microseconds.
+/// Reads /proc/meminfo and the limits of control groups: memory.max and memory.high of version 2,
+/// memory.limit_in_bytes of version 1, of our group and of every one above it, wherever the
+/// hierarchies are mounted. Takes some hundred microseconds.
 /// @param root where "proc" and "sys" are found; for tests
 /// @return nothing where /proc/meminfo cannot be read
 std::optional<system_memory> read_system_memory(const std::filesystem::path& root = "/");

@@ -40,7 +40,7 @@ layer(settle PATHS "include/lull/settle\\.hpp" "src/settle/.*"
   USES ${foundation})
 layer(reset PATHS "include/lull/(context|reset)\\.hpp" "src/reset/.*"
   USES ${foundation} settle)
-layer(memory PATHS "include/lull/memory\\.hpp" "src/memory/.*"
+layer(memory PATHS "include/lull/(file_source|host_arena|memory)\\.hpp" "src/memory/.*"
   USES ${foundation} reset)
 layer(graphs PATHS
     "include/lull/(any_graph_cache|device_graphs|graph_cache|graph_cache_core|graph_driver)\\.hpp"

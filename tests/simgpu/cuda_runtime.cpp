@@ -169,15 +169,15 @@ cudaError_t cudaMemcpy(void* destination, const void* source, std::size_t bytes,
                        cudaMemcpyKind kind) {
   return run_in_context("cudaMemcpy", [&] {
     kind == cudaMemcpyDeviceToHost ? gpu().arrive() : gpu().depart();
-    return gpu().copy(destination, source, bytes, kind == cudaMemcpyDeviceToHost);
+    return gpu().copy(current(), destination, source, bytes, kind == cudaMemcpyDeviceToHost);
   });
 }
 
 cudaError_t cudaMemcpyAsync(void* destination, const void* source, std::size_t bytes,
                             cudaMemcpyKind kind, cudaStream_t stream) {
   return run_in_context("cudaMemcpyAsync", [&] {
-    if (const code live = gpu().stream_use(stream); live != code::ok) return live;
-    return gpu().copy(destination, source, bytes, kind == cudaMemcpyDeviceToHost);
+    return gpu().copy_async(current(), stream, destination, source, bytes,
+                            kind == cudaMemcpyDeviceToHost);
   });
 }
 
@@ -210,7 +210,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return run_in_context("cudaStreamSynchronize", [&] {
     if (stream == nullptr) gpu().arrive();
-    return gpu().stream_use(stream);
+    return gpu().stream_synchronize(stream);
   });
 }
 

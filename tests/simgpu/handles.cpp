@@ -65,6 +65,10 @@ code world::stream_create(int device, void** stream) {
 
 code world::stream_destroy(void* stream) {
   const std::lock_guard lock(mutex_);
+  if (const auto in = queues_.find(stream); in != queues_.end()) {
+    run_copies(in->second, in->second.queued);
+    queues_.erase(in);
+  }
   return end_handle(handle_kind::stream, stream, "stream");
 }
 
@@ -73,38 +77,6 @@ code world::stream_use(void* stream) {
   if (stream == nullptr) return code::ok;  // the null stream
   object* found = nullptr;
   return live_handle(handle_kind::stream, stream, "stream", &found);
-}
-
-code world::event_create(int device, void** event) {
-  const std::lock_guard lock(mutex_);
-  return make_handle(handle_kind::event, device, 0, event);
-}
-
-code world::event_destroy(void* event) {
-  const std::lock_guard lock(mutex_);
-  return end_handle(handle_kind::event, event, "event");
-}
-
-code world::event_record(void* event, void* stream) {
-  const std::lock_guard lock(mutex_);
-  object* found = nullptr;
-  if (const code live = stream_use(stream); live != code::ok) return live;
-  return live_handle(handle_kind::event, event, "event", &found);
-}
-
-code world::event_query(void* event, bool* happened) {
-  *happened = true;
-  return event_synchronize(event);
-}
-
-code world::event_synchronize(void* event) {
-  const std::lock_guard lock(mutex_);
-  object* found = nullptr;
-  return live_handle(handle_kind::event, event, "event", &found);
-}
-
-code world::stream_wait_event(void* stream, void* event) {
-  return event_record(event, stream);
 }
 
 code world::capture_begin(void* stream) {
@@ -151,6 +123,7 @@ code world::graph_launch(void* graph_exec) {
 }
 
 void world::finish_work(int device) {
+  finish_copies(device);
   const std::lock_guard lock(mutex_);
   for (auto& [address, each] : handles_) {
     if (each.device != device || !std::exchange(each.running, false)) continue;

@@ -144,15 +144,15 @@ hipError_t hipFree(void* address) {
 
 hipError_t hipMemcpy(void* destination, const void* source, std::size_t bytes, hipMemcpyKind kind) {
   return run_in_context("hipMemcpy", [&] {
-    return gpu().copy(destination, source, bytes, kind == hipMemcpyDeviceToHost);
+    return gpu().copy(here().device, destination, source, bytes, kind == hipMemcpyDeviceToHost);
   });
 }
 
 hipError_t hipMemcpyAsync(void* destination, const void* source, std::size_t bytes,
                           hipMemcpyKind kind, hipStream_t stream) {
   return run_in_context("hipMemcpyAsync", [&] {
-    if (const code live = gpu().stream_use(stream); live != code::ok) return live;
-    return gpu().copy(destination, source, bytes, kind == hipMemcpyDeviceToHost);
+    return gpu().copy_async(here().device, stream, destination, source, bytes,
+                            kind == hipMemcpyDeviceToHost);
   });
 }
 
@@ -180,7 +180,7 @@ hipError_t hipStreamDestroy(hipStream_t stream) {
 }
 
 hipError_t hipStreamSynchronize(hipStream_t stream) {
-  return run_in_context("hipStreamSynchronize", [&] { return gpu().stream_use(stream); });
+  return run_in_context("hipStreamSynchronize", [&] { return gpu().stream_synchronize(stream); });
 }
 
 hipError_t hipStreamWaitEvent(hipStream_t stream, hipEvent_t event, unsigned) {
@@ -224,8 +224,9 @@ hipError_t hipHostRegister(void* address, std::size_t bytes, unsigned flags) {
   });
 }
 
+/// Only the books of the runtime know of it (rocclr MemObjMap), so it takes no context.
 hipError_t hipHostUnregister(void* address) {
-  return run_in_context("hipHostUnregister", [&] { return gpu().host_unregister(address); });
+  return run("hipHostUnregister", [&] { return gpu().host_unregister(address); });
 }
 
 hipError_t hipMallocAsync(void** address, std::size_t bytes, hipStream_t) {

@@ -119,15 +119,15 @@ musaError_t musaFree(void* address) {
 musaError_t musaMemcpy(void* destination, const void* source, std::size_t bytes,
                        musaMemcpyKind kind) {
   return run_in_context("musaMemcpy", [&] {
-    return gpu().copy(destination, source, bytes, kind == musaMemcpyDeviceToHost);
+    return gpu().copy(here().device, destination, source, bytes, kind == musaMemcpyDeviceToHost);
   });
 }
 
 musaError_t musaMemcpyAsync(void* destination, const void* source, std::size_t bytes,
                             musaMemcpyKind kind, musaStream_t stream) {
   return run_in_context("musaMemcpyAsync", [&] {
-    if (const code live = gpu().stream_use(stream); live != code::ok) return live;
-    return gpu().copy(destination, source, bytes, kind == musaMemcpyDeviceToHost);
+    return gpu().copy_async(here().device, stream, destination, source, bytes,
+                            kind == musaMemcpyDeviceToHost);
   });
 }
 
@@ -196,7 +196,7 @@ musaError_t musaHostUnregister(void* address) {
 }
 
 musaError_t musaStreamSynchronize(musaStream_t stream) {
-  return run_in_context("musaStreamSynchronize", [&] { return gpu().stream_use(stream); });
+  return run_in_context("musaStreamSynchronize", [&] { return gpu().stream_synchronize(stream); });
 }
 
 musaError_t musaMallocAsync(void** address, std::size_t bytes, musaStream_t) {

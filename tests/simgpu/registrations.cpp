@@ -40,6 +40,7 @@ bool may_register(const void* address, std::uint64_t bytes, bool read_only) {
 }  // namespace
 
 code world::host_register(int device, void* address, std::uint64_t bytes, bool read_only) {
+  spend_in_driver(made().speed.pin(bytes));
   const std::lock_guard lock(mutex_);
   if (const code made = ensure_context_locked(device); made != code::ok) return made;
   if (read_only && !made_.read_only_registration) return code::not_supported;
@@ -54,9 +55,21 @@ code world::host_register(int device, void* address, std::uint64_t bytes, bool r
   return code::ok;
 }
 
-code world::host_unregister(void* address) {
+std::uint64_t world::registered_bytes(const void* address) const {
   const std::lock_guard lock(mutex_);
-  if (registrations_.erase(static_cast<const char*>(address)) == 0) return code::not_registered;
+  const auto found = registrations_.find(static_cast<const char*>(address));
+  return found == registrations_.end() ? 0 : found->second.bytes;
+}
+
+code world::host_unregister(void* address) {
+  spend_in_driver(made().speed.unpin(registered_bytes(address)));
+  const std::lock_guard lock(mutex_);
+  const auto found = registrations_.find(static_cast<const char*>(address));
+  if (found == registrations_.end()) return code::not_registered;
+  if (is_being_copied(address, found->second.bytes)) {
+    return misused("end of a registration whose memory is being copied");
+  }
+  registrations_.erase(found);
   return code::ok;
 }
 

@@ -37,6 +37,10 @@ void set(scenario& made, std::string_view key, std::string_view value) {
     made.pid_offset = number();
   } else if (key == "per_process") {
     made.per_process = number() != 0;
+  } else if (key == "slowdown") {
+    made.speed.slowdown = number();
+  } else if (key == "pin_percent") {
+    made.speed.pin_share = number() / 100.0;
   } else if (key == "driver") {
     made.driver_version = number();
   } else {

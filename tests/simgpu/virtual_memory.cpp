@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "simgpu/world.hpp"
 
 namespace simgpu {
@@ -67,6 +69,7 @@ code world::vm_release(void* address, std::uint64_t bytes) {
 }
 
 code world::vm_create(int device, std::uint64_t bytes, std::uint64_t* handle) {
+  spend_in_driver(made().speed.create(bytes));
   const std::lock_guard lock(mutex_);
   if (!made_.stable_addresses) return code::not_supported;
   if (!valid(device)) return code::no_device;
@@ -79,7 +82,14 @@ code world::vm_create(int device, std::uint64_t bytes, std::uint64_t* handle) {
   return code::ok;
 }
 
+std::uint64_t world::physical_bytes(std::uint64_t handle) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = physical_.find(handle);
+  return found == physical_.end() ? 0 : found->second.bytes;
+}
+
 code world::vm_destroy(std::uint64_t handle) {
+  spend_in_driver(made().speed.release(physical_bytes(handle)));
   const std::lock_guard lock(mutex_);
   const auto found = physical_.find(handle);
   if (found == physical_.end() || found->second.released) {
@@ -109,6 +119,7 @@ std::map<char*, std::uint64_t>::iterator world::reservation_of(const void* addre
 }
 
 code world::vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) {
+  spend_in_driver(made().speed.map(bytes));
   const std::lock_guard lock(mutex_);
   const auto memory = physical_.find(handle);
   if (memory == physical_.end() || memory->second.released || memory->second.bytes != bytes) {
@@ -128,6 +139,7 @@ code world::vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) {
 }
 
 code world::vm_set_access(void* address, std::uint64_t bytes, int device) {
+  spend_in_driver(made().speed.access(bytes));
   const std::lock_guard lock(mutex_);
   const auto found = mappings_.find(static_cast<char*>(address));
   if (found == mappings_.end() || found->second.bytes != bytes) {
@@ -139,11 +151,23 @@ code world::vm_set_access(void* address, std::uint64_t bytes, int device) {
   return code::ok;
 }
 
+/// Whether something runs that may use any of the device's memory.
+bool world::is_working(int device) const {
+  return std::any_of(handles_.begin(), handles_.end(), [&](const auto& each) {
+    return each.second.device == device && each.second.running;
+  });
+}
+
 code world::vm_unmap(void* address, std::uint64_t bytes) {
+  spend_in_driver(made().speed.unmap(bytes));
   const std::lock_guard lock(mutex_);
   const auto found = mappings_.find(static_cast<char*>(address));
   if (found == mappings_.end() || found->second.bytes != bytes) {
     return misused("unmapping of what is not mapped");
+  }
+  const int device = physical_.at(found->second.handle).device;
+  if (is_working(device) || is_being_copied(address, bytes)) {
+    return misused("unmapping of memory that the device works on");
   }
   ::mmap(address, bytes, PROT_NONE, anonymous | MAP_FIXED, -1, 0);
   mappings_.erase(found);

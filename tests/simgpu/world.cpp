@@ -13,8 +13,6 @@
 namespace simgpu {
 namespace {
 
-using clock = std::chrono::steady_clock;
-
 char* bytes_at(void* address) {
   return static_cast<char*>(address);
 }
@@ -87,6 +85,8 @@ void world::clear() {
   physical_.clear();
   handles_.clear();
   registrations_.clear();
+  queues_.clear();
+  marks_.clear();
   misuse_.clear();
   process_states_.clear();
   contexts_created_ = captures_ = under_way_ = 0;
@@ -285,10 +285,12 @@ void world::destroy_context_locked(int device) {
     if (each.kind == handle_kind::graph) refund(device, each.bytes);
   }
   end_registrations(device);
+  std::erase_if(queues_, [&](const auto& each) { return each.second.device == device; });
   refund(device, std::max(made_.context_bytes, made_.residue_bytes) - made_.residue_bytes);
 }
 
 code world::reset(int device) {
+  finish_copies(device);
   const std::lock_guard lock(mutex_);
   if (!valid(device)) return code::no_device;
   if (gpus_[static_cast<std::size_t>(device)].active) destroy_context_locked(device);
@@ -342,20 +344,6 @@ bool world::is_device_memory(const void* address, std::uint64_t bytes) const {
     return each.accessible && at + bytes <= start + each.bytes;
   }
   return false;
-}
-
-code world::copy(void* destination, const void* source, std::uint64_t bytes, bool to_host) {
-  const std::lock_guard lock(mutex_);
-  if (!is_device_memory(to_host ? source : destination, bytes)) {
-    misuse_.emplace_back("copy with what is no device memory");
-    return code::invalid_value;
-  }
-  if (crosses_registrations(to_host ? destination : source, bytes)) {
-    misuse_.emplace_back("copy across the end of a registration");
-    return code::invalid_value;
-  }
-  std::memcpy(destination, source, bytes);
-  return code::ok;
 }
 
 code world::fill(void* address, int value, std::uint64_t bytes) {

@@ -8,8 +8,10 @@
 ///
 /// All of it lives in libsimgpu.so, which the fakes and the test program share.
 
+#include <array>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -19,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "simgpu/clockwork.hpp"
 #include "simgpu/faults.hpp"
 
 namespace simgpu {
@@ -61,6 +64,7 @@ struct scenario {
   int pid_offset = 0;
   /// Whether the platform can tell what each process holds.
   bool per_process = true;
+  clockwork speed = {};
   int driver_version = 13000;
   int runtime_version = 13000;
 };
@@ -126,7 +130,9 @@ class world {
 
   code allocate(int device, std::uint64_t bytes, void** address);
   code free(void* address);
-  code copy(void* destination, const void* source, std::uint64_t bytes, bool to_host);
+  code copy(int device, void* destination, const void* source, std::uint64_t bytes, bool to_host);
+  code copy_async(int device, void* stream, void* destination, const void* source,
+                  std::uint64_t bytes, bool to_host);
   code fill(void* address, int value, std::uint64_t bytes);
   /// Work that the device still does when its call returns, in the null stream.
   void depart();
@@ -151,6 +157,7 @@ class world {
   code stream_create(int device, void** stream);
   code stream_destroy(void* stream);
   code stream_use(void* stream);
+  code stream_synchronize(void* stream);
   code capture_begin(void* stream);
   code capture_end(void* stream);
 
@@ -162,6 +169,7 @@ class world {
   /// that is misuse.
   code graph_launch(void* graph_exec);
   void finish_work(int device);
+  void finish_copies(int device);
 
   code pool_allocate(int device, std::uint64_t bytes, void** address);
   code pool_free(void* address);
@@ -223,6 +231,26 @@ class world {
     bool alive = true;
     bool running = false;
   };
+  using clock = std::chrono::steady_clock;
+  using time_point = clock::time_point;
+  struct queued_copy {
+    void* destination = nullptr;
+    const void* source = nullptr;
+    std::uint64_t bytes = 0;
+  };
+  struct queue {
+    int device = 0;
+    std::deque<queued_copy> copies;
+    std::uint64_t queued = 0;  ///< ever
+    std::uint64_t done = 0;
+    time_point empty_at{};
+  };
+  /// What an event was recorded for.
+  struct recording {
+    void* stream = nullptr;
+    std::uint64_t up_to = 0;
+    time_point when{};
+  };
   struct late_return {
     std::chrono::steady_clock::time_point when;
     std::uint64_t bytes = 0;
@@ -237,6 +265,7 @@ class world {
     std::uint64_t pool_reserved = 0;
     std::uint64_t pool_used = 0;
     std::vector<late_return> returning;
+    std::array<time_point, 2> link_busy_until{};  ///< to the device, to the host
   };
 
   code charge(int device, std::uint64_t bytes);
@@ -254,6 +283,18 @@ class world {
   code make_handle(handle_kind kind, int device, std::uint64_t bytes, void** out);
   code live_handle(handle_kind kind, void* which, const char* what, object** found);
   code end_handle(handle_kind kind, void* which, const char* what);
+  code check_copy(const void* destination, const void* source, std::uint64_t bytes, bool to_host);
+  [[nodiscard]] bool is_pinned(const void* address, std::uint64_t bytes) const;
+  [[nodiscard]] std::uint64_t registered_bytes(const void* address) const;
+  [[nodiscard]] std::uint64_t physical_bytes(std::uint64_t handle) const;
+  [[nodiscard]] bool is_working(int device) const;
+  [[nodiscard]] bool is_being_copied(const void* address, std::uint64_t bytes) const;
+  time_point occupy_link(int device, std::uint64_t bytes, bool to_host, bool pinned,
+                         time_point not_before);
+  static void run_copies(queue& in, std::uint64_t up_to);
+  code event_use(void* event);
+  void reach(void* event);
+  void spend_in_driver(clockwork::duration how_long);
   void write_sysfs() const;
   void write_file(const std::filesystem::path& file, const std::string& text) const;
   [[nodiscard]] bool valid(int device) const;
@@ -268,6 +309,9 @@ class world {
   std::map<std::uint64_t, physical_memory> physical_;
   std::map<void*, object> handles_;
   std::map<const char*, registration> registrations_;
+  std::map<void*, queue> queues_;
+  std::map<void*, recording> marks_;
+  time_point driver_busy_until_{};  ///< one call at a time registers, makes and maps
   std::uint64_t next_id_ = 1;
   int contexts_created_ = 0;
   int captures_ = 0;

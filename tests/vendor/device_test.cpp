@@ -162,6 +162,7 @@ TEST_P(Vendor, RegionsKeepAddressAndContentsWhileTheirMemoryIsAway) {
   std::vector<std::byte> received(sent.size());
   which.copy_to_host(received.data(), weights.address(), received.size());
   EXPECT_EQ(received, sent);
+  arena.arena().trim();
   EXPECT_EQ(here.gpu().take_stock(), awake);
 }
 

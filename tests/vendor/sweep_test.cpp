@@ -231,6 +231,8 @@ class Sweep : public Vendor {
     const std::string failed = b.here.gpu().script.failed_function();
     b.here.gpu().script.fail_nth(0, 0);
 
+    // What is kept for the next transfer is no leak.
+    b.arena.arena().trim();
     if (failure) {
       EXPECT_EQ(b.here.gpu().take_stock(), before)
           << to_string(b.here.gpu().take_stock()) << "\ninstead of " << to_string(before);
@@ -263,6 +265,15 @@ std::set<std::string> may_be_tolerated(const std::string& operation) {
                     "mtmlLibraryInitDeviceByPciSbdf", "mtmlDeviceInitMemory", "mtmlMemoryGetTotal",
                     "mtmlMemoryGetUsed", "mtmlDeviceFreeMemory", "mtmlLibraryFreeDevice",
                     "cuDevicePrimaryCtxGetState", "muDevicePrimaryCtxGetState"});
+  }
+  // Without pinned memory a transfer is slower; what it copied with goes at the second attempt.
+  if (operation == "evict" || operation == "restore") {
+    for (const std::string vendor : {"cuda", "hip", "musa"}) {
+      for (const char* const call : {"HostRegister", "EventDestroy", "StreamDestroy"}) {
+        allowed.insert(vendor + call);
+      }
+    }
+    allowed.insert({"cuCtxPushCurrent_v2", "hipGetDevice", "musaGetDevice"});  // on their behalf
   }
   if (operation == "dev_reset") {
     allowed.insert({"cudaDeviceSynchronize", "hipDeviceSynchronize", "musaDeviceSynchronize",

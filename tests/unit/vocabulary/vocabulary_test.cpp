@@ -168,6 +168,45 @@ TEST_F(SystemMemory, AControlGroupAnywhereAboveUsLimitsIt) {
   EXPECT_EQ(memory->available_bytes, 200_KiB) << "page cache of the group counts as available";
 }
 
+TEST_F(SystemMemory, ALimitThatOnlySlowsDownCountsToo) {
+  write("proc/self/cgroup", "0::/inner\n");
+  write("sys/fs/cgroup/inner/memory.max", "max\n");
+  write("sys/fs/cgroup/inner/memory.high", "409600\n");
+  write("sys/fs/cgroup/inner/memory.current", "204800\n");
+  const auto memory = lull::detail::read_system_memory(root_);
+  ASSERT_TRUE(memory);
+  EXPECT_EQ(memory->available_bytes, 200_KiB);
+}
+
+// Both versions at once, as systemd calls hybrid: memory belongs to version 1.
+TEST_F(SystemMemory, AControlGroupOfVersion1LimitsIt) {
+  write("proc/self/mountinfo",
+        "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n"
+        "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:7 - cgroup cgroup rw,memory\n"
+        "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n");
+  write("proc/self/cgroup", "9:name=systemd:/\n4:hugetlb,memory:/outer/inner\n0::/\n");
+  write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  write("sys/fs/cgroup/memory/outer/memory.limit_in_bytes", "409600\n");
+  write("sys/fs/cgroup/memory/outer/memory.usage_in_bytes", "307200\n");
+  write("sys/fs/cgroup/memory/outer/memory.stat", "cache 4096\ntotal_inactive_file 102400\n");
+  const auto memory = lull::detail::read_system_memory(root_);
+  ASSERT_TRUE(memory);
+  EXPECT_EQ(memory->total_bytes, 400_KiB);
+  EXPECT_EQ(memory->available_bytes, 200_KiB);
+}
+
+TEST_F(SystemMemory, InAContainerTheMountedGroupIsOurs) {
+  write("proc/self/mountinfo",
+        "35 31 0:32 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n");
+  write("proc/self/cgroup", "4:memory:/docker/abc\n");
+  write("sys/fs/cgroup/memory/memory.limit_in_bytes", "307200\n");
+  write("sys/fs/cgroup/memory/memory.usage_in_bytes", "102400\n");
+  const auto memory = lull::detail::read_system_memory(root_);
+  ASSERT_TRUE(memory);
+  EXPECT_EQ(memory->total_bytes, 300_KiB);
+  EXPECT_EQ(memory->available_bytes, 200_KiB);
+}
+
 TEST_F(SystemMemory, IsUnknownWithoutProc) {
   EXPECT_FALSE(lull::detail::read_system_memory(root_ / "nowhere"));
 }

@@ -1,0 +1,367 @@
+#include "memory/arena.hpp"
+
+#include <lull/bytes.hpp>
+#include <lull/error.hpp>
+
+#include <algorithm>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+#include "vocabulary/current_error.hpp"
+#include "vocabulary/text.hpp"
+
+namespace lull::detail {
+namespace {
+
+constexpr std::uint64_t round_up(std::uint64_t bytes, std::uint64_t to) noexcept {
+  return (bytes + to - 1) / to * to;
+}
+
+}  // namespace
+
+arena_state::arena_state(const host_arena_options& options)
+    : options_(options), budget_bytes_(options.budget_bytes.value_or(default_arena_budget())) {}
+
+arena_state::~arena_state() {
+  stop_preparing();
+}
+
+std::unique_ptr<arena_slice> arena_state::take_free(std::uint64_t bytes, const device& for_device) {
+  // Best: ready for the device; then populated; then the smallest that is large enough.
+  auto best = free_.end();
+  const auto rank = [&](const arena_slice& slice) {
+    return std::tuple(slice.pin_.serves(for_device), slice.populated_, ~slice.size_bytes());
+  };
+  for (auto at = free_.begin(); at != free_.end(); ++at) {
+    if ((*at)->size_bytes() < bytes) continue;
+    if (best == free_.end() || rank(**at) > rank(**best)) best = at;
+  }
+  if (best == free_.end()) return nullptr;
+  auto slice = std::move(*best);
+  free_.erase(best);
+  return slice;
+}
+
+/// Gives up unused slices until the budget has room for so much more.
+bool arena_state::make_room(std::uint64_t bytes) {
+  while (held_bytes_ + other_bytes_ + bytes > budget_bytes_) {
+    if (free_.empty()) return false;
+    auto last = std::move(free_.back());
+    free_.pop_back();
+    give_up(std::move(last));
+  }
+  return true;
+}
+
+std::unique_ptr<arena_slice> arena_state::make_slice(std::uint64_t bytes) {
+  const std::uint64_t size = round_up(bytes, huge_page_bytes);
+  if (!make_room(size)) return nullptr;
+  auto slice = std::make_unique<arena_slice>(size, host_claim("host memory", size));
+  all_.push_back(slice.get());
+  held_bytes_ += size;
+  return slice;
+}
+
+std::vector<std::unique_ptr<arena_slice>> arena_state::take(std::uint64_t bytes,
+                                                            const device& for_device) {
+  std::vector<std::unique_ptr<arena_slice>> taken;
+  const std::lock_guard lock(mutex_);
+  try {
+    taken.reserve(bytes / options_.slice_bytes + 1);
+    for (std::uint64_t left = bytes; left != 0;) {
+      const std::uint64_t wanted = std::min(left, options_.slice_bytes);
+      auto slice = take_free(wanted, for_device);
+      if (!slice) slice = make_slice(wanted);
+      if (!slice) break;
+      used_bytes_ += slice->size_bytes();
+      taken.push_back(std::move(slice));
+      left -= wanted;
+    }
+  } catch (...) {
+    for (auto& slice : taken) {
+      used_bytes_ -= slice->size_bytes();
+      free_.push_front(std::move(slice));
+    }
+    throw;
+  }
+  return taken;
+}
+
+void arena_state::give(std::unique_ptr<arena_slice> slice) noexcept {
+  const std::lock_guard lock(mutex_);
+  used_bytes_ -= slice->size_bytes();
+  const bool worth_keeping = slice->populated_ && held_bytes_ + other_bytes_ <= budget_bytes_;
+  if (worth_keeping) {
+    try {
+      free_.push_front(std::move(slice));
+      return;
+    } catch (const std::bad_alloc&) {
+      // Without a node in the list it is given up.
+    }
+  }
+  give_up(std::move(slice));
+}
+
+/// Gives a slice back to the system. Called with the mutex held.
+void arena_state::give_up(std::unique_ptr<arena_slice> slice) noexcept {
+  held_bytes_ -= slice->size_bytes();
+  std::erase(all_, slice.get());
+  try {
+    slice->pin_.end();
+  } catch (...) {
+    options_.log.write(log_level::warning, current_error(status::internal).what());
+  }
+}
+
+bool arena_state::is_ready(arena_slice& slice, const device& for_device) {
+  const std::lock_guard lock(slice.readying_);
+  return slice.populated_ && slice.pin_.serves(for_device);
+}
+
+void arena_state::populate(arena_slice& slice) {
+  const std::lock_guard lock(slice.readying_);
+  if (slice.populated_) return;
+  slice.pages_.populate();
+  slice.populated_ = true;
+  slice.claim_.settle(slice.size_bytes());
+}
+
+bool arena_state::make_ready(arena_slice& slice, const device& for_device) {
+  populate(slice);
+  std::string refused;
+  {
+    const std::lock_guard lock(slice.readying_);
+    if (slice.pin_.serves(for_device)) return true;
+    try {
+      slice.pin_.end();
+      slice.pin_ =
+          pinning(for_device, slice.address(), slice.size_bytes(), host_access::read_write);
+    } catch (const error& failure) {
+      refused = failure.what();
+    }
+  }
+  note_refusal(refused);
+  return refused.empty();
+}
+
+void arena_state::note_refusal(std::string_view reason) noexcept {
+  const std::lock_guard lock(mutex_);
+  try {
+    not_pinned_because_ = reason;
+  } catch (const std::bad_alloc&) {
+    not_pinned_because_.clear();
+  }
+}
+
+bool arena_state::count_pinned(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (!make_room(bytes)) return false;
+  other_bytes_ += bytes;
+  return true;
+}
+
+void arena_state::uncount_pinned(std::uint64_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  other_bytes_ -= bytes;
+}
+
+std::uint64_t arena_state::trim(std::uint64_t keep_bytes) {
+  std::uint64_t given_back = 0;
+  const std::lock_guard lock(mutex_);
+  while (held_bytes_ > keep_bytes && !free_.empty()) {
+    auto slice = std::move(free_.back());
+    free_.pop_back();
+    given_back += slice->size_bytes();
+    give_up(std::move(slice));
+  }
+  return given_back;
+}
+
+void arena_state::set_budget(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  budget_bytes_ = bytes;
+  static_cast<void>(make_room(0));
+}
+
+host_arena_info arena_state::info() const {
+  const std::lock_guard lock(mutex_);
+  host_arena_info now;
+  now.budget_bytes = budget_bytes_;
+  now.held_bytes = held_bytes_ + other_bytes_;
+  now.used_bytes = used_bytes_ + other_bytes_;
+  now.pinned_bytes = other_bytes_;
+  for (const arena_slice* const each : all_) {
+    // One that is being made ready is not ready yet.
+    const std::unique_lock at_rest(each->readying_, std::try_to_lock);
+    if (at_rest && each->pin_.valid()) now.pinned_bytes += each->size_bytes();
+  }
+  now.preparing = preparers_ != 0;
+  now.not_pinned_because = not_pinned_because_;
+  return now;
+}
+
+// --- preparing --------------------------------------------------------------------------------------
+
+void arena_state::prepare(const device& for_device, std::uint64_t bytes,
+                          const prepare_options& options) {
+  if (options.threads == 0 || options.bytes_per_second == 0) {
+    throw error(status::invalid_argument, "prepare: no threads, or 0 bytes a second");
+  }
+  for_device.require(capability::registration, "preparing an arena");
+  stop_preparing();
+  const std::lock_guard lock(mutex_);
+  preparing_ = {preparing_.number + 1, bytes, options, options_.clock->now(), 0};
+  for (unsigned i = 0; i < options.threads; ++i) {
+    try {
+      threads_.emplace_back([this, for_device, number = preparing_.number] {
+        prepare_in_background(for_device, number);
+      });
+    } catch (const std::system_error& failure) {
+      if (threads_.empty()) {
+        fail(status::internal, "preparing an arena: no thread: {}", failure.what());
+      }
+      break;  // fewer do as well
+    }
+    ++preparers_;
+  }
+}
+
+void arena_state::prepare_in_background(const device& for_device, std::uint64_t number) {
+  try {
+    while (prepare_one(for_device, number)) {
+    }
+  } catch (...) {
+    // The budget, the machine's memory or the device have come to their end; what is ready stays.
+    options_.log.write(log_level::info, current_error(status::internal).what());
+  }
+  const std::lock_guard lock(mutex_);
+  --preparers_;
+  preparing_changed_.notify_all();
+}
+
+/// What is ready for the device, or will be at once. Called with the mutex held.
+std::uint64_t arena_state::ready_bytes(const device& for_device) const {
+  std::uint64_t ready = readying_bytes_;
+  for (const auto& each : free_) {
+    if (each->pin_.serves(for_device)) ready += each->size_bytes();
+  }
+  return ready;
+}
+
+/// Takes the next slice that is to be made ready, when it is time for it; none: there is no more to
+/// do. Called with the mutex held.
+std::unique_ptr<arena_slice> arena_state::next_unready(const device& for_device,
+                                                       std::uint64_t number,
+                                                       std::unique_lock<std::mutex>& lock) {
+  const auto is_over = [&] {
+    return preparing_.number != number || ready_bytes(for_device) >= preparing_.aim_bytes;
+  };
+  if (preparing_.options.bytes_per_second) {
+    const auto due = [this] {
+      const auto seconds =
+          std::chrono::duration<double>(static_cast<double>(preparing_.done_bytes) /
+                                        static_cast<double>(*preparing_.options.bytes_per_second));
+      return preparing_.begun + std::chrono::duration_cast<duration>(seconds);
+    };
+    while (!is_over() && options_.clock->now() < due()) {
+      options_.clock->wait_until(preparing_changed_, lock, due());
+    }
+  }
+  if (is_over()) return nullptr;
+  const auto unready = std::find_if(
+      free_.begin(), free_.end(), [&](const auto& each) { return !each->pin_.serves(for_device); });
+  std::unique_ptr<arena_slice> slice;
+  if (unready != free_.end()) {
+    slice = std::move(*unready);
+    free_.erase(unready);
+  } else if (held_bytes_ + other_bytes_ + options_.slice_bytes <= budget_bytes_) {
+    const std::uint64_t missing = preparing_.aim_bytes - ready_bytes(for_device);
+    slice = make_slice(std::min(options_.slice_bytes, missing));
+  }
+  return slice;
+}
+
+/// Makes one slice ready. @return whether there may be more to do
+bool arena_state::prepare_one(const device& for_device, std::uint64_t number) {
+  std::unique_ptr<arena_slice> slice;
+  {
+    std::unique_lock lock(mutex_);
+    slice = next_unready(for_device, number, lock);
+    if (!slice) return false;
+    used_bytes_ += slice->size_bytes();
+    readying_bytes_ += slice->size_bytes();
+    preparing_.done_bytes += slice->size_bytes();
+  }
+  const std::uint64_t bytes = slice->size_bytes();
+  bool pinned = false;
+  try {
+    pinned = make_ready(*slice, for_device);
+  } catch (...) {
+    give(std::move(slice));
+    const std::lock_guard lock(mutex_);
+    readying_bytes_ -= bytes;
+    throw;
+  }
+  give(std::move(slice));
+  const std::lock_guard lock(mutex_);
+  readying_bytes_ -= bytes;
+  preparing_changed_.notify_all();
+  return pinned;
+}
+
+void arena_state::wait_prepared() {
+  std::unique_lock lock(mutex_);
+  preparing_changed_.wait(lock, [this] { return preparers_ == 0; });
+}
+
+/// Ends what prepare() began, with the slices that are being worked on.
+void arena_state::stop_preparing() noexcept {
+  std::vector<std::thread> ending;
+  {
+    const std::lock_guard lock(mutex_);
+    ++preparing_.number;
+    preparing_changed_.notify_all();
+    ending.swap(threads_);
+  }
+  for (std::thread& each : ending) each.join();
+}
+
+}  // namespace lull::detail
+
+namespace lull {
+namespace {
+
+host_arena_options checked(const host_arena_options& options) {
+  const std::uint64_t slice = options.slice_bytes;
+  if (slice == 0 || slice % detail::huge_page_bytes != 0 || slice > std::uint64_t{4} << 30) {
+    detail::fail(status::invalid_argument,
+                 "arena: slice_bytes is {}; it must be a multiple of 2 MiB, up to 4 GiB", slice);
+  }
+  if (options.clock == nullptr) throw error(status::invalid_argument, "arena: clock is null");
+  return options;
+}
+
+}  // namespace
+
+host_arena::host_arena(host_arena_options options)
+    : state_(std::make_shared<detail::arena_state>(checked(options))) {}
+
+void host_arena::prepare(const device& for_device, std::uint64_t bytes,
+                         const prepare_options& options) const {
+  state_->prepare(for_device, bytes, options);
+}
+void host_arena::wait_prepared() const {
+  state_->wait_prepared();
+}
+std::uint64_t host_arena::trim(std::uint64_t keep_bytes) const {
+  return state_->trim(keep_bytes);
+}
+void host_arena::set_budget(std::uint64_t bytes) const {
+  state_->set_budget(bytes);
+}
+host_arena_info host_arena::info() const {
+  return state_->info();
+}
+
+}  // namespace lull

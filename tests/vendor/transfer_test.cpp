@@ -1,0 +1,632 @@
+// Transfers between a simulated GPU and pinned, pageable and file memory: every byte at its place, however
+// it went; and what is held on the way.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <thread>
+
+#include "support/expect_error.hpp"
+#include "vendor/vendor_fixture.hpp"
+
+namespace lull::test {
+namespace {
+
+constexpr std::uint64_t KiB = std::uint64_t{1} << 10;
+constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
+
+/// Small enough for many slices, chunks and threads to take part in a few megabytes.
+memory_options in_small_steps(const host_arena& arena) {
+  memory_options options;
+  options.chunk_bytes = 512 * KiB;
+  options.poison_unfilled = false;
+  options.arena = arena;
+  options.threads = 3;
+  return options;
+}
+
+host_arena arena_of(std::uint64_t budget_bytes = 1024 * MiB) {
+  return host_arena({.budget_bytes = budget_bytes, .slice_bytes = 2 * MiB});
+}
+
+/// Bytes that tell where they belong.
+std::vector<std::byte> pattern(std::uint64_t bytes, unsigned seed) {
+  std::vector<std::byte> all(bytes);
+  std::byte* at = all.data();
+  for (std::uint64_t i = 0; i < bytes; ++i) {
+    *at++ = static_cast<std::byte>(i * 31 + (i >> 9) * 7 + (i >> 17) * 3 + seed);
+  }
+  return all;
+}
+
+class Transfer : public Vendor {
+ protected:
+  /// Around chunks, slices and steps of memory, and small ones that share.
+  static std::vector<std::uint64_t> sizes() {
+    return {16,          3 * KiB,         512 * KiB, 512 * KiB + 1, 2 * MiB,
+            5 * MiB - 3, 2 * MiB + 4096U, 777,       9 * MiB,       64 * KiB};
+  }
+
+  static void fill(const region& which, unsigned seed) {
+    const auto bytes = pattern(which.size_bytes(), seed);
+    which.device().copy_from_host(which.address(), bytes.data(), bytes.size());
+  }
+  static bool holds(const region& which, unsigned seed) {
+    std::vector<std::byte> seen(which.size_bytes());
+    const auto lease = which.acquire();
+    which.device().copy_to_host(seen.data(), which.address(), seen.size());
+    return seen == pattern(which.size_bytes(), seed);
+  }
+
+  static std::vector<region> make_regions(memory& of, const device& where) {
+    std::vector<region> all;
+    for (const std::uint64_t bytes : sizes()) {
+      all.push_back(of.allocate(where, bytes, {.name = std::to_string(all.size())}));
+      fill(all.back(), static_cast<unsigned>(all.size()));
+    }
+    return all;
+  }
+  static void expect_contents(const std::vector<region>& all) {
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      EXPECT_TRUE(holds(all[i], static_cast<unsigned>(i + 1))) << "region " << i;
+    }
+  }
+  static eviction_plan offload() { return {.otherwise = contents_action::offload}; }
+};
+
+TEST_P(Transfer, EveryByteComesBackThroughPinnedMemory) {
+  machine here(GetParam());
+  const host_arena arena = arena_of();
+  memory all(in_small_steps(arena));
+  const auto regions = make_regions(all, here.device());
+  for (int round = 0; round < 3; ++round) {
+    const auto out = all.evict(offload());
+    EXPECT_EQ(out.devices.at(0).staged_bytes, 0u) << out.devices.at(0).staged_because;
+    EXPECT_GE(arena.info().used_bytes, 19 * MiB);
+    const auto in = all.restore();
+    EXPECT_EQ(in.devices.at(0).staged_bytes, 0u);
+    EXPECT_EQ(in.devices.at(0).copied_bytes, out.devices.at(0).copied_bytes);
+    EXPECT_EQ(arena.info().used_bytes, 0u);
+    expect_contents(regions);
+  }
+  EXPECT_GT(arena.info().pinned_bytes, 0u) << "kept for the next time";
+  arena.trim();
+  EXPECT_EQ(arena.info().held_bytes, 0u);
+  EXPECT_EQ(here.gpu().take_stock().registrations, 0);
+}
+
+TEST_P(Transfer, EveryByteComesBackThroughFiles) {
+  machine here(GetParam());
+  memory all(in_small_steps(arena_of()));
+  const auto regions = make_regions(all, here.device());
+  for (const auto& store :
+       {backing_store::memfd(), backing_store::file(std::filesystem::temp_directory_path())}) {
+    transfer_options options;
+    options.backing = store;
+    const auto out = all.evict(offload(), options);
+    EXPECT_EQ(out.devices.at(0).staged_bytes, out.devices.at(0).copied_bytes);
+    EXPECT_EQ(out.devices.at(0).staged_because, "");
+    all.restore();
+    expect_contents(regions);
+  }
+}
+
+TEST_P(Transfer, WhatTheBudgetHasNoRoomForIsStaged) {
+  machine here(GetParam());
+  const host_arena arena = arena_of(8 * MiB);
+  memory all(in_small_steps(arena));
+  const auto regions = make_regions(all, here.device());
+  const auto out = all.evict(offload());
+  EXPECT_LE(arena.info().held_bytes, 8 * MiB);
+  EXPECT_GT(out.devices.at(0).copied_bytes, 8 * MiB);
+  all.restore();
+  EXPECT_LE(arena.info().held_bytes, 8 * MiB);
+  expect_contents(regions);
+}
+
+TEST_P(Transfer, ARefusedRegistrationIsToldAndNothingIsLost) {
+  machine here(GetParam());
+  const host_arena arena = arena_of();
+  memory all(in_small_steps(arena));
+  const auto regions = make_regions(all, here.device());
+  const std::string call = GetParam().name + "HostRegister";
+  here.gpu().script.fail(call, 0, 801);  // "not supported", of every vendor
+  const auto out = all.evict(offload());
+  EXPECT_THAT(arena.info().not_pinned_because, testing::HasSubstr(call));
+  EXPECT_EQ(here.gpu().take_stock().registrations, 0);
+  all.restore();
+  expect_contents(regions);
+
+  here.gpu().script.clear();
+  here.gpu().script.fail(call, 3, 801);
+  arena.trim();
+  all.evict(offload());
+  all.restore();
+  expect_contents(regions);
+}
+
+TEST_P(Transfer, AResetEndsRegistrationsAndTheyAreMadeAgainOnTheWay) {
+  machine here(GetParam());
+  const device which = here.device();
+  const host_arena arena = arena_of();
+  memory all(in_small_steps(arena));
+  const auto regions = make_regions(all, which);
+  all.evict(offload());
+  const auto held = arena.info().held_bytes;
+  EXPECT_TRUE(dev_reset(which).was_reset);
+  EXPECT_EQ(arena.info().pinned_bytes, 0u);
+  EXPECT_EQ(arena.info().held_bytes, held);
+  const auto in = all.restore();
+  EXPECT_EQ(in.devices.at(0).staged_bytes, 0u) << in.devices.at(0).staged_because;
+  EXPECT_GT(arena.info().pinned_bytes, 0u);
+  expect_contents(regions);
+}
+
+TEST_P(Transfer, SeveralDevicesShareOneArena) {
+  machine here(GetParam());
+  const host_arena arena = arena_of();
+  memory all(in_small_steps(arena));
+  const auto first = make_regions(all, here.device(0));
+  const auto second = make_regions(all, here.device(1));
+  for (int round = 0; round < 2; ++round) {
+    const auto out = all.evict(offload());
+    ASSERT_EQ(out.devices.size(), 2u);
+    EXPECT_EQ(out.devices[0].copied_bytes, out.devices[1].copied_bytes);
+    all.restore();
+    expect_contents(first);
+    expect_contents(second);
+  }
+}
+
+TEST_P(Transfer, TwoMemoriesStayWithinOneBudget) {
+  machine here(GetParam());
+  const host_arena arena = arena_of(24 * MiB);
+  memory one(in_small_steps(arena));
+  memory other(in_small_steps(arena));
+  const auto first = make_regions(one, here.device(0));
+  const auto second = make_regions(other, here.device(1));
+  std::atomic<bool> done = false;
+  std::uint64_t most = 0;
+  std::thread watching([&] {
+    while (!done) most = std::max(most, arena.info().held_bytes);
+  });
+  std::thread beside([&] {
+    for (int i = 0; i < 5; ++i) {
+      other.evict(offload());
+      other.restore();
+    }
+  });
+  for (int i = 0; i < 5; ++i) {
+    one.evict(offload());
+    one.restore();
+  }
+  beside.join();
+  done = true;
+  watching.join();
+  EXPECT_LE(most, 24 * MiB);
+  EXPECT_EQ(arena.info().used_bytes, 0u);
+  expect_contents(first);
+  expect_contents(second);
+}
+
+TEST_P(Transfer, PreparedMemoryIsPinnedBeforeTheFirstSleep) {
+  machine here(GetParam());
+  const host_arena arena = arena_of(16 * MiB);
+  arena.prepare(here.device(), 12 * MiB, {.threads = 2});
+  arena.wait_prepared();
+  EXPECT_EQ(arena.info().pinned_bytes, 12 * MiB);
+  EXPECT_FALSE(arena.info().preparing);
+  const auto calls = here.gpu().script.calls(GetParam().name + "HostRegister");
+
+  memory all(in_small_steps(arena));
+  const region weights = all.allocate(here.device(), 12 * MiB);
+  fill(weights, 1);
+  all.evict(offload());
+  EXPECT_EQ(here.gpu().script.calls(GetParam().name + "HostRegister"), calls);
+  all.restore();
+  EXPECT_TRUE(holds(weights, 1));
+
+  arena.prepare(here.device(), 64 * MiB);
+  arena.wait_prepared();
+  EXPECT_EQ(arena.info().pinned_bytes, 16 * MiB) << "the budget ends it";
+  EXPECT_EQ(arena.trim(4 * MiB), 12 * MiB);
+  EXPECT_EQ(arena.info().held_bytes, 4 * MiB);
+  arena.set_budget(0);
+  EXPECT_EQ(arena.info().held_bytes, 0u);
+}
+
+TEST_P(Transfer, CallbacksOfSeveralRegionsRunAtOnceUnlessTheyAreToBeAlone) {
+  for (const bool alone : {false, true}) {
+    machine here(GetParam());
+    memory all(in_small_steps(arena_of()));
+    std::atomic<int> inside = 0;
+    std::atomic<int> most = 0;
+    std::vector<region> regions;
+    for (unsigned i = 0; i < 3; ++i) {
+      region_options options;
+      options.refill_alone = alone;
+      options.refill = [&, i](const refill_target& target) {
+        const int now = ++inside;
+        most = std::max(most.load(), now);
+        // A source that is gone as soon as it was written.
+        auto bytes = std::make_unique<std::vector<std::byte>>(pattern(target.size_bytes(), i + 1));
+        for (std::uint64_t at = 0; at < bytes->size(); at += 700 * KiB) {
+          target.write(at, bytes->data() + at, std::min(700 * KiB, bytes->size() - at));
+        }
+        std::memset(bytes->data(), 0, bytes->size());
+        --inside;
+      };
+      regions.push_back(all.allocate(here.device(), 17 * MiB, std::move(options)));
+    }
+    all.evict({.otherwise = contents_action::discard});
+    all.restore();
+    expect_contents(regions);
+    if (alone) {
+      EXPECT_EQ(most, 1);
+    }
+  }
+}
+
+TEST_P(Transfer, ARegionIsNotUnmappedWhileTheDeviceWorksOnIt) {
+  machine here(GetParam());
+  memory all(in_small_steps(arena_of()));
+  void* graph = nullptr;
+  ASSERT_EQ(here.gpu().graph_create(0, MiB, &graph), simgpu::code::ok);
+  {
+    const region weights = all.allocate(here.device(), 4 * MiB);
+    ASSERT_EQ(here.gpu().graph_launch(graph), simgpu::code::ok);
+  }
+  EXPECT_EQ(here.gpu().take_stock().mappings, 0);
+  EXPECT_EQ(all.leftover_bytes(), 0u);
+}
+
+TEST_P(Transfer, SmallRegionsShareMemory) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  const auto before = here.gpu().take_stock();
+  memory all(in_small_steps(arena_of()));
+  std::vector<region> norms;
+  for (unsigned i = 0; i < 4500; ++i) {
+    norms.push_back(all.allocate(which, 16, {.tag = "weights", .name = std::to_string(i)}));
+  }
+  const region other = all.allocate(which, 16, {.tag = "kv"});
+  const auto taken = here.gpu().take_stock();
+  EXPECT_LE(taken.used_bytes - before.used_bytes, 8 * MiB);
+  EXPECT_EQ(all.regions().front().device_bytes, 512u);
+  for (unsigned i = 0; i < norms.size(); i += 100) fill(norms[i], i);
+  all.evict({.by_tag = {{"weights", contents_action::offload}}});
+  EXPECT_EQ(here.gpu().take_stock().used_bytes - before.used_bytes, 2 * MiB) << "the other tag's";
+  EXPECT_EQ(other.where(), residency::resident);
+  all.restore();
+  for (unsigned i = 0; i < norms.size(); i += 100) EXPECT_TRUE(holds(norms[i], i)) << i;
+  norms.clear();
+  EXPECT_EQ(here.gpu().take_stock().physical, 1);
+}
+
+TEST_P(Transfer, AnAllocationThatFailsSaysWhatIsMissing) {
+  machine here(GetParam(), {.total_bytes = 512 * MiB});
+  here.device().context_create();
+  memory all(in_small_steps(arena_of()));
+  const auto failure =
+      error_of([&] { static_cast<void>(all.allocate(here.device(), 601 * MiB, {.name = "wq"})); });
+  EXPECT_EQ(failure.code(), status::out_of_device_memory);
+  EXPECT_THAT(failure.what(), testing::HasSubstr("region 'wq' on"));
+  EXPECT_THAT(failure.what(), testing::HasSubstr("601 MiB asked for, 602 MiB to be taken"));
+  EXPECT_THAT(failure.what(), testing::HasSubstr("212 MiB free: 390 MiB missing"));
+}
+
+// A destructor cannot say that it failed; what is left is told, and goes with the next transfer.
+TEST_P(Transfer, WhatADestructorCouldNotFreeIsFreedLater) {
+  machine here(GetParam());
+  here.device().context_create();
+  memory all(in_small_steps(arena_of()));
+  const region stays = all.allocate(here.device(), 2 * MiB);
+  const auto before = here.gpu().take_stock();
+  {
+    const region goes = all.allocate(here.device(), 4 * MiB);
+    here.gpu().script.fail(GetParam().memory_call.substr(0, 2) == "cu"   ? "cuMemUnmap"
+                           : GetParam().memory_call.substr(0, 2) == "mu" ? "muMemUnmap"
+                                                                         : "hipMemUnmap",
+                           1, 719);
+  }
+  EXPECT_EQ(all.leftover_bytes(), 4 * MiB);
+  all.evict({.otherwise = contents_action::keep});
+  EXPECT_EQ(all.leftover_bytes(), 0u);
+  EXPECT_EQ(here.gpu().take_stock(), before);
+}
+
+TEST_P(Transfer, ARegionAllocatedDuringAResetIsEitherThereOrNot) {
+  machine here(GetParam());
+  const device which = here.device();
+  memory all(in_small_steps(arena_of()));
+  std::atomic<bool> done = false;
+  std::thread allocating([&] {
+    while (!done) {
+      try {
+        const region one = all.allocate(which, 2 * MiB);
+        if (one.where() != residency::resident) continue;
+        const auto lease = one.acquire();
+        std::byte value{};
+        which.copy_to_host(&value, lease.address(), 1);
+      } catch (const error& failure) {
+        EXPECT_TRUE(failure.code() == status::stale || failure.code() == status::not_resident ||
+                    failure.code() == status::busy)
+            << failure.what();
+      }
+    }
+  });
+  for (int i = 0; i < 100; ++i) {
+    try {
+      dev_reset(which, {.drop = true});
+    } catch (const error& failure) {
+      EXPECT_EQ(failure.code(), status::busy) << failure.what();
+    }
+  }
+  done = true;
+  allocating.join();
+  const auto left = here.gpu().take_stock();
+  EXPECT_EQ(left.reservations, 0);
+  EXPECT_EQ(left.physical, 0);
+  EXPECT_TRUE(all.regions().empty());
+}
+
+TEST_P(Transfer, ASwapMovesBothWaysThoughTheDeviceCannotHoldBoth) {
+  machine here(GetParam(), {.total_bytes = 315 * MiB});
+  here.device().context_create();  // which leaves 15 MiB
+  memory all(in_small_steps(arena_of()));
+  const auto make = [&](const char* tag, unsigned seed) {
+    std::vector<region> regions;
+    for (unsigned i = 0; i < 5; ++i) {
+      regions.push_back(all.allocate(here.device(), 2 * MiB, {.tag = tag, .name = tag}));
+      fill(regions.back(), seed + i);
+    }
+    return regions;
+  };
+  const auto expect = [&](const std::vector<region>& regions, unsigned seed) {
+    for (unsigned i = 0; i < regions.size(); ++i) EXPECT_TRUE(holds(regions[i], seed + i)) << i;
+  };
+  const auto leave = [](const char* tag) {
+    return eviction_plan{contents_action::keep, {{tag, contents_action::offload}}};
+  };
+  const auto first = make("first", 10);
+  all.evict(leave("first"));
+  const auto second = make("second", 20);
+  for (int round = 0; round < 2; ++round) {
+    const auto report = all.swap(leave("second"), {"first"});
+    EXPECT_EQ(report.devices.at(0).copied_bytes, 20 * MiB);
+    EXPECT_EQ(second.front().where(), residency::offloaded);
+    expect(first, 10);
+    all.swap(leave("first"), {"second"});
+    EXPECT_EQ(first.front().where(), residency::offloaded);
+    expect(second, 20);
+  }
+
+  // Each call fails once: both are as they were.
+  const auto before = here.gpu().take_stock();
+  for (std::uint64_t n = 1;; n += 13) {
+    here.gpu().script.fail_nth(n, 719);
+    bool failed = false;
+    try {
+      all.swap(leave("second"), {"first"});
+    } catch (const error& failure) {
+      failed = true;
+    }
+    const std::string call = here.gpu().script.failed_function();
+    here.gpu().script.fail_nth(0, 0);
+    if (call.empty()) break;
+    if (!failed) all.swap(leave("first"), {"second"});
+    for (const auto& each : first) ASSERT_EQ(each.where(), residency::offloaded) << call;
+    expect(second, 20);
+    auto after = here.gpu().take_stock();
+    after.registrations = before.registrations;
+    EXPECT_EQ(after, before) << to_string(after) << "\ninstead of " << to_string(before);
+  }
+  expect(first, 10);
+  EXPECT_EQ(error_of([&] { all.swap(leave("first"), {"first"}); }).code(),
+            status::invalid_argument);
+}
+
+TEST_P(Transfer, ASwapThatIsStoppedAnywhereIsTakenBack) {
+  machine here(GetParam());
+  memory all(in_small_steps(arena_of()));
+  const region first = all.allocate(here.device(), 3 * MiB, {.tag = "first"});
+  fill(first, 1);
+  all.evict({.otherwise = contents_action::offload});
+  const region second = all.allocate(here.device(), 4 * MiB, {.tag = "second"});
+  fill(second, 2);
+  for (std::uint64_t chunks = 1; chunks <= 13; ++chunks) {
+    std::stop_source stop;
+    std::uint64_t seen = 0;
+    transfer_options options;
+    options.stop = stop.get_token();
+    options.progress = [&](const transfer_progress&) {
+      if (++seen == chunks) stop.request_stop();
+    };
+    const auto failure = error_of([&] {
+      all.swap({contents_action::keep, {{"second", contents_action::offload}}}, {"first"}, options);
+    });
+    EXPECT_EQ(failure.code(), status::cancelled) << failure.what();
+    EXPECT_EQ(first.where(), residency::offloaded);
+    ASSERT_TRUE(holds(second, 2)) << "stopped after chunk " << chunks;
+  }
+}
+
+/// A file of a pattern, away with the object.
+class weights_file {
+ public:
+  explicit weights_file(std::uint64_t bytes, unsigned seed = 1) { write(pattern(bytes, seed)); }
+  void write(const std::vector<std::byte>& bytes) const {
+    std::ofstream out(path(), std::ios::binary | std::ios::trunc);
+    out.write(reinterpret_cast<const char*>(bytes.data()),
+              static_cast<std::streamsize>(bytes.size()));
+  }
+  [[nodiscard]] std::filesystem::path path() const { return folder_.path() / "weights"; }
+
+ private:
+  scratch_folder folder_;
+};
+
+class Source : public Transfer {
+ protected:
+  /// Regions of pieces that begin and end anywhere, across windows and pages of the file.
+  static std::vector<region> make_regions_from(memory& all, const device& where,
+                                               const file_source& file, bool absent) {
+    std::vector<region> regions;
+    for (const auto& [offset, bytes] : places()) {
+      region_options options;
+      options.source = region_source{
+          file, {{0, offset, bytes / 2}, {bytes / 2, offset + bytes / 2, bytes - bytes / 2}}};
+      options.absent = absent;
+      regions.push_back(all.allocate(where, bytes, std::move(options)));
+    }
+    return regions;
+  }
+  static std::vector<std::pair<std::uint64_t, std::uint64_t>> places() {
+    return {{0, 5 * MiB}, {5 * MiB + 32, 40}, {60 * MiB - 7, 9 * MiB + 1}, {6 * MiB, 3 * MiB}};
+  }
+  static constexpr std::uint64_t file_bytes = 70 * MiB + 123;
+
+  static void expect_contents_of(const std::vector<region>& regions) {
+    const auto all = pattern(file_bytes, 1);
+    for (std::size_t i = 0; i < regions.size(); ++i) {
+      std::vector<std::byte> seen(regions[i].size_bytes());
+      regions[i].device().copy_to_host(seen.data(), regions[i].acquire().address(), seen.size());
+      const auto begin = all.begin() + static_cast<std::ptrdiff_t>(places()[i].first);
+      EXPECT_TRUE(std::equal(seen.begin(), seen.end(), begin)) << i;
+    }
+  }
+};
+
+TEST_P(Source, FillsARegionNowAndAtEveryWake) {
+  machine here(GetParam());
+  const weights_file written(file_bytes);
+  const file_source file(written.path());
+  for (const std::uint64_t budget : {512 * MiB, 12 * MiB}) {  // with and without room for the file
+    for (const bool absent : {false, true}) {
+      const host_arena arena = arena_of(budget);
+      memory all(in_small_steps(arena));
+      const auto regions = make_regions_from(all, here.device(), file, absent);
+      EXPECT_EQ(regions.front().where(), absent ? residency::discarded : residency::resident);
+      if (absent) all.restore();
+      expect_contents_of(regions);
+      for (int round = 0; round < 2; ++round) {
+        const auto out = all.evict({.otherwise = contents_action::discard});
+        EXPECT_EQ(out.devices.at(0).copied_bytes, 0u);
+        const auto in = all.restore();
+        EXPECT_EQ(in.devices.at(0).refilled_bytes, 17 * MiB + 41);
+        const bool pinned = here.device().supports(capability::read_only_registration);
+        if (budget > 100 * MiB && pinned) {
+          EXPECT_EQ(in.devices.at(0).staged_bytes, 0u);
+        }
+        expect_contents_of(regions);
+      }
+      EXPECT_LE(arena.info().held_bytes, budget);
+    }
+  }
+}
+
+TEST_P(Source, AFileThatIsNotWhatItWasFailsTheWakeAndNothingMoves) {
+  machine here(GetParam());
+  const weights_file written(file_bytes);
+  const auto fails = [&](memory& all, const std::vector<region>& regions, const char* why) {
+    const auto failure = error_of([&] { all.restore(); });
+    EXPECT_EQ(failure.code(), status::io);
+    EXPECT_THAT(failure.what(), testing::HasSubstr(written.path().string()));
+    EXPECT_THAT(failure.what(), testing::HasSubstr(why));
+    for (const region& each : regions) EXPECT_EQ(each.where(), residency::discarded);
+    EXPECT_EQ(here.gpu().take_stock().physical, 0);
+  };
+  const auto asleep = [&](const auto& check) {
+    memory all(in_small_steps(arena_of()));
+    const auto regions = make_regions_from(all, here.device(), file_source(written.path()), false);
+    all.evict({.otherwise = contents_action::discard});
+    check(all, regions);
+  };
+  asleep([&](memory& all, const auto& regions) {
+    written.write(pattern(file_bytes - 1, 1));
+    fails(all, regions, "its size was");
+    written.write(pattern(file_bytes, 1));
+    fails(all, regions, "it was written to");
+  });
+  asleep([&](memory& all, const auto& regions) {
+    const auto other = written.path().string() + ".new";
+    std::filesystem::copy_file(written.path(), other);
+    std::filesystem::rename(other, written.path());
+    fails(all, regions, "replaced by another file");
+  });
+  asleep([&](memory& all, const auto& regions) {
+    std::filesystem::remove(written.path());
+    fails(all, regions, "No such file");
+  });
+}
+
+TEST_P(Source, WhatWasWrittenSinceIsNotLost) {
+  machine here(GetParam());
+  const weights_file written(file_bytes);
+  memory all(in_small_steps(arena_of()));
+  auto regions = make_regions_from(all, here.device(), file_source(written.path()), false);
+  fill(regions[0], 99);
+  regions[0].mark_written();
+  for (int round = 0; round < 2; ++round) {
+    all.evict({.otherwise = contents_action::discard});
+    EXPECT_EQ(regions[0].where(), residency::offloaded);
+    EXPECT_EQ(regions[1].where(), residency::discarded);
+    all.restore();
+    EXPECT_TRUE(holds(regions[0], 99));
+  }
+}
+
+TEST_P(Source, PiecesOutsideTheFileOrTheRegionAreRefused) {
+  machine here(GetParam());
+  const weights_file written(1 * MiB);
+  memory all(in_small_steps(arena_of()));
+  const file_source file(written.path());
+  const auto with = [&](file_piece piece) {
+    region_options options;
+    options.source = region_source{file, {piece}};
+    return error_of([&] { static_cast<void>(all.allocate(here.device(), 4096, options)); }).code();
+  };
+  EXPECT_EQ(with({0, MiB - 10, 11}), status::invalid_argument);
+  EXPECT_EQ(with({4090, 0, 7}), status::invalid_argument);
+  EXPECT_EQ(with({0, UINT64_MAX, 2}), status::invalid_argument);
+  EXPECT_TRUE(all.regions().empty());
+  EXPECT_EQ(error_of([] { file_source("/nowhere/at/all"); }).code(), status::not_found);
+}
+
+TEST_P(Source, ACallbackReadsAFileWithoutABufferOfItsOwn) {
+  machine here(GetParam());
+  const weights_file written(file_bytes);
+  memory all(in_small_steps(arena_of()));
+  const int descriptor = ::open(written.path().c_str(), O_RDONLY | O_CLOEXEC);
+  std::uint64_t bytes = 9 * MiB;
+  region_options options;
+  options.refill = [&](const refill_target& target) { target.read_file(0, descriptor, 3, bytes); };
+  const region one = all.allocate(here.device(), 9 * MiB, std::move(options));
+  all.evict({.otherwise = contents_action::discard});
+  all.restore();
+  std::vector<std::byte> seen(one.size_bytes());
+  here.device().copy_to_host(seen.data(), one.acquire().address(), seen.size());
+  const auto expected = pattern(file_bytes, 1);
+  EXPECT_TRUE(std::equal(seen.begin(), seen.end(), expected.begin() + 3));
+
+  all.evict({.otherwise = contents_action::discard});
+  std::filesystem::resize_file(written.path(), MiB);
+  const auto failure = error_of([&] { all.restore(); });
+  EXPECT_EQ(failure.code(), status::callback);
+  EXPECT_THAT(failure.what(), testing::HasSubstr("at offset 1048576: the file ends there"));
+  EXPECT_EQ(one.where(), residency::discarded);
+  ::close(descriptor);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modules, Source, testing::ValuesIn(vendor_cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Modules, Transfer, testing::ValuesIn(vendor_cases()), case_name);
+
+}  // namespace
+}  // namespace lull::test
