@@ -187,6 +187,13 @@ struct process_options {
   std::function<void(const rejected_line&)> on_rejected = {};
   /// Called once, after the group has ended and before wait() and stop() return.
   release_callback on_release = {};
+  /// Gets marks at that moment, before on_release is called: for each of `devices`, and with how much
+  /// comes back where the device can list its processes, as looked up just before the child is stopped
+  /// (250 ms a device at most). With no devices the mark counts for every one. On the clock below; must
+  /// outlive the process object. Null: nobody is told.
+  release_clock* releases = nullptr;
+  /// Where the child has memory, as far as that is known; see also process::set_devices.
+  std::vector<device> devices = {};
 
   /// How the destructor kills and what stop() does without an argument.
   stop_options stopping = {};
@@ -276,6 +283,10 @@ class LULL_API process {
   ///         process
   stop_result stop();
   stop_result stop(const stop_options& how);
+
+  /// Says where the child has memory, in place of process_options::devices: for callers that look for
+  /// devices while the child runs already.
+  void set_devices(std::vector<device> devices);
 
   /// Sends a signal to the group.
   /// @return false when it has ended

@@ -117,7 +117,7 @@ void prepare_kill(int id, const stop_options& how, const clock& time,
 }
 
 child::child(process_options options, process_system system)
-    : options_(std::move(options)), system_(std::move(system)) {
+    : options_(std::move(options)), system_(std::move(system)), devices_(options_.devices) {
   check_all(options_);
   note_use();
 }
@@ -225,6 +225,7 @@ stop_result child::stop(const stop_options& how) {
     return wait_until_ended(lock, time.deadline_in(span), {});
   };
   bool killed = false;
+  look_at_memory();
   if (how.grace > duration::zero()) ask(how.signal);
   if (!wait_for(how.grace)) {
     killed = kill_group(how);
@@ -258,6 +259,7 @@ void child::finish() noexcept {
   }
   bool ended = false;
   try {
+    look_at_memory();
     kill_group(options_.stopping);
     if (!own_thread) {
       std::unique_lock lock(mutex_);
@@ -376,6 +378,10 @@ stop_result process::stop() {
 
 stop_result process::stop(const stop_options& how) {
   return state_->stop(how);
+}
+
+void process::set_devices(std::vector<device> devices) {
+  state_->set_devices(std::move(devices));
 }
 
 bool process::send_signal(int number) {
