@@ -24,7 +24,7 @@ namespace {
 
 static_assert(LULL_PROCESS_STOPPED == static_cast<int>(lull::process_state::stopped));
 static_assert(LULL_EXIT_UNKNOWN == static_cast<int>(lull::exit_status::kind::unknown));
-static_assert(LULL_STREAM_PIPE == static_cast<int>(lull::stream::pipe));
+static_assert(LULL_STREAM_PIPE == static_cast<int>(lull::child_stream::pipe));
 
 constexpr lull_stop_options default_stop_options{
     sizeof(lull_stop_options), SIGTERM, 10000, 5000, nullptr, nullptr, 5000};
@@ -110,9 +110,9 @@ lull::process_options convert(const lull_process_options& given) {
   }
   options.inherit_environment = given.inherit_environment != 0;
   options.directory = lull::capi::text_or_empty(given.directory);
-  options.input = checked_enum(given.input, lull::stream::pipe, "options->input");
-  options.output = checked_enum(given.output, lull::stream::pipe, "options->output");
-  options.errors = checked_enum(given.errors, lull::stream::pipe, "options->errors");
+  options.input = checked_enum(given.input, lull::child_stream::pipe, "options->input");
+  options.output = checked_enum(given.output, lull::child_stream::pipe, "options->output");
+  options.errors = checked_enum(given.errors, lull::child_stream::pipe, "options->errors");
   options.state_pipe = given.state_pipe != 0;
   options.stopping =
       convert(read_versioned(given.stopping, default_stop_options, "options->stopping"));

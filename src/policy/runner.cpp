@@ -140,7 +140,7 @@ bool sleeper::impl::drain(std::unique_lock<std::mutex>& lock, sleep_attempt& att
   }
   set_state(sleep_state::draining);
   const time_point deadline = clock.deadline_in(options.drain_timeout);
-  // Looked at once a round: an attempt that is about to be turned away counts for a moment.
+  // Read once per iteration: a refused attempt counts as a lease for a moment.
   std::uint32_t left = gate.leases();
   while (left != 0 && clock.now() < deadline && !stopping) {
     clock.wait_until(changed, lock, deadline);

@@ -70,7 +70,7 @@ class running_tool {
     arguments.insert(arguments.begin(), LULL_CLI);
     lull::process_options made;
     made.arguments = std::move(arguments);
-    made.output = lull::stream::pipe;
+    made.output = lull::child_stream::pipe;
     return made;
   }
 

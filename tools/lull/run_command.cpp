@@ -142,7 +142,7 @@ process start(const std::vector<std::string>& command, const run_arguments& argu
   options.arguments = command;
   // The child has a process group of its own, so the kernel would stop it, for good, if it read from
   // the terminal.
-  options.input = ::isatty(STDIN_FILENO) == 1 ? stream::null : stream::inherit;
+  options.input = ::isatty(STDIN_FILENO) == 1 ? child_stream::null : child_stream::inherit;
   options.state_pipe = false;
   options.releases = &releases;
   options.end_with_parent = !arguments.keep;

@@ -343,7 +343,7 @@ TEST_P(Process, VariablesCanBeRemovedAndNothingInherited) {
 
 TEST_P(Process, StandardInputAndOutputArePipes) {
   auto options = child_options({"echo"});
-  options.input = lull::stream::pipe;
+  options.input = lull::child_stream::pipe;
   lull::process child = start(std::move(options));
   const int input = child.take_input();
   EXPECT_EQ(child.take_input(), -1) << "taken once";
@@ -357,7 +357,7 @@ TEST_P(Process, StandardInputAndOutputArePipes) {
 TEST_P(Process, OneThatEndsWithItsParentOutlivesTheThreadThatStartedIt) {
   // The kernel's parent is a thread: that of the process object, not whoever made it.
   auto options = child_options({"echo"});
-  options.input = lull::stream::pipe;
+  options.input = lull::child_stream::pipe;
   options.end_with_parent = true;
   std::optional<lull::process> child;
   std::thread([&] { child.emplace(start(std::move(options))); }).join();
@@ -522,7 +522,7 @@ TEST_P(Process, TwoHundredAtATime) {
     // Two only that flood: this process has to read it all.
     auto options = child_options(i % 100 == 0 ? std::vector<std::string>{"flood-states"}
                                               : modes[i % modes.size()]);
-    options.output = lull::stream::null;
+    options.output = lull::child_stream::null;
     options.on_release = [&](lull::time_point) { ++releases; };
     children.push_back(start(std::move(options)));
   }
@@ -541,7 +541,7 @@ TEST_P(Process, TwoHundredAreKilledByTheirDestructors) {
   std::vector<lull::process> children;
   for (std::size_t i = 0; i < 200; ++i) {
     auto options = child_options({i % 2 == 0 ? "sleep" : "ignore-sigterm"});
-    options.output = lull::stream::null;
+    options.output = lull::child_stream::null;
     children.push_back(start(std::move(options)));
   }
 }

@@ -40,8 +40,8 @@ std::vector<std::string> arguments(const server_options& options) {
 process_options child_of(const server_options& options) {
   process_options child;
   child.arguments = arguments(options);
-  child.output = stream::pipe;
-  child.errors = stream::pipe;
+  child.output = child_stream::pipe;
+  child.errors = child_stream::pipe;
   child.state_pipe = false;
   child.stopping.grace = end_grace;
   child.end_with_parent = true;
