@@ -140,12 +140,7 @@ void child::begin() {
 std::shared_ptr<child> child::start(process_options options, process_system system) {
   auto self = std::make_shared<child>(std::move(options), std::move(system));
   const auto begun = std::make_shared<std::promise<void>>();
-  try {
-    self->thread_ = start_quiet_thread([self, begun] { self->live(*begun); });
-  } catch (const std::system_error& failure) {
-    detail::fail(status::out_of_host_memory, "no thread for a process: {}",
-                 failure.code().message());
-  }
+  self->thread_ = start_quiet_thread([self, begun] { self->live(*begun); });
   try {
     begun->get_future().get();
   } catch (...) {

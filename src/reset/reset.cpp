@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <future>
 #include <mutex>
+#include <system_error>
 
 #include "core/device_access.hpp"
 #include "report/step_timer.hpp"
@@ -380,15 +381,18 @@ reset_report dev_reset(const device& which, const reset_options& options) {
 
 std::vector<reset_result> dev_reset_all(const std::vector<device>& which,
                                         const reset_options& options) {
-  std::vector<std::future<reset_result>> running;
-  running.reserve(which.size());
-  for (const device& each : which) {
-    running.push_back(
-        std::async(std::launch::async, [&each, &options] { return reset_one(each, options); }));
+  std::vector<std::future<reset_result>> running(which.size());
+  std::vector<reset_result> results(which.size());
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    try {
+      running[i] = std::async(std::launch::async,
+                              [&which, &options, i] { return reset_one(which[i], options); });
+    } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): no thread; see below
+    }
   }
-  std::vector<reset_result> results;
-  results.reserve(running.size());
-  for (auto& each : running) results.push_back(each.get());
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    results[i] = running[i].valid() ? running[i].get() : reset_one(which[i], options);
+  }
   return results;
 }
 

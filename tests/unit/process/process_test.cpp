@@ -23,6 +23,7 @@
 #include "process/proc_stat.hpp"
 #include "support/children.hpp"
 #include "support/expect_error.hpp"
+#include "support/no_threads.hpp"
 
 namespace {
 
@@ -387,6 +388,16 @@ TEST_P(Process, WhatCannotBeStartedSaysWhy) {
               start(options);
             }).code(),
             status::not_found);
+}
+
+TEST_P(Process, WithoutAThreadNoneIsStarted) {
+  {
+    const lull::test::no_threads now;
+    const auto failure = error_of([] { start(child_options({"sleep"})); });
+    EXPECT_EQ(failure.code(), status::out_of_host_memory);
+    EXPECT_THAT(failure.what(), HasSubstr("thread"));
+  }
+  EXPECT_EQ(start(child_options({"exit", "3"})).wait(), exited_with(3));
 }
 
 TEST_P(Process, OptionsOutsideTheirRangeAreRefused) {
