@@ -385,6 +385,35 @@ TEST(Settle, ABookIsNotWaitedFor) {
   EXPECT_EQ(world.asked.size(), 1u);
 }
 
+// --- What a process holds itself -----------------------------------------------------------------------
+
+/// A device of which all is in use by a process that gives it back: what a reset waits for.
+settle_result wait_for_own(std::function<std::uint64_t(duration)> back) {
+  constexpr std::uint64_t held = 676_MiB;
+  fake_world world = one_device(std::move(back), held);
+  settle_options options;
+  options.expected = {{"GPU0", 0, 0}};
+  const auto released = [&](std::string_view) { return lull::release_mark{world.release}; };
+  return lull::detail::run_settle(options, released, world, lull::detail::of_own_memory);
+}
+
+TEST(Settle, WhatAProcessHoldsIsJudgedToTheByte) {
+  const settle_result late = wait_for_own([](duration t) {
+    return t < 60ms ? 0 : t < 200ms ? 675_MiB : 676_MiB;
+  });
+  EXPECT_EQ(late.devices.at(0).after_bytes, 676_MiB) << "the last MiB is waited for";
+  EXPECT_LE(late.elapsed, 225ms);
+  EXPECT_EQ(wait_for_own([](duration) { return 676_MiB; }).elapsed, 0s)
+      << "nothing is held any more";
+}
+
+TEST(Settle, WhatAProcessKeepsIsNotWaitedForLong) {
+  const settle_result residue = wait_for_own([](duration) { return 300_MiB; });
+  EXPECT_EQ(residue.status, settle_status::settled);
+  EXPECT_EQ(residue.elapsed, 300ms);
+  EXPECT_EQ(wait_for_own([](duration) { return 0; }).elapsed, 1s) << "it may not have begun";
+}
+
 // --- What surrounds the decision -------------------------------------------------------------------
 
 TEST(Settle, AGainThatArrivedStaysArrivedWhenSomebodyTakesIt) {
