@@ -159,7 +159,7 @@ struct stop_result {
 // Children ---------------------------------------------------------------------------------------
 
 /// What one of the child's three standard streams is.
-enum class stream : std::uint8_t {
+enum class child_stream : std::uint8_t {
   inherit,  ///< that of this process
   null,     ///< /dev/null
   pipe,     ///< a pipe, whose other end is taken with take_input, take_output, take_errors
@@ -177,9 +177,9 @@ struct process_options {
   std::filesystem::path directory = {};
 
   /// A child in a group of its own that reads from a terminal is stopped by the kernel: hence null.
-  stream input = stream::null;
-  stream output = stream::inherit;
-  stream errors = stream::inherit;
+  child_stream input = child_stream::null;
+  child_stream output = child_stream::inherit;
+  child_stream errors = child_stream::inherit;
 
   /// Give the child a pipe for the line protocol, as descriptor 3.
   bool state_pipe = true;
@@ -187,6 +187,13 @@ struct process_options {
   std::function<void(const rejected_line&)> on_rejected = {};
   /// Called once, after the group has ended and before wait() and stop() return.
   release_callback on_release = {};
+  /// Gets marks at that moment, before on_release is called: for each of `devices`, and with how much
+  /// comes back where the device can list its processes, as looked up just before the child is stopped
+  /// (250 ms a device at most). With no devices the mark counts for every one. On the clock below; must
+  /// outlive the process object. Null: nobody is told.
+  release_clock* releases = nullptr;
+  /// Where the child has memory, as far as that is known; see also process::set_devices.
+  std::vector<device> devices = {};
 
   /// How the destructor kills and what stop() does without an argument.
   stop_options stopping = {};
@@ -231,13 +238,15 @@ struct process_access;
 /// the exit status is unknown and what the child left in its group cannot be killed safely.
 ///
 /// Thread-safe, except that moving and destroying are for one thread, after all other calls. One
-/// that was moved from may only be assigned to and destroyed.
+/// that was moved from may only be assigned to and destroyed. In a child that this program makes by
+/// fork(), every function throws `unsupported`, and the destructor leaves the child alone.
 class LULL_API process {
  public:
-  /// Starts the child; returns when the program runs.
+  /// Starts the child, on the process object's own thread; returns when the program runs. Blocks for as
+  /// long as the kernel takes to start it, milliseconds.
   /// @throws error invalid_argument: no program, an option outside its range; not_found: no such
-  ///         program or directory; out_of_host_memory; io: it could not be started, or its pid file
-  ///         not written
+  ///         program or directory; out_of_host_memory: also where no thread can be started; io: it
+  ///         could not be started, or its pid file not written; unsupported: in a forked child
   explicit process(process_options options);
   /// Kills the group without grace (before_kill first), and reaps. A child that does not end within
   /// kill_wait is logged and left to the child's thread, which reaps it in the end; callbacks are
@@ -276,6 +285,10 @@ class LULL_API process {
   ///         process
   stop_result stop();
   stop_result stop(const stop_options& how);
+
+  /// Says where the child has memory, in place of process_options::devices: for callers that look for
+  /// devices while the child runs already.
+  void set_devices(std::vector<device> devices);
 
   /// Sends a signal to the group.
   /// @return false when it has ended

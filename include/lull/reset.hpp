@@ -45,8 +45,8 @@ struct reset_event {
 /// refuse the reset; then those called already get their `after` with was_reset = false. What a hook
 /// after throws is reported in the reset_report. Hooks must not start a reset.
 ///
-/// Other threads may go on using the device while the hooks before run. Who must be sure that nothing
-/// was made anew meanwhile gives a `check` too.
+/// Other threads may go on using the device while the hooks before run. Pass `check` as well if nothing
+/// may be recreated in between.
 ///
 /// On a device without a context, the host, nothing is ever called.
 class LULL_API reset_hook {
@@ -78,11 +78,14 @@ struct reset_options {
   /// How long to wait for another reset of the device; and then, once the hooks before have run, for
   /// operations under way and submitted work to finish. Above 0.
   duration drain_timeout = std::chrono::seconds{10};
-  /// How long to wait, after the reset, for the driver to return the memory. Drivers do that tens to
+  /// How long to wait, at most, for the driver to return what this process held, after the reset. Judged
+  /// as settle() does: over at once when nothing is held any more, else when nothing has moved for 250 ms,
+  /// 300 ms after the reset at the earliest (1 s, where nothing came back). Drivers return memory tens to
   /// hundreds of milliseconds late (ollama, server/sched.go: converges in 0.5 to 1.5 s).
   duration settle_timeout = std::chrono::seconds{2};
   /// The program's own reset, for one whose vendor runtime is linked statically and keeps state of
-  /// its own. Called instead of the module's, with the device current on no thread in particular.
+  /// its own. Called instead of the module's, with the device current on no thread in particular. What it
+  /// throws fails the reset: a lull::error as it is, anything else with status `callback`.
   std::function<void(const lull::device&)> reset = {};
   /// Gets a mark for the device as soon as the reset has released memory, also when it failed later:
   /// the driver returns it after that. Must outlive the call. Null: nobody is told.
@@ -120,9 +123,10 @@ struct reset_report {
 /// a new one.
 ///
 /// Hooks before; gate closed to every other operation on the device; refusal if something of ours
-/// still lives there, or a hook's check says no; synchronize, bounded; release what a reset leaves behind (stable-address
-/// memory, stream-ordered pools, graph memory); reset; generation + 1; gate open; hooks after;
-/// measurement. Address reservations stay: they hold no memory, and evicted regions need them.
+/// still lives there, or a hook's check says no; synchronize, bounded; release what a reset leaves
+/// behind (stable-address memory, stream-ordered pools, graph memory); reset; generation + 1; gate open;
+/// hooks after; measurement. Address reservations stay: they hold no memory, and evicted regions need
+/// them.
 ///
 /// A device without a context is left alone: `was_reset` is false, and no hook runs.
 ///

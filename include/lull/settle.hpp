@@ -4,9 +4,9 @@
 /// @file
 /// Waiting until memory that was released is really back, before anybody measures what is free.
 ///
-/// After memory is freed or a process ends, the driver returns its VRAM a little later. Who releases
-/// marks a release_clock; who measures next calls settle() first, which costs nothing when there is
-/// nothing to wait for and is bounded when there is.
+/// After memory is freed or a process ends, the driver may return its VRAM a little later. Whoever
+/// releases memory marks a release_clock, with how much comes back if that is known; whoever measures
+/// next calls settle() first, which costs one look when all is back and is bounded when it is not.
 
 #include <lull/clock.hpp>
 #include <lull/device.hpp>
@@ -28,8 +28,27 @@ namespace detail {
 class probe_thread;
 }
 
-/// Remembers when memory was last released, per device. Whoever releases marks it: a reset, a
-/// sleep, the end of a child process, an eviction.
+/// What is known of a release, so that settle() can see that it is over.
+struct release_gain {
+  std::uint64_t bytes = 0;  ///< how much comes back; 0: not known
+  /// What was free on the device just before. Without it the gain is of no use.
+  std::optional<std::uint64_t> free_before_bytes = {};
+
+  [[nodiscard]] bool known() const noexcept { return bytes != 0 && free_before_bytes; }
+  friend bool operator==(const release_gain&, const release_gain&) = default;
+};
+
+/// A release on a device.
+struct release_mark {
+  time_point at{};
+  release_gain gain = {};
+};
+
+/// Remembers when memory was last released, per device, and how much. Whoever releases marks it: a
+/// reset, a sleep, the end of a child process, an eviction.
+///
+/// Releases within a second of each other count as one, with the gains of both; if one of them is not
+/// known, that of both is not.
 ///
 /// All functions are thread-safe, return at once, call nothing of the caller's and hold only a lock
 /// of their own for moments, so a release may be marked from anywhere.
@@ -42,16 +61,18 @@ class LULL_API release_clock {
   release_clock& operator=(const release_clock&) = delete;
 
   /// Memory of this device was released now.
-  void mark(std::string_view device_name);
-  void mark(const device& where) { mark(where.name()); }
+  void mark(std::string_view device_name, const release_gain& gain = {});
+  void mark(const device& where, const release_gain& gain = {}) { mark(where.name(), gain); }
   /// Memory was released now, and it is not known where: counts for every device.
   void mark_all() noexcept;
   /// As mark, for a release that is known to have happened at another moment. Never moves a mark
   /// backwards; a moment that is still to come counts as now.
-  void mark_at(std::string_view device_name, time_point at);
+  void mark_at(std::string_view device_name, time_point at, const release_gain& gain = {});
 
   /// The last release on this device, mark_all() included. Absent when there was none.
   [[nodiscard]] std::optional<time_point> last(std::string_view device_name) const;
+  /// The same with what comes back.
+  [[nodiscard]] std::optional<release_mark> last_release(std::string_view device_name) const;
   /// The last release on any device. Takes no lock.
   [[nodiscard]] std::optional<time_point> latest() const noexcept;
 
@@ -96,7 +117,8 @@ class LULL_API memory_probe {
   std::shared_ptr<detail::probe_thread> thread_;
 };
 
-/// What is known beforehand about the memory that comes back on one device.
+/// What is known beforehand about the memory that comes back on one device, for callers whose
+/// release_clock does not know it.
 struct settle_expectation {
   std::string device;
   std::uint64_t gain_bytes = 0;  ///< how much was released; 0: not known
@@ -127,6 +149,7 @@ struct settle_options {
   const release_clock* releases = nullptr;
   std::optional<time_point> released_at = {};
 
+  /// Counts before what the marks of `releases` say.
   std::vector<settle_expectation> expected = {};
 
   std::stop_token stop = {};  ///< ends the wait early, also while a probe hangs
@@ -161,7 +184,7 @@ LULL_API std::string_view to_string(settle_skip why) noexcept;
 enum class settle_verdict : std::uint8_t {
   waiting,       ///< had not settled when the wait ended
   gained,        ///< the expected gain has arrived
-  stable,        ///< what is free has stopped changing
+  stable,        ///< what is free has stopped changing, or nothing more can come back
   not_released,  ///< no recent release is recorded here: was not waited for
   unknown,       ///< does not say what is free: was not waited for
 };
@@ -206,12 +229,17 @@ struct settle_result {
 
 /// Waits until released memory is back, on every device by itself.
 ///
-/// A device has settled when the gain that was expected has arrived, or when nothing moves any more:
-/// all samples of the last 250 ms agree within max(256 MiB, 2 % of the larger), no slow steady
-/// release shows in them, and enough time has passed since the release that it must have begun: 300
-/// ms where something came back already, and that 250 ms ago; 1 s where nothing did, or less than
-/// expected. So two readings from before the reclaim do not pass for the result of it. Mark
-/// therefore the devices that really released something: each other one that is marked costs 1 s.
+/// A device has settled at the first look at which
+/// - the expected gain has arrived: marks with a release_gain, or settle_options::expected;
+/// - or nothing more can come back that matters: at most max(256 MiB, 2 % of what is free) is in use, or
+///   the figures are books that are kept as memory is given back (memory_source::accounting: the host);
+/// - or nothing moves any more: all samples of the last 250 ms agree within max(256 MiB, 2 % of the
+///   larger), no slow steady release shows in them, and enough time has passed since the release that it
+///   must have begun: 300 ms where something came back already, and that 250 ms ago; 1 s where nothing
+///   did, or less than expected. So two readings from before the reclaim do not pass for its result.
+///
+/// Say therefore how much is released, and mark only devices that really released something: every
+/// other marked device that is in use by others costs 1 s.
 ///
 /// Blocks for at most options.max_wait, whatever the probes do. Reads no figure at all when there is
 /// nothing to wait for. Thread-safe; hold no lock that a probe or on_sample needs.

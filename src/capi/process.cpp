@@ -111,9 +111,9 @@ lull::process_options convert(const lull_process_options& given) {
   }
   options.inherit_environment = given.inherit_environment != 0;
   options.directory = lull::capi::text_or_empty(given.directory);
-  options.input = enum_from<lull::stream>(given.input, "options->input");
-  options.output = enum_from<lull::stream>(given.output, "options->output");
-  options.errors = enum_from<lull::stream>(given.errors, "options->errors");
+  options.input = enum_from<lull::child_stream>(given.input, "options->input");
+  options.output = enum_from<lull::child_stream>(given.output, "options->output");
+  options.errors = enum_from<lull::child_stream>(given.errors, "options->errors");
   options.state_pipe = given.state_pipe != 0;
   options.stopping = make_stop_options(given.stopping, "options->stopping");
   options.pid_directory = lull::capi::text_or_empty(given.pid_directory);

@@ -19,6 +19,14 @@ bool released_memory(const device_report& on, context_action context) noexcept {
   return freed ? *freed > 0 : context == context_action::reset;
 }
 
+/// What a device will have free again: what was free before, and the more of what was given up and of
+/// what this process no longer holds (a context, what a driver rounds up).
+release_gain gain_of(const device_report& on) noexcept {
+  const std::uint64_t given_up = on.copied_bytes + on.discarded_bytes;
+  const std::int64_t freed = std::max<std::int64_t>(on.freed_bytes().value_or(0), 0);
+  return {std::max(given_up, static_cast<std::uint64_t>(freed)), on.before.free_bytes};
+}
+
 /// @param told devices whose memory a participant says it gave up
 void mark_released(release_clock& releases, const std::vector<device_report>& devices,
                    const std::vector<std::string>& told, context_action context) noexcept {
@@ -26,7 +34,7 @@ void mark_released(release_clock& releases, const std::vector<device_report>& de
     const bool said = std::find(told.begin(), told.end(), each.device) != told.end();
     if (!said && !released_memory(each, context)) continue;
     try {
-      releases.mark(each.device);
+      releases.mark(each.device, gain_of(each));
     } catch (...) {
       return releases.mark_all();  // needs no memory
     }
@@ -132,7 +140,7 @@ bool sleeper::impl::drain(std::unique_lock<std::mutex>& lock, sleep_attempt& att
   }
   set_state(sleep_state::draining);
   const time_point deadline = clock.deadline_in(options.drain_timeout);
-  // Looked at once a round: an attempt that is about to be turned away counts for a moment.
+  // Read once per iteration: a refused attempt counts as a lease for a moment.
   std::uint32_t left = gate.leases();
   while (left != 0 && clock.now() < deadline && !stopping) {
     clock.wait_until(changed, lock, deadline);

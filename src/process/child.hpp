@@ -2,12 +2,14 @@
 #define LULL_PROCESS_CHILD_HPP
 
 #include <lull/process.hpp>
+#include <lull/settle.hpp>
 
 #include <sys/types.h>
 
 #include <condition_variable>
 #include <functional>
 #include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -53,6 +55,7 @@ class child : public std::enable_shared_from_this<child> {
   std::optional<exit_status> wait(time_point deadline, const std::stop_token& stop) const;
   stop_result stop(const stop_options& how);
   bool send_signal(int number);
+  void set_devices(std::vector<device> devices);
 
   /// The process object goes: kills, and joins or leaves the thread.
   void finish() noexcept;
@@ -67,13 +70,15 @@ class child : public std::enable_shared_from_this<child> {
   void drain_states(line_decoder& decoder);
   exit_status reap();
   void expect_group_end(const exit_status& status) const;
-  void announce_release() const;
+  void mark_release(time_point when) noexcept;
+  void announce_release();
   [[nodiscard]] bool is_silenced() const;
   void on_event(const process_event& event);
   void on_rejected(const rejected_line& line);
   void publish(const exit_status& status);
 
   [[nodiscard]] bool may_signal() const noexcept;
+  void look_at_memory() noexcept;
   void ask(int signal);
   bool kill_group(const stop_options& how);
   void expect_other_thread(const char* what) const;
@@ -94,6 +99,9 @@ class child : public std::enable_shared_from_this<child> {
   bool asked_ = false;     ///< the polite signal was sent
   bool silenced_ = false;  ///< the process object is gone, callbacks with it
   process_snapshot seen_;
+  std::vector<device> devices_;
+  std::map<std::string, release_gain> gains_;  ///< by device, as seen before it was stopped
+  bool looked_ = false;
 };
 
 /// For tests: a process on another system.

@@ -46,6 +46,9 @@ std::thread start_quiet_thread(std::function<void()> work) {
     std::thread result(std::move(work));
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return result;
+  } catch (const std::system_error& failure) {
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    fail(status::out_of_host_memory, "no thread for a process: {}", failure.code().message());
   } catch (...) {
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     throw;

@@ -11,7 +11,7 @@
 namespace lull::detail {
 
 /// Starts a thread that takes no signals: the handlers of the program run on the program's threads.
-/// @throws std::system_error
+/// @throws error (out_of_host_memory) when there is none to be had
 std::thread start_quiet_thread(std::function<void()> work);
 
 /// The end of a child of this process, as a descriptor for poll(2), and its reaping.

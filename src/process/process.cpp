@@ -117,7 +117,7 @@ void prepare_kill(int id, const stop_options& how, const clock& time,
 }
 
 child::child(process_options options, process_system system)
-    : options_(std::move(options)), system_(std::move(system)) {
+    : options_(std::move(options)), system_(std::move(system)), devices_(options_.devices) {
   check_all(options_);
   note_use();
 }
@@ -140,12 +140,7 @@ void child::begin() {
 std::shared_ptr<child> child::start(process_options options, process_system system) {
   auto self = std::make_shared<child>(std::move(options), std::move(system));
   const auto begun = std::make_shared<std::promise<void>>();
-  try {
-    self->thread_ = start_quiet_thread([self, begun] { self->live(*begun); });
-  } catch (const std::system_error& failure) {
-    detail::fail(status::out_of_host_memory, "no thread for a process: {}",
-                 failure.code().message());
-  }
+  self->thread_ = start_quiet_thread([self, begun] { self->live(*begun); });
   try {
     begun->get_future().get();
   } catch (...) {
@@ -225,6 +220,7 @@ stop_result child::stop(const stop_options& how) {
     return wait_until_ended(lock, time.deadline_in(span), {});
   };
   bool killed = false;
+  look_at_memory();
   if (how.grace > duration::zero()) ask(how.signal);
   if (!wait_for(how.grace)) {
     killed = kill_group(how);
@@ -258,6 +254,7 @@ void child::finish() noexcept {
   }
   bool ended = false;
   try {
+    look_at_memory();
     kill_group(options_.stopping);
     if (!own_thread) {
       std::unique_lock lock(mutex_);
@@ -376,6 +373,10 @@ stop_result process::stop() {
 
 stop_result process::stop(const stop_options& how) {
   return state_->stop(how);
+}
+
+void process::set_devices(std::vector<device> devices) {
+  state_->set_devices(std::move(devices));
 }
 
 bool process::send_signal(int number) {

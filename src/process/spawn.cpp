@@ -239,14 +239,14 @@ struct connection {
 };
 
 /// Sets up one standard stream of the child.
-connection connect(child_plan& plan, stream kind, int number) {
+connection connect(child_plan& plan, child_stream kind, int number) {
   const bool is_input = number == STDIN_FILENO;
   connection made;
-  if (kind == stream::null) {
+  if (kind == child_stream::null) {
     unique_fd null(::open("/dev/null", (is_input ? O_RDONLY : O_WRONLY) | O_CLOEXEC));
     if (!null) throw_errno("open", "/dev/null", errno);
     made.theirs = moved_up(std::move(null));
-  } else if (kind == stream::pipe) {
+  } else if (kind == child_stream::pipe) {
     pipe_ends ends = make_pipe();
     if (is_input) std::swap(ends.read, ends.write);
     made = {std::move(ends.read), std::move(ends.write)};

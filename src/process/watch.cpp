@@ -122,10 +122,11 @@ bool child::is_silenced() const {
   return silenced_;
 }
 
-void child::announce_release() const {
-  if (!is_silenced()) {
-    call_back(options_.log, "on_release", options_.on_release, options_.clock->now());
-  }
+void child::announce_release() {
+  if (is_silenced()) return;
+  const time_point when = options_.clock->now();
+  mark_release(when);
+  call_back(options_.log, "on_release", options_.on_release, when);
 }
 
 void child::on_event(const process_event& event) {

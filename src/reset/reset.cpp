@@ -2,11 +2,14 @@
 #include <lull/settle.hpp>
 
 #include <algorithm>
+#include <condition_variable>
 #include <future>
 #include <mutex>
+#include <system_error>
 
 #include "core/device_access.hpp"
 #include "report/step_timer.hpp"
+#include "settle/driver.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
@@ -88,6 +91,7 @@ class reset_run {
   void destroy_context();
   void mark_release() noexcept;
   void measure();
+  [[nodiscard]] memory_info returned(const std::optional<std::uint64_t>& used_bytes) const;
   void log_problems() const;
   [[nodiscard]] memory_info observe();
 
@@ -177,7 +181,8 @@ void reset_run::with_hooks() {
 void reset_run::mark_release() noexcept {
   if (!released_ || options_.releases == nullptr) return;
   try {
-    options_.releases->mark(device_);
+    options_.releases->mark(
+        device_, {report_.before.used_by_process_bytes.value_or(0), report_.before.free_bytes});
   } catch (...) {
     options_.releases->mark_all();  // needs no memory
   }
@@ -294,30 +299,47 @@ void reset_run::destroy_context() {
   report_.was_reset = true;
 }
 
-/// Waits until the driver has returned the memory, or returns no more of it.
+/// Waits until the driver has returned the memory, or returns no more of it. Judged as settle() does,
+/// by what this process still holds, which nobody else changes.
 void reset_run::measure() {
-  // Short enough not to matter in a report, long enough that a probe of a few milliseconds does not
-  // load the machine.
-  constexpr auto interval = std::chrono::milliseconds{20};
-  // What has not come for so long is residue: returns are reported to begin within 250 ms.
-  constexpr auto standstill = std::chrono::milliseconds{300};
-  const time_point started = clock_.now();
-  const time_point deadline = clock_.deadline_in(options_.settle_timeout);
-  std::optional<std::uint64_t> last;
-  time_point last_change = started;
-  std::mutex mutex;
-  std::condition_variable never;
-  std::unique_lock lock(mutex);
-  while (true) {
-    report_.after = observe();
-    const auto& used = report_.after.used_by_process_bytes;
-    const time_point now = clock_.now();
-    if (used != last) last_change = now;
-    last = used;
-    if (!used || *used == 0 || now - last_change >= standstill || now >= deadline) break;
-    const time_point next = std::min(deadline, clock_.deadline_in(interval));
-    while (clock_.now() < next) clock_.wait_until(never, lock, next);
+  class own_memory final : public detail::settle_world {
+   public:
+    explicit own_memory(reset_run& run) : run_(run) {}
+    [[nodiscard]] time_point now() const noexcept override { return run_.clock_.now(); }
+    [[nodiscard]] std::variant<std::vector<memory_reading>, detail::sample_failure> sample(
+        time_point /*deadline*/) override {
+      run_.report_.after = run_.observe();
+      return std::vector<memory_reading>{
+          {run_.report_.device, run_.returned(run_.report_.after.used_by_process_bytes)}};
+    }
+    [[nodiscard]] bool wait_until(time_point moment) override {
+      std::unique_lock lock(mutex_);
+      while (now() < moment) run_.clock_.wait_until(never_, lock, moment);
+      return true;
+    }
+
+   private:
+    reset_run& run_;
+    std::mutex mutex_;
+    std::condition_variable never_;
+  } world(*this);
+
+  settle_options how;
+  how.max_wait = options_.settle_timeout;
+  how.expected = {{report_.device, 0, 0}};  // nothing had come back before the reset
+  const auto released_now = [at = clock_.now()](std::string_view) { return release_mark{at}; };
+  static_cast<void>(detail::run_settle(how, released_now, world, detail::of_own_memory));
+}
+
+/// What this process held before the reset as a device of its own: all of it was in use, and what it
+/// no longer holds is free.
+memory_info reset_run::returned(const std::optional<std::uint64_t>& used_bytes) const {
+  memory_info seen;
+  seen.total_bytes = report_.before.used_by_process_bytes;
+  if (seen.total_bytes && used_bytes) {
+    seen.free_bytes = *seen.total_bytes - std::min(*seen.total_bytes, *used_bytes);
   }
+  return seen;
 }
 
 void check(const device& which, const reset_options& options) {
@@ -359,15 +381,18 @@ reset_report dev_reset(const device& which, const reset_options& options) {
 
 std::vector<reset_result> dev_reset_all(const std::vector<device>& which,
                                         const reset_options& options) {
-  std::vector<std::future<reset_result>> running;
-  running.reserve(which.size());
-  for (const device& each : which) {
-    running.push_back(
-        std::async(std::launch::async, [&each, &options] { return reset_one(each, options); }));
+  std::vector<std::future<reset_result>> running(which.size());
+  std::vector<reset_result> results(which.size());
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    try {
+      running[i] = std::async(std::launch::async,
+                              [&which, &options, i] { return reset_one(which[i], options); });
+    } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): no thread; see below
+    }
   }
-  std::vector<reset_result> results;
-  results.reserve(running.size());
-  for (auto& each : running) results.push_back(each.get());
+  for (std::size_t i = 0; i < which.size(); ++i) {
+    results[i] = running[i].valid() ? running[i].get() : reset_one(which[i], options);
+  }
   return results;
 }
 

@@ -23,14 +23,19 @@ time_point later(time_point from, duration span) noexcept {
 
 }  // namespace
 
-std::uint64_t agreement_bytes(std::uint64_t a, std::uint64_t b) noexcept {
-  return std::max(settle_rule::agreement_floor_bytes,
-                  std::max(a, b) / settle_rule::agreement_share);
+std::uint64_t gain_slack(std::uint64_t gain_bytes) noexcept {
+  return std::min(gain_bytes / settle_rule::gain_slack_share, settle_rule::gain_slack_cap_bytes);
+}
+
+std::uint64_t settle_tolerance::between(std::uint64_t a, std::uint64_t b) const noexcept {
+  return share == 0 ? floor_bytes : std::max(floor_bytes, std::max(a, b) / share);
 }
 
 device_judge::device_judge(const memory_reading& first, const settle_expectation* expected,
-                           std::optional<time_point> released_at)
-    : total_bytes_(first.memory.total_bytes) {
+                           std::optional<time_point> released_at, const settle_tolerance& tolerance)
+    : tolerance_(tolerance),
+      is_book_(first.memory.source == memory_source::accounting),
+      total_bytes_(first.memory.total_bytes) {
   report_.device = first.device;
   if (!released_at) {
     report_.verdict = settle_verdict::not_released;
@@ -69,7 +74,8 @@ void device_judge::add(const memory_info& memory, time_point asked_at) {
     report_.gain = report_.samples == 1 ? settle_gain::already_there : settle_gain::arrived;
   } else {
     // Judged anew each time: a device that moves again while others drain has not settled.
-    report_.verdict = is_quiet() ? settle_verdict::stable : settle_verdict::waiting;
+    const bool settled = is_book_ || nothing_more_can_come() || is_quiet();
+    report_.verdict = settled ? settle_verdict::stable : settle_verdict::waiting;
   }
   if (report_.verdict != before) decided_at_ = asked_at;
 }
@@ -80,16 +86,21 @@ bool device_judge::decided() const noexcept {
 
 bool device_judge::gain_arrived() const noexcept {
   if (expected_gain_ == 0) return false;
-  const std::uint64_t slack =
-      std::min(expected_gain_ / settle_rule::gain_slack_share, settle_rule::gain_slack_cap_bytes);
-  return above(points_.back().free_bytes, *report_.before_bytes) >= expected_gain_ - slack;
+  return above(points_.back().free_bytes, *report_.before_bytes) >=
+         expected_gain_ - gain_slack(expected_gain_);
+}
+
+/// Whether so little is in use, by anybody, that it would not matter if all of it came back.
+bool device_judge::nothing_more_can_come() const noexcept {
+  const std::uint64_t free = points_.back().free_bytes;
+  return total_bytes_ && above(*total_bytes_, free) <= tolerance_.between(free, free);
 }
 
 /// When something had come back for the first time.
 std::optional<time_point> device_judge::moved_since() const noexcept {
   const std::uint64_t start = *report_.before_bytes;
   const auto moved = std::find_if(points_.begin(), points_.end(), [&](const point& each) {
-    return above(each.free_bytes, start) >= settle_rule::movement_bytes;
+    return above(each.free_bytes, start) >= tolerance_.movement_bytes;
   });
   if (moved == points_.end()) return std::nullopt;
   return moved->at;
@@ -113,7 +124,7 @@ bool device_judge::is_quiet() const noexcept {
   for (std::size_t at = points_.size() - 1; at-- > 0;) {
     lowest = std::min(lowest, points_[at].free_bytes);
     highest = std::max(highest, points_[at].free_bytes);
-    if (highest - lowest > agreement_bytes(lowest, highest)) return false;
+    if (highest - lowest > tolerance_.between(lowest, highest)) return false;
     if (last.at - points_[at].at >= settle_rule::quiet) {
       return !is_rising(at);
     }
@@ -162,7 +173,7 @@ time_point device_judge::earliest_decision() const noexcept {
   for (auto each = points_.rbegin(); each != points_.rend(); ++each) {
     lowest = std::min(lowest, each->free_bytes);
     highest = std::max(highest, each->free_bytes);
-    if (highest - lowest > agreement_bytes(lowest, highest)) break;
+    if (highest - lowest > tolerance_.between(lowest, highest)) break;
     agreeing_since = each->at;
   }
   return std::max(dwell_ends(), later(agreeing_since, settle_rule::quiet));

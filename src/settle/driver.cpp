@@ -6,20 +6,7 @@
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
-namespace {
-
-std::optional<time_point> later(std::optional<time_point> a, std::optional<time_point> b) noexcept {
-  // An absent one compares below any that is there.
-  return std::max(a, b);
-}
-
-bool is_recent(const settle_options& options, time_point released_at, time_point now) noexcept {
-  return released_at >= now || now - released_at <= options.stale_after;
-}
-
-}  // namespace
-
-void check(const settle_options& options) {
+settle_run::settle_run(const settle_options& options) : options_(options) {
   const auto require = [](bool good, std::string_view what) {
     if (!good) fail(status::invalid_argument, "settle: {}", what);
   };
@@ -30,24 +17,44 @@ void check(const settle_options& options) {
           "longest_interval must be at least first_interval");
 }
 
-settle_skip reason_to_skip(const settle_options& options, time_point now) noexcept {
-  const auto latest =
-      later(options.released_at, options.releases ? options.releases->latest() : std::nullopt);
-  if (!latest) return settle_skip::nothing_released;
-  return is_recent(options, *latest, now) ? settle_skip::none : settle_skip::released_long_ago;
+const clock& settle_run::time() const noexcept {
+  if (options_.time != nullptr) return *options_.time;
+  return options_.releases != nullptr ? options_.releases->time() : steady_clock();
 }
 
-std::optional<time_point> recent_release(const settle_options& options, std::string_view device,
-                                         time_point now) {
-  const auto released_at =
-      later(options.released_at, options.releases ? options.releases->last(device) : std::nullopt);
-  if (!released_at || !is_recent(options, *released_at, now)) return std::nullopt;
-  return std::min(*released_at, now);
+bool settle_run::is_recent(time_point released_at, time_point now) const noexcept {
+  return released_at >= now || now - released_at <= options_.stale_after;
+}
+
+settle_skip settle_run::reason_to_skip(time_point now) const noexcept {
+  const auto marked = options_.releases ? options_.releases->latest() : std::nullopt;
+  // An absent one compares below any that is there.
+  const auto latest = std::max(options_.released_at, marked);
+  if (!latest) return settle_skip::nothing_released;
+  return is_recent(*latest, now) ? settle_skip::none : settle_skip::released_long_ago;
+}
+
+std::optional<release_mark> settle_run::recent_release(std::string_view device,
+                                                       time_point now) const {
+  auto released = options_.releases ? options_.releases->last_release(device) : std::nullopt;
+  const auto& told = options_.released_at;
+  // Of a release that no mark is about nobody has said how much it gives back.
+  if (told && (!released || released->at < *told)) released = release_mark{*told};
+  if (!released || !is_recent(released->at, now)) return std::nullopt;
+  released->at = std::min(released->at, now);
+  return released;
+}
+
+settle_result settle_run::wait(settle_world& world) const {
+  return run_settle(
+      options_,
+      [this, now = world.now()](std::string_view device) { return recent_release(device, now); },
+      world);
 }
 
 settle_result run_settle(const settle_options& options, settle_judge::released_lookup released,
-                         settle_world& world) {
-  settle_judge judge(options, std::move(released), world.now());
+                         settle_world& world, const settle_tolerance& tolerance) {
+  settle_judge judge(options, std::move(released), world.now(), tolerance);
   std::optional<time_point> next = world.now();
   while (next) {
     if (!world.wait_until(*next)) {

@@ -32,17 +32,30 @@ class settle_world {
 
 /// Feeds the judge until it, the world, or a cancellation ends the wait.
 [[nodiscard]] settle_result run_settle(const settle_options& options,
-                                       settle_judge::released_lookup released, settle_world& world);
+                                       settle_judge::released_lookup released, settle_world& world,
+                                       const settle_tolerance& tolerance = of_free_memory);
 
-/// @throws error (invalid_argument) that names the option
-void check(const settle_options& options);
+/// One wait: its options, checked, and what they come to.
+class settle_run {
+ public:
+  /// @param options must outlive the object
+  /// @throws error (invalid_argument) that names the option
+  explicit settle_run(const settle_options& options);
 
-/// Whether there is anything to wait for, at the price of two comparisons.
-[[nodiscard]] settle_skip reason_to_skip(const settle_options& options, time_point now) noexcept;
+  [[nodiscard]] const clock& time() const noexcept;
+  /// Whether there is anything to wait for, at the price of two comparisons.
+  [[nodiscard]] settle_skip reason_to_skip(time_point now) const noexcept;
+  /// The last release of a device, if that is recent enough to wait for.
+  [[nodiscard]] std::optional<release_mark> recent_release(std::string_view device,
+                                                           time_point now) const;
+  /// Waits for what the options say was released.
+  [[nodiscard]] settle_result wait(settle_world& world) const;
 
-/// When `device` was last released, if that is recent enough to wait for.
-[[nodiscard]] std::optional<time_point> recent_release(const settle_options& options,
-                                                       std::string_view device, time_point now);
+ private:
+  [[nodiscard]] bool is_recent(time_point released_at, time_point now) const noexcept;
+
+  const settle_options& options_;
+};
 
 }  // namespace lull::detail
 

@@ -13,10 +13,16 @@ namespace {
 /// The last look is taken this long before the deadline at least, so that it ends within it.
 constexpr duration least_reserve = std::chrono::milliseconds{2};
 
-const settle_expectation* find_expected(const settle_options& options, std::string_view device) {
-  const auto found = std::find_if(options.expected.begin(), options.expected.end(),
+/// What the options expect of a device, or else what the release has promised.
+std::optional<settle_expectation> expectation(const settle_options& options,
+                                              std::string_view device,
+                                              const std::optional<release_mark>& released) {
+  const auto given = std::find_if(options.expected.begin(), options.expected.end(),
                                   [&](const auto& each) { return each.device == device; });
-  return found == options.expected.end() ? nullptr : &*found;
+  if (given != options.expected.end()) return *given;
+  if (!released || !released->gain.known()) return std::nullopt;
+  return settle_expectation{std::string(device), released->gain.bytes,
+                            released->gain.free_before_bytes};
 }
 
 const memory_reading* find(const std::vector<memory_reading>& sample, std::string_view device) {
@@ -28,13 +34,14 @@ const memory_reading* find(const std::vector<memory_reading>& sample, std::strin
 }  // namespace
 
 settle_judge::settle_judge(const settle_options& options, released_lookup released,
-                           time_point started_at)
+                           time_point started_at, const settle_tolerance& tolerance)
     : options_(options),
       released_(std::move(released)),
       started_at_(started_at),
       deadline_(started_at > time_point::max() - options.max_wait ? time_point::max()
                                                                   : started_at + options.max_wait),
-      interval_(options.first_interval) {}
+      interval_(options.first_interval),
+      tolerance_(tolerance) {}
 
 std::optional<time_point> settle_judge::add(const std::vector<memory_reading>& sample,
                                             time_point asked_at, time_point answered_at) {
@@ -61,10 +68,12 @@ void settle_judge::start(const std::vector<memory_reading>& sample) {
       return end(settle_status::probe_failed,
                  text("the probes gave two readings named '{}'", reading.device));
     }
-    const auto released_at = released_(reading.device);
-    released = released || released_at.has_value();
-    known = known || (released_at && reading.memory.free_bytes);
-    devices_.emplace_back(reading, find_expected(options_, reading.device), released_at);
+    const auto mark = released_(reading.device);
+    released = released || mark.has_value();
+    known = known || (mark && reading.memory.free_bytes);
+    const auto expected = expectation(options_, reading.device, mark);
+    devices_.emplace_back(reading, expected ? &*expected : nullptr,
+                          mark ? std::optional(mark->at) : std::nullopt, tolerance_);
   }
   if (!released) return skip(settle_skip::nothing_released);
   if (!known) return skip(settle_skip::free_unknown);

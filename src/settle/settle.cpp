@@ -96,24 +96,16 @@ std::variant<readings, sample_failure> real_world::ask(const memory_probe& probe
   }
 }
 
-const clock& clock_of(const settle_options& options) noexcept {
-  if (options.time != nullptr) return *options.time;
-  return options.releases != nullptr ? options.releases->time() : steady_clock();
-}
-
 settle_result skipped(settle_skip why) {
   settle_result result;
   result.skip = why;
   return result;
 }
 
-settle_result wait_for(const std::vector<memory_probe>& probes, const settle_options& options) {
-  const clock& time = clock_of(options);
-  real_world world(probes, options, time);
-  const auto released = [&options, now = time.now()](std::string_view device) {
-    return detail::recent_release(options, device, now);
-  };
-  return detail::run_settle(options, released, world);
+settle_result wait_for(const std::vector<memory_probe>& probes, const settle_options& options,
+                       const detail::settle_run& run) {
+  real_world world(probes, options, run.time());
+  return run.wait(world);
 }
 
 }  // namespace
@@ -136,33 +128,33 @@ memory_probe::memory_probe(const device& where) : name_(where.name()) {
 }
 
 settle_result settle(const std::vector<memory_probe>& probes, const settle_options& options) {
-  detail::check(options);
+  const detail::settle_run run(options);
   if (probes.empty()) return skipped(settle_skip::no_device);
   // The coarse time lags by 10 ms at most, which is nothing against stale_after.
-  const settle_skip why = detail::reason_to_skip(options, clock_of(options).coarse_now());
+  const settle_skip why = run.reason_to_skip(run.time().coarse_now());
   if (why != settle_skip::none) return skipped(why);
-  return wait_for(probes, options);
+  return wait_for(probes, options, run);
 }
 
 settle_result settle(const std::vector<device>& devices, const settle_options& options) {
-  detail::check(options);
+  const detail::settle_run run(options);
   if (devices.empty()) return skipped(settle_skip::no_device);
-  const time_point now = clock_of(options).coarse_now();
-  const settle_skip why = detail::reason_to_skip(options, now);
+  const time_point now = run.time().coarse_now();
+  const settle_skip why = run.reason_to_skip(now);
   if (why != settle_skip::none) return skipped(why);
 
   // A device without a release of its own is not even asked: it might hang for reasons of others.
   std::vector<memory_probe> probes;
   std::vector<device_settlement> others;
   for (const device& each : devices) {
-    if (detail::recent_release(options, each.name(), now)) {
+    if (run.recent_release(each.name(), now)) {
       probes.emplace_back(each);
     } else {
       others.push_back({.device = each.name(), .verdict = settle_verdict::not_released});
     }
   }
   settle_result result =
-      probes.empty() ? skipped(settle_skip::nothing_released) : wait_for(probes, options);
+      probes.empty() ? skipped(settle_skip::nothing_released) : wait_for(probes, options, run);
   std::move(others.begin(), others.end(), std::back_inserter(result.devices));
   return result;
 }

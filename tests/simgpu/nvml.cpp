@@ -91,7 +91,8 @@ LULL_API int nvmlDeviceGetComputeRunningProcesses_v3(nvml::device device, unsign
     // Another process is always there, and listed first.
     *count = seen.ours ? 2 : 1;
     if (room < *count) return nvml::insufficient_size;
-    processes[0] = {1, std::uint64_t{64} << 20, 0, 0};
+    const std::uint64_t held = seen.foreign_bytes != 0 ? seen.foreign_bytes : 64U << 20U;
+    processes[0] = {static_cast<unsigned>(seen.foreign_pid), held, 0, 0};
     if (seen.ours) processes[1] = {static_cast<unsigned>(seen.listed_pid), *seen.ours, 0, 0};
     return nvml::success;
   });

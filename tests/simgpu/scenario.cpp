@@ -27,6 +27,8 @@ void set(scenario& made, std::string_view key, std::string_view value) {
     made.total_bytes = parse_size(value);
   } else if (key == "context") {
     made.context_bytes = parse_size(value);
+  } else if (key == "foreign") {
+    made.foreign_bytes = parse_size(value);
   } else if (key == "residue") {
     made.residue_bytes = parse_size(value);
   } else if (key == "reclaim_ms") {
@@ -100,8 +102,8 @@ void world::write_sysfs() const {
     write_file(sysfs_ / "bus/pci/devices" / address / "mem_info_vram_used",
                std::to_string(seen.used_bytes));
     // The driver also lists who has the device open and holds nothing.
-    write_file(kfd / "proc/1" / ("vram_" + id),
-               std::to_string(gpus_[static_cast<std::size_t>(device)].foreign));
+    write_file(kfd / "proc" / std::to_string(seen.foreign_pid) / ("vram_" + id),
+               std::to_string(seen.foreign_bytes));
     if (seen.ours) {
       write_file(kfd / "proc" / std::to_string(seen.listed_pid) / ("vram_" + id),
                  std::to_string(*seen.ours));

@@ -98,6 +98,7 @@ void world::restart(const scenario& made) {
   clear();
   made_ = made;
   gpus_.assign(static_cast<std::size_t>(made.devices), gpu{});
+  for (gpu& each : gpus_) each.foreign = made.foreign_bytes;
   this_thread(vendor_) = {};
   sysfs_.clear();
 }
@@ -149,9 +150,10 @@ code world::misused(std::string what) {
   return code::invalid_handle;
 }
 
-void world::set_foreign_bytes(int device, std::uint64_t bytes) {
+void world::set_foreign_bytes(int device, std::uint64_t bytes, int pid) {
   const std::lock_guard lock(mutex_);
   gpus_[static_cast<std::size_t>(device)].foreign = bytes;
+  gpus_[static_cast<std::size_t>(device)].foreign_pid = pid;
   write_sysfs();
 }
 
@@ -217,6 +219,8 @@ world::figures world::observe(int device) const {
   const bool listed = on.ours != 0 || (vendor_ == vendor::hip && on.ever_active);
   if (made_.per_process && listed) seen.ours = on.ours;
   seen.listed_pid = ::getpid() + made_.pid_offset;
+  seen.foreign_bytes = on.foreign;
+  seen.foreign_pid = on.foreign_pid;
   return seen;
 }
 

@@ -47,6 +47,8 @@ struct scenario {
   int devices = 2;
   std::uint64_t total_bytes = std::uint64_t{8} << 30;
   std::uint64_t context_bytes = std::uint64_t{300} << 20;
+  /// What another process holds of each device; see set_foreign_bytes.
+  std::uint64_t foreign_bytes = 0;
   /// Stays with the process after a reset, once a context was there (376 MB on a gfx900 with
   /// rocBLAS, ggml-org/llama.cpp issue 25265).
   std::uint64_t residue_bytes = 0;
@@ -110,7 +112,7 @@ class world {
   [[nodiscard]] std::vector<std::string> misuse() const;
 
   /// Another process holds so much of a device.
-  void set_foreign_bytes(int device, std::uint64_t bytes);
+  void set_foreign_bytes(int device, std::uint64_t bytes, int pid = 1);
   /// Where the files of AMD's kernel driver are kept up to date.
   void set_sysfs(const std::filesystem::path& root);
 
@@ -194,6 +196,8 @@ class world {
     std::uint64_t used_bytes = 0;
     std::optional<std::uint64_t> ours;
     int listed_pid = 0;
+    std::uint64_t foreign_bytes = 0;
+    int foreign_pid = 1;
   };
   [[nodiscard]] figures observe(int device) const;
 
@@ -262,6 +266,7 @@ class world {
     int retains = 0;
     std::uint64_t ours = 0;
     std::uint64_t foreign = 0;
+    int foreign_pid = 1;
     std::uint64_t pool_reserved = 0;
     std::uint64_t pool_used = 0;
     std::vector<late_return> returning;

@@ -24,7 +24,7 @@ inline process_options child_options(std::vector<std::string> arguments) {
   process_options options;
   options.arguments = std::move(arguments);
   options.arguments.insert(options.arguments.begin(), LULL_TEST_CHILD);
-  options.output = stream::pipe;
+  options.output = child_stream::pipe;
   return options;
 }
 

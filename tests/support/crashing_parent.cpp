@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
   }
   options.pid_directory = argv[1];
   options.arguments.assign(argv + 2, argv + argc);
-  options.output = lull::stream::pipe;
+  options.output = lull::child_stream::pipe;
   lull::process child(options);
   // Until the child has said something: then it is as it will stay.
   pollfd words{.fd = child.take_output(), .events = POLLIN, .revents = 0};

@@ -44,9 +44,9 @@ class fake_world final : public detail::settle_world {
   /// Runs a wait that begins `after_release`.
   settle_result settle(settle_options options = {}, duration after_release = {}) {
     now_ = release + after_release;
-    const auto released_at = [this](std::string_view device) -> std::optional<time_point> {
+    const auto released_at = [this](std::string_view device) -> std::optional<release_mark> {
       if (!is_released(device)) return std::nullopt;
-      return release;
+      return release_mark{release, gain_of(device)};
     };
     return detail::run_settle(options, released_at, *this);
   }
@@ -54,6 +54,10 @@ class fake_world final : public detail::settle_world {
   const time_point release{std::chrono::hours{1}};
   /// On which devices the release is recorded.
   std::function<bool(std::string_view device)> is_released = [](std::string_view) { return true; };
+  /// What the mark says comes back.
+  std::function<release_gain(std::string_view device)> gain_of = [](std::string_view) {
+    return release_gain{};
+  };
   duration probe_takes{};
   std::optional<duration> cancel_at;
   std::vector<duration> asked;  ///< when samples were taken, since the release

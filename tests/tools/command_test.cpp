@@ -27,10 +27,11 @@ TEST(Command, SaysItsVersion) {
 }
 
 TEST(Command, WrongUsageIsExitCodeTwo) {
-  for (const char* arguments : {"", "nonsense", "devices --what", "demo --size lots",
-                                "demo --levels deep", "demo --clients 0", "settle --max-wait lots",
-                                "settle --max-wait 2h", "settle --max-wait 99999m", "run", "run ls",
-                                "run --", "run --stop-timeout nan -- true", "top --interval 1ms"}) {
+  for (const char* arguments :
+       {"", "nonsense", "devices --what", "demo --size lots", "demo --levels deep",
+        "demo --clients 0", "settle --max-wait lots", "settle --max-wait 2h",
+        "settle --max-wait 99999m", "run", "run ls", "run --", "run --stop-timeout nan -- true",
+        "top --interval 1ms", "orphans 1", "orphans --stop-timeout -1s"}) {
     const auto [code, output] = run(arguments);
     EXPECT_EQ(code, 2) << arguments << ": " << output;
     EXPECT_THAT(output, testing::Not(testing::IsEmpty())) << arguments;
@@ -38,8 +39,8 @@ TEST(Command, WrongUsageIsExitCodeTwo) {
 }
 
 TEST(Command, EveryCommandHasHelp) {
-  for (const char* arguments :
-       {"--help", "devices --help", "demo --help", "run --help", "settle --help", "top --help"}) {
+  for (const char* arguments : {"--help", "devices --help", "demo --help", "orphans --help",
+                                "run --help", "settle --help", "top --help"}) {
     const auto [code, output] = run(arguments);
     EXPECT_EQ(code, 0) << arguments;
     EXPECT_THAT(output, HasSubstr("Usage")) << arguments;

@@ -10,6 +10,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,7 +20,9 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "support/eventually.hpp"
 #include "support/run_shell.hpp"
+#include "support/scratch_folder.hpp"
 
 namespace {
 
@@ -66,7 +70,7 @@ class running_tool {
     arguments.insert(arguments.begin(), LULL_CLI);
     lull::process_options made;
     made.arguments = std::move(arguments);
-    made.output = lull::stream::pipe;
+    made.output = lull::child_stream::pipe;
     return made;
   }
 
@@ -131,38 +135,122 @@ TEST(RunCommand, ASecondSignalKillsAtOnce) {
   EXPECT_EQ(tool.exit_code(), 128 + SIGKILL);
 }
 
+/// Whether a process runs; a zombie does not.
+bool runs(int id) {
+  std::ifstream file("/proc/" + std::to_string(id) + "/stat");
+  std::string line;
+  std::getline(file, line);
+  const std::size_t name_end = line.rfind(") ");
+  return name_end != std::string::npos && line[name_end + 2] != 'Z';
+}
+
+/// The number that a command which was started as `sh -c 'echo pid $$; ...'` printed.
+int printed_pid(running_tool& tool) {
+  const std::string& seen = tool.read_until("\n");
+  return std::stoi(seen.substr(seen.find("pid ") + 4));
+}
+
+const std::vector<std::string> for_ever{"--", "sh", "-c",
+                                        "echo pid $$; while :; do sleep 0.02; done"};
+
+TEST(RunCommand, ACommandEndsWithAToolThatIsKilled) {
+  const lull::test::scratch_folder folder;
+  std::vector<std::string> arguments{"run", "--pid-dir", folder.path()};
+  arguments.insert(arguments.end(), for_ever.begin(), for_ever.end());
+  running_tool tool(arguments);
+  const int id = printed_pid(tool);
+  EXPECT_TRUE(runs(id));
+  tool.signal(SIGKILL);
+  EXPECT_EQ(tool.exit_code(), 128 + SIGKILL);
+  EXPECT_TRUE(lull::test::eventually([&] { return !runs(id); }));
+  EXPECT_THAT(run("orphans --pid-dir " + folder.path().string()).output, HasSubstr("no orphans"));
+}
+
+TEST(OrphansCommand, ListsAndStopsWhatAKilledToolLeft) {
+  const lull::test::scratch_folder folder;
+  const std::string where = " --pid-dir " + folder.path().string();
+  std::vector<std::string> arguments{"run", "--keep", "--pid-dir", folder.path()};
+  arguments.insert(arguments.end(), for_ever.begin(), for_ever.end());
+  running_tool tool(arguments);
+  const int id = printed_pid(tool);
+  EXPECT_THAT(run("orphans" + where).output, HasSubstr("no orphans")) << "its parent lives";
+  tool.signal(SIGKILL);
+  EXPECT_EQ(tool.exit_code(), 128 + SIGKILL);
+  EXPECT_TRUE(runs(id));
+
+  const auto listed = run("orphans --json" + where);
+  EXPECT_EQ(listed.exit_code, 0);
+  const auto orphans = nlohmann::json::parse(listed.output).at("orphans");
+  ASSERT_EQ(orphans.size(), 1u);
+  EXPECT_EQ(orphans[0].at("pid"), id);
+  EXPECT_EQ(orphans[0].at("command"), "sh");
+  EXPECT_EQ(orphans[0].at("state"), "runs");
+
+  const auto wrong = run("orphans --stop 999999" + where);
+  EXPECT_EQ(wrong.exit_code, 1);
+  EXPECT_THAT(wrong.output, HasSubstr("999999"));
+  EXPECT_TRUE(runs(id));
+
+  const auto stopped = run("orphans --stop " + std::to_string(id) + where);
+  EXPECT_EQ(stopped.exit_code, 0);
+  EXPECT_THAT(stopped.output, HasSubstr("ended"));
+  EXPECT_FALSE(runs(id));
+  EXPECT_THAT(run("orphans" + where).output, HasSubstr("no orphans"));
+}
+
 // --- settle -----------------------------------------------------------------------------------------
 
-TEST(SettleCommand, SaysThatItDidNotSettleByItsExitStatus) {
-  const auto [code, output] = run("settle --device HOST --max-wait 0s");
-  EXPECT_EQ(code, 1);
-  EXPECT_THAT(output, HasSubstr("timed out"));
+TEST(SettleCommand, WaitsForNothingThatIsABook) {
+  const auto [code, output] = run("settle --device HOST");
+  EXPECT_EQ(code, 0);
+  EXPECT_THAT(output, HasSubstr("settled after"));
   const auto unknown = run("settle --device CUDA7");
   EXPECT_EQ(unknown.exit_code, 1);
   EXPECT_THAT(unknown.output, HasSubstr("there is no device 'CUDA7'"));
 }
 
-TEST(SettleCommand, PrintsSamplesAndTheResultAsJsonLines) {
-  const auto [code, output] = run("settle --device HOST --max-wait 100ms --json");
+#ifdef LULL_TEST_SIMGPU
+/// On a simulated GPU that another process uses, so that something might come back.
+class SettleOnAGpu : public testing::Test {
+ protected:
+  void SetUp() override {
+    ::setenv("LD_LIBRARY_PATH", LULL_TEST_SIMGPU, 1);
+    ::setenv("SIMGPU_VENDORS", "cuda", 1);
+    ::setenv("SIMGPU", "devices=1,foreign=1GiB", 1);
+  }
+  void TearDown() override {
+    for (const char* each : {"LD_LIBRARY_PATH", "SIMGPU_VENDORS", "SIMGPU"}) ::unsetenv(each);
+  }
+};
+
+TEST_F(SettleOnAGpu, SaysThatItDidNotSettleByItsExitStatus) {
+  const auto [code, output] = run("settle --device CUDA0 --max-wait 0s");
+  EXPECT_EQ(code, 1);
+  EXPECT_THAT(output, HasSubstr("timed out"));
+}
+
+TEST_F(SettleOnAGpu, PrintsALineOnlyWhenSomethingChanges) {
+  const auto [code, output] = run("settle --device CUDA0 --max-wait 100ms --json");
   EXPECT_EQ(code, 1);
   std::vector<nlohmann::json> lines;
   for (std::size_t at = 0, end = 0; (end = output.find('\n', at)) != output.npos; at = end + 1) {
     lines.push_back(nlohmann::json::parse(output.substr(at, end - at)));
   }
-  ASSERT_GE(lines.size(), 3u) << output;
-  EXPECT_EQ(lines.front().at("sample").at("device"), "HOST");
+  ASSERT_EQ(lines.size(), 2u) << output;
+  EXPECT_EQ(lines.front().at("sample").at("device"), "CUDA0");
   EXPECT_GT(lines.front().at("sample").at("free_bytes"), 0);
   const auto& result = lines.back().at("result");
   EXPECT_EQ(result.at("status"), "timed out");
-  EXPECT_EQ(result.at("devices").at(0).at("samples"), lines.size() - 1);
+  EXPECT_GT(result.at("devices").at(0).at("samples"), 3);
 }
 
-TEST(SettleCommand, AWatchGoesOnUntilItIsInterrupted) {
-  running_tool tool({"settle", "--device", "HOST", "--max-wait", "20ms", "--watch"});
+TEST_F(SettleOnAGpu, AWatchGoesOnUntilItIsInterrupted) {
+  running_tool tool({"settle", "--device", "CUDA0", "--max-wait", "20ms", "--watch"});
   EXPECT_EQ(count(tool.read_until("timed out after", 3), "timed out after"), 3u);
   tool.signal(SIGINT);
   EXPECT_EQ(tool.exit_code(), 1) << "the last one did not settle";
 }
+#endif
 
 // --- top --------------------------------------------------------------------------------------------
 

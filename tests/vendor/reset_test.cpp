@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "support/expect_error.hpp"
+#include "support/no_threads.hpp"
 #include "vendor/vendor_fixture.hpp"
 
 namespace lull::test {
@@ -364,6 +365,28 @@ TEST_P(Reset, AllAtOnceReportsEachDevice) {
   ASSERT_TRUE(results[1].failure);
   EXPECT_EQ(results[1].failure->code(), status::busy);
   both[1].deallocate(address, MiB);
+}
+
+TEST_P(Reset, WithoutThreadsAllAreTriedOneAfterTheOther) {
+  machine here(GetParam());
+  const std::vector<device> both{here.device(0), here.device(1)};
+  for (const device& each : both) {
+    each.context_create();
+    static_cast<void>(each.memory());  // has its thread
+    static_cast<void>(each.context_alive());
+  }
+  {
+    const no_threads now;
+    // Waiting for work needs a thread too, which can be given up on.
+    for (const reset_result& each : dev_reset_all(both)) {
+      ASSERT_TRUE(each.failure);
+      EXPECT_EQ(each.failure->code(), status::out_of_host_memory) << each.failure->what();
+    }
+  }
+  for (const reset_result& each : dev_reset_all(both)) {
+    EXPECT_FALSE(each.failure);
+    EXPECT_TRUE(each.report.was_reset);
+  }
 }
 
 TEST_P(Reset, IsOneForAllRegistriesOfTheProcess) {

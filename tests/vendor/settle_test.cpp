@@ -178,6 +178,30 @@ TEST_P(Settle, ASleepMarksTheDevicesThatItFreed) {
   EXPECT_EQ(releases.last(which.name()), marked) << "waking releases nothing";
 }
 
+TEST_P(Settle, AfterASleepOneLookIsEnough) {
+  simgpu::scenario busy;
+  busy.foreign_bytes = 1024 * MiB;  // so that something might come back
+  machine here(GetParam(), busy);
+  const device which = here.device();
+  memory arena;
+  const region weights = arena.allocate(which, 64 * MiB);
+  const auto free_before = which.memory().free_bytes;
+  release_clock releases;
+  sleeper_options options;
+  options.releases = &releases;
+  sleeper model(options);
+  model.manage(arena);
+  model.sleep(plan_for(sleep_level::offload));
+
+  const auto mark = releases.last_release(which.name());
+  ASSERT_TRUE(mark);
+  EXPECT_EQ(mark->gain, (release_gain{64 * MiB, free_before}));
+  const settle_result result = settle({which}, {.releases = &releases});
+  EXPECT_EQ(result.status, settle_status::settled);
+  EXPECT_EQ(result.devices.at(0).gain, settle_gain::already_there);
+  EXPECT_EQ(result.devices.at(0).samples, 1u);
+}
+
 class refuses_to_sleep final : public participant {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "model"; }
@@ -226,6 +250,49 @@ TEST_P(Settle, ProcessesAreListedWithoutAContext) {
   EXPECT_EQ(which.processes(), with_us);
   EXPECT_EQ(here.device(1).processes(), others);
   which.deallocate(address, 16 * MiB);
+}
+
+TEST_P(Settle, TheEndOfAChildThatIsStoppedSaysHowMuchComesBack) {
+  machine here(GetParam());
+  const device which = here.device();
+  release_clock releases;
+  process_options options;
+  options.arguments = {"sleep", "1000"};
+  options.releases = &releases;
+  options.devices = {which, here.device(1)};
+  process child(options);
+  here.gpu().set_foreign_bytes(0, 1024 * MiB, child.id());
+  const auto free_before = which.memory().free_bytes;
+  child.stop();
+  here.gpu().set_foreign_bytes(0, 0);
+
+  const auto mark = releases.last_release(which.name());
+  ASSERT_TRUE(mark);
+  ASSERT_TRUE(releases.last_release(here.device(1).name())) << "it was said to have memory there";
+  if (!which.supports(capability::processes)) {
+    EXPECT_FALSE(mark->gain.known());
+    return;
+  }
+  EXPECT_EQ(mark->gain, (release_gain{1024 * MiB, free_before}));
+  EXPECT_FALSE(releases.last_release(here.device(1).name())->gain.known()) << "it had none";
+  const settle_result result = settle({which}, {.releases = &releases});
+  EXPECT_EQ(result.status, settle_status::settled);
+  EXPECT_EQ(result.devices.at(0).gain, settle_gain::already_there);
+  EXPECT_EQ(result.devices.at(0).samples, 1u);
+}
+
+TEST_P(Settle, AChildThatEndsByItselfMarksWithoutAGain) {
+  machine here(GetParam());
+  release_clock releases;
+  process_options options;
+  options.arguments = {"true"};
+  options.releases = &releases;
+  process child(options);
+  child.set_devices({here.device()});
+  child.wait();
+  const auto mark = releases.last_release(here.device().name());
+  ASSERT_TRUE(mark);
+  EXPECT_FALSE(mark->gain.known());
 }
 
 TEST_P(Settle, AProcessListThatCannotBeHadIsAnError) {

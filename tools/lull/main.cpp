@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   lull::tool::exit_status status = lull::tool::exit_ok;
   lull::tool::add_devices_command(app, status);
   lull::tool::add_demo_command(app, status);
+  lull::tool::add_orphans_command(app, status);
   lull::tool::add_reset_probe_command(app, status);
   lull::tool::add_run_command(app, status, std::move(words));
   lull::tool::add_settle_command(app, status);

@@ -3,15 +3,18 @@
 #include <lull/registry.hpp>
 #include <lull/settle.hpp>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,11 +24,14 @@
 
 #include "commands.hpp"
 #include "duration_option.hpp"
+#include "pid_directory.hpp"
 
 namespace lull::tool {
 namespace {
 
 struct run_arguments {
+  std::filesystem::path pid_directory = default_pid_directory();
+  bool keep = false;
   duration stop_timeout = stop_options{}.grace;
   duration max_wait = settle_options{}.max_wait;
 };
@@ -106,19 +112,6 @@ class signal_forwarder {
   std::jthread watcher_;  // last: ends before what it uses
 };
 
-process start(const std::vector<std::string>& command, const run_arguments& arguments,
-              release_clock& releases) {
-  process_options options;
-  options.arguments = command;
-  // The child has a process group of its own, so the kernel would stop it, for good, if it read from
-  // the terminal.
-  options.input = ::isatty(STDIN_FILENO) == 1 ? stream::null : stream::inherit;
-  options.state_pipe = false;
-  options.on_release = mark_on_release(releases);
-  options.stopping.grace = arguments.stop_timeout;
-  return process(std::move(options));
-}
-
 /// The devices whose memory can be seen and may come back late.
 std::vector<device> devices_to_settle(const registry& all) {
   std::vector<device> chosen;
@@ -133,14 +126,39 @@ std::vector<device> devices_to_settle(const registry& all) {
   return chosen;
 }
 
+/// A directory for the pid file, or none where it cannot be written: the command runs all the same.
+std::filesystem::path usable(const std::filesystem::path& directory) {
+  std::error_code failed;
+  std::filesystem::create_directories(directory.parent_path(), failed);
+  ::mkdir(directory.c_str(), S_IRWXU);
+  if (::access(directory.c_str(), W_OK | X_OK) == 0) return directory;
+  fmt::print(stderr, "lull run: no pid file: cannot write to {}\n", directory.string());
+  return {};
+}
+
+process start(const std::vector<std::string>& command, const run_arguments& arguments,
+              release_clock& releases) {
+  process_options options;
+  options.arguments = command;
+  // The child has a process group of its own, so the kernel would stop it, for good, if it read from
+  // the terminal.
+  options.input = ::isatty(STDIN_FILENO) == 1 ? child_stream::null : child_stream::inherit;
+  options.state_pipe = false;
+  options.releases = &releases;
+  options.end_with_parent = !arguments.keep;
+  options.pid_directory = usable(arguments.pid_directory);
+  options.stopping.grace = arguments.stop_timeout;
+  return process(std::move(options));
+}
+
 /// Says what is not back in time.
-void wait_for_memory(const registry& all, const release_clock& releases, duration max_wait,
-                     const std::stop_token& stop) {
+void wait_for_memory(const std::vector<device>& devices, const release_clock& releases,
+                     duration max_wait, const std::stop_token& stop) {
   settle_options options;
   options.releases = &releases;
   options.max_wait = max_wait;
   options.stop = stop;
-  const settle_result result = settle(devices_to_settle(all), options);
+  const settle_result result = settle(devices, options);
   if (result.status == settle_status::settled || result.status == settle_status::skipped) return;
   std::vector<std::string> late;
   for (const device_settlement& each : result.devices) {
@@ -166,16 +184,19 @@ exit_status run(const std::vector<std::string>& command, const run_arguments& ar
   const auto report_failure = [](const std::exception& failure) {
     fmt::print(stderr, "lull run: cannot wait for memory: {}\n", failure.what());
   };
-  std::optional<registry> all;
+  std::vector<device> devices;
   try {
-    all.emplace();  // while the command runs: loading the vendors' libraries can take a second
+    // While the command runs: loading the vendors' libraries can take a second.
+    const registry all;
+    devices = devices_to_settle(all);
+    child->set_devices(devices);
   } catch (const std::exception& failure) {
     report_failure(failure);
   }
   const auto ended = child->wait(no_deadline, signals.give_up());
   if (!ended) return exit_failed;
   try {
-    if (all) wait_for_memory(*all, releases, arguments.max_wait, signals.impatient());
+    wait_for_memory(devices, releases, arguments.max_wait, signals.impatient());
   } catch (const std::exception& failure) {
     report_failure(failure);
   }
@@ -200,6 +221,13 @@ void add_run_command(CLI::App& app, exit_status& status, std::vector<std::string
                       "How long the command may take to stop after SIGINT, SIGTERM or SIGHUP");
   add_duration_option(*command, "--max-wait", arguments->max_wait,
                       "The longest wait for the memory");
+  command->add_flag(
+      "--keep", arguments->keep,
+      "Let the command run on when this tool is killed; `lull orphans` finds it then");
+  command
+      ->add_option("--pid-dir", arguments->pid_directory,
+                   "Where a file tells of the command while it runs")
+      ->capture_default_str();
   command->formatter(std::make_shared<run_help>());
   command->footer(
       "SIGINT, SIGTERM and SIGHUP are passed on to the command and all it has started in its "
@@ -207,7 +235,9 @@ void add_run_command(CLI::App& app, exit_status& status, std::vector<std::string
       "group; after --stop-timeout, or with a second signal, they are killed. A second signal also "
       "ends the "
       "wait for the memory.\n"
-      "The command has this tool's standard streams, except that a terminal is not its input.\n"
+      "The command has this tool's standard streams, except that a terminal is not its input. When "
+      "this "
+      "tool is killed the kernel kills the command too, but not what that has started.\n"
       "Exit status: that of the command; 128 + the signal when it was killed by one; 126 it cannot "
       "be run; 127 there is no such command; 1 it could not be stopped; 2 wrong usage.");
   command->callback([arguments, words = std::move(words), &status] {

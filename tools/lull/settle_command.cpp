@@ -50,7 +50,7 @@ std::string change_text(const std::optional<std::int64_t>& bytes) {
   return (*bytes < 0 ? "-" : "+") + format_bytes(size);
 }
 
-/// Prints samples as lines; under `watch` only those that say something new.
+/// Prints a line for every sample that says something new of a device.
 class sample_printer {
  public:
   explicit sample_printer(const settle_arguments& how) : how_(how) {}
@@ -61,7 +61,7 @@ class sample_printer {
       const auto [last, first_time] = last_.try_emplace(each.device, free_bytes);
       const bool news = first_time || last->second != free_bytes;
       last->second = free_bytes;
-      if (news || !how_.watch) print(milliseconds(sample.since_start), each.device, free_bytes);
+      if (news) print(milliseconds(sample.since_start), each.device, free_bytes);
     }
     std::fflush(stdout);
   }
@@ -161,12 +161,11 @@ void add_settle_command(CLI::App& app, exit_status& status) {
   const auto arguments = std::make_shared<settle_arguments>();
   command->add_option("--device", arguments->devices, "Devices, separated by commas [all GPUs]");
   add_duration_option(*command, "--max-wait", arguments->max_wait, "The longest wait");
-  command->add_flag("--watch", arguments->watch,
-                    "Begin anew after each end, until interrupted; print what changes");
-  command->add_flag("--json", arguments->json, "Print one JSON object a line: samples and results");
+  command->add_flag("--watch", arguments->watch, "Begin anew after each end, until interrupted");
+  command->add_flag("--json", arguments->json, "Print one JSON object a line: changes and results");
   command->footer(
       "The command line knows of no release, so it acts as if one had just happened: with nothing "
-      "to come back it takes 1 s.\n"
+      "to come back it takes one look where the device is not in use, and 1 s where it is.\n"
       "Exit status: 0 settled, or there is no GPU; 1 not settled (or interrupted); 2 wrong usage.");
   command->callback([arguments, &status] { status = run(*arguments); });
 }

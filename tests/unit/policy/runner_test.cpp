@@ -3,8 +3,6 @@
 
 #include <lull/lull.hpp>
 
-#include <pthread.h>
-
 #include <atomic>
 #include <thread>
 
@@ -13,6 +11,7 @@
 
 #include "support/eventually.hpp"
 #include "support/expect_error.hpp"
+#include "support/no_threads.hpp"
 
 namespace {
 
@@ -163,29 +162,12 @@ TEST_F(Runner, AnIdleTimeOfZeroSleepsAsSoonAsThereIsNoWork) {
 
 // --- threads that cannot be started ----------------------------------------------------------------
 
-/// While it exists no thread of this process can be started: there is no memory for so large a stack.
-class no_threads {
- public:
-  no_threads() {
-    ::pthread_getattr_default_np(&before_);
-    pthread_attr_t huge = before_;
-    ::pthread_attr_setstacksize(&huge, std::size_t{1} << 50);
-    EXPECT_EQ(::pthread_setattr_default_np(&huge), 0);
-  }
-  ~no_threads() { ::pthread_setattr_default_np(&before_); }
-  no_threads(const no_threads&) = delete;
-  no_threads& operator=(const no_threads&) = delete;
-
- private:
-  pthread_attr_t before_{};
-};
-
 TEST_F(Runner, AThreadThatCannotBeStartedIsAnErrorAndIsTriedAgain) {
   lull::sleeper sleeper(options());
   sleeper.add(who_);
   clock_.advance(30s);
   {
-    const no_threads now;
+    const lull::test::no_threads now;
     for (int i = 0; i < 2; ++i) {
       const lull::error failure = error_of([&] { sleeper.poll(clock_.now()); });
       EXPECT_EQ(failure.code(), status::out_of_host_memory);

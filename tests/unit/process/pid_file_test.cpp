@@ -126,7 +126,7 @@ class Orphans : public testing::Test {
     lull::process_options options;
     options.arguments = {LULL_TEST_CRASHING_PARENT, directory_, LULL_TEST_CHILD, mode};
     if (!option.empty()) options.arguments.insert(options.arguments.begin() + 1, option);
-    options.output = lull::stream::pipe;
+    options.output = lull::child_stream::pipe;
     lull::process parent(std::move(options));
     line_source output(parent.take_output());
     const int id = std::stoi(output.next().value());

@@ -23,6 +23,7 @@
 #include "process/proc_stat.hpp"
 #include "support/children.hpp"
 #include "support/expect_error.hpp"
+#include "support/no_threads.hpp"
 
 namespace {
 
@@ -343,7 +344,7 @@ TEST_P(Process, VariablesCanBeRemovedAndNothingInherited) {
 
 TEST_P(Process, StandardInputAndOutputArePipes) {
   auto options = child_options({"echo"});
-  options.input = lull::stream::pipe;
+  options.input = lull::child_stream::pipe;
   lull::process child = start(std::move(options));
   const int input = child.take_input();
   EXPECT_EQ(child.take_input(), -1) << "taken once";
@@ -357,7 +358,7 @@ TEST_P(Process, StandardInputAndOutputArePipes) {
 TEST_P(Process, OneThatEndsWithItsParentOutlivesTheThreadThatStartedIt) {
   // The kernel's parent is a thread: that of the process object, not whoever made it.
   auto options = child_options({"echo"});
-  options.input = lull::stream::pipe;
+  options.input = lull::child_stream::pipe;
   options.end_with_parent = true;
   std::optional<lull::process> child;
   std::thread([&] { child.emplace(start(std::move(options))); }).join();
@@ -387,6 +388,16 @@ TEST_P(Process, WhatCannotBeStartedSaysWhy) {
               start(options);
             }).code(),
             status::not_found);
+}
+
+TEST_P(Process, WithoutAThreadNoneIsStarted) {
+  {
+    const lull::test::no_threads now;
+    const auto failure = error_of([] { start(child_options({"sleep"})); });
+    EXPECT_EQ(failure.code(), status::out_of_host_memory);
+    EXPECT_THAT(failure.what(), HasSubstr("thread"));
+  }
+  EXPECT_EQ(start(child_options({"exit", "3"})).wait(), exited_with(3));
 }
 
 TEST_P(Process, OptionsOutsideTheirRangeAreRefused) {
@@ -522,7 +533,7 @@ TEST_P(Process, TwoHundredAtATime) {
     // Two only that flood: this process has to read it all.
     auto options = child_options(i % 100 == 0 ? std::vector<std::string>{"flood-states"}
                                               : modes[i % modes.size()]);
-    options.output = lull::stream::null;
+    options.output = lull::child_stream::null;
     options.on_release = [&](lull::time_point) { ++releases; };
     children.push_back(start(std::move(options)));
   }
@@ -541,7 +552,7 @@ TEST_P(Process, TwoHundredAreKilledByTheirDestructors) {
   std::vector<lull::process> children;
   for (std::size_t i = 0; i < 200; ++i) {
     auto options = child_options({i % 2 == 0 ? "sleep" : "ignore-sigterm"});
-    options.output = lull::stream::null;
+    options.output = lull::child_stream::null;
     children.push_back(start(std::move(options)));
   }
 }

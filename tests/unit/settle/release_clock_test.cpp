@@ -1,3 +1,4 @@
+#include <lull/bytes.hpp>
 #include <lull/clock.hpp>
 #include <lull/settle.hpp>
 
@@ -9,6 +10,8 @@
 
 namespace {
 
+using lull::release_gain;
+using namespace lull::literals;
 using namespace std::chrono_literals;
 
 class ReleaseClock : public testing::Test {
@@ -54,6 +57,46 @@ TEST_F(ReleaseClock, AMarkMovesForwardOnlyAndNeverBeyondNow) {
   releases_.mark_at("CUDA0", start_ + 1h);
   EXPECT_EQ(releases_.last("CUDA0"), start_);
   EXPECT_EQ(releases_.latest(), start_);
+}
+
+TEST_F(ReleaseClock, KeepsWhatComesBackWithTheMark) {
+  releases_.mark("CUDA0", {8_GiB, 4_GiB});
+  const auto mark = releases_.last_release("CUDA0");
+  ASSERT_TRUE(mark);
+  EXPECT_EQ(mark->at, start_);
+  EXPECT_EQ(mark->gain, (release_gain{8_GiB, 4_GiB}));
+  time_.advance(2s);
+  releases_.mark("CUDA0");
+  EXPECT_FALSE(releases_.last_release("CUDA0")->gain.known()) << "a later one counts alone";
+}
+
+TEST_F(ReleaseClock, ReleasesThatOverlapAreOne) {
+  releases_.mark("CUDA0", {8_GiB, 4_GiB});
+  time_.advance(100ms);
+  releases_.mark("CUDA0", {2_GiB, 4_GiB});
+  EXPECT_EQ(releases_.last_release("CUDA0")->gain, (release_gain{10_GiB, 4_GiB}))
+      << "neither was back when the second was looked at";
+  // The first was back by then: its memory is in what was free before the second.
+  releases_.mark("CUDA1", {8_GiB, 4_GiB});
+  time_.advance(100ms);
+  releases_.mark("CUDA1", {2_GiB, 12_GiB});
+  EXPECT_EQ(releases_.last_release("CUDA1")->gain, (release_gain{2_GiB, 12_GiB}));
+  // Marked in the wrong order, as by two threads.
+  releases_.mark("CUDA2", {2_GiB, 4_GiB});
+  releases_.mark_at("CUDA2", start_, {8_GiB, 4_GiB});
+  EXPECT_EQ(releases_.last_release("CUDA2")->gain, (release_gain{10_GiB, 4_GiB}));
+}
+
+TEST_F(ReleaseClock, AnUnknownReleaseMakesAnOverlappingOneUnknown) {
+  releases_.mark("CUDA0", {8_GiB, 4_GiB});
+  releases_.mark("CUDA0");
+  EXPECT_FALSE(releases_.last_release("CUDA0")->gain.known());
+  releases_.mark_all();
+  releases_.mark("CUDA1", {8_GiB, 4_GiB});
+  EXPECT_FALSE(releases_.last_release("CUDA1")->gain.known());
+  time_.advance(2s);
+  releases_.mark("CUDA1", {8_GiB, 4_GiB});
+  EXPECT_TRUE(releases_.last_release("CUDA1")->gain.known());
 }
 
 TEST_F(ReleaseClock, TakesMarksFromManyThreads) {

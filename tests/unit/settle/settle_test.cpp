@@ -189,8 +189,8 @@ TEST(Settle, TwoPercentOfALargeCardAreNotAMovement) {
   EXPECT_EQ(one_device(breathing, 192_GiB).settle().status, settle_status::settled);
   const auto too_much = [](duration t) { return 50_GiB + (t / 60ms) % 2 * 1536_MiB; };
   EXPECT_EQ(one_device(too_much, 192_GiB).settle().status, settle_status::timed_out);
-  EXPECT_EQ(lull::detail::agreement_bytes(150_GiB, 1_GiB), 3_GiB);
-  EXPECT_EQ(lull::detail::agreement_bytes(1_GiB, 2_GiB), 256_MiB);
+  EXPECT_EQ(lull::detail::of_free_memory.between(150_GiB, 1_GiB), 3_GiB);
+  EXPECT_EQ(lull::detail::of_free_memory.between(1_GiB, 2_GiB), 256_MiB);
 }
 
 // --- Those that it misses --------------------------------------------------------------------------
@@ -330,6 +330,88 @@ TEST(Settle, FreeMemoryThatFallsIsNoGain) {
   fake_world below_zero = one_device([](duration) { return 0; });
   EXPECT_EQ(below_zero.settle(expecting(UINT64_MAX, UINT64_MAX)).devices.at(0).gain,
             settle_gain::impossible);
+}
+
+// --- What needs no wait at all ------------------------------------------------------------------------
+
+TEST(Settle, AMarkThatSaysWhatComesBackCostsOneLookWhenItIsBack) {
+  fake_world world = one_device([](duration) { return 20_GiB; });
+  world.gain_of = [](std::string_view) { return lull::release_gain{16_GiB, 4_GiB}; };
+  const settle_result result = world.settle();
+  EXPECT_EQ(result.status, settle_status::settled);
+  EXPECT_EQ(result.devices.at(0).gain, settle_gain::already_there);
+  EXPECT_EQ(result.devices.at(0).before_bytes, 4_GiB);
+  EXPECT_EQ(world.asked.size(), 1u);
+}
+
+TEST(Settle, WhatTheCallerExpectsCountsBeforeWhatMarksSay) {
+  fake_world world = one_device([](duration t) { return t < 100ms ? 4_GiB : 12_GiB; });
+  world.gain_of = [](std::string_view) { return lull::release_gain{16_GiB, 4_GiB}; };
+  const settle_result result = world.settle(expecting(8_GiB, 4_GiB));
+  EXPECT_EQ(result.devices.at(0).gain, settle_gain::arrived);
+  EXPECT_LE(result.elapsed, 125ms);
+}
+
+TEST(Settle, AGainWithoutAFigureFromBeforeIsNotKnown) {
+  fake_world world = one_device([](duration) { return 12_GiB; });
+  world.gain_of = [](std::string_view) { return lull::release_gain{8_GiB, {}}; };
+  EXPECT_EQ(world.settle().devices.at(0).gain, settle_gain::none_expected);
+}
+
+TEST(Settle, ADeviceOfWhichNothingIsInUseIsNotWaitedFor) {
+  // 480 MiB of 24 GiB: less than 2 % are missing, whoever has them.
+  fake_world world = one_device([](duration) { return card - 480_MiB; });
+  const settle_result result = world.settle();
+  EXPECT_EQ(result.devices.at(0).verdict, settle_verdict::stable);
+  EXPECT_EQ(world.asked.size(), 1u);
+
+  fake_world busier = one_device([](duration) { return card - 520_MiB; });
+  EXPECT_EQ(busier.settle().elapsed, 1s) << "there might be a release in it";
+}
+
+TEST(Settle, TheWaitEndsWhenTheLastOneOnTheDeviceIsGone) {
+  fake_world world = one_device([](duration t) { return t < 100ms ? 4_GiB : card - 300_MiB; });
+  EXPECT_LE(world.settle().elapsed, 125ms);
+}
+
+TEST(Settle, ABookIsNotWaitedFor) {
+  fake_world world([](duration) -> fake_world::answer {
+    memory_reading host = reading("HOST", 4_GiB);
+    host.memory.source = lull::memory_source::accounting;
+    return std::vector{host};
+  });
+  const settle_result result = world.settle();
+  EXPECT_EQ(result.devices.at(0).verdict, settle_verdict::stable);
+  EXPECT_EQ(world.asked.size(), 1u);
+}
+
+// --- What a process holds itself -----------------------------------------------------------------------
+
+/// A device of which all is in use by a process that gives it back: what a reset waits for.
+settle_result wait_for_own(std::function<std::uint64_t(duration)> back) {
+  constexpr std::uint64_t held = 676_MiB;
+  fake_world world = one_device(std::move(back), held);
+  settle_options options;
+  options.expected = {{"GPU0", 0, 0}};
+  const auto released = [&](std::string_view) { return lull::release_mark{world.release}; };
+  return lull::detail::run_settle(options, released, world, lull::detail::of_own_memory);
+}
+
+TEST(Settle, WhatAProcessHoldsIsJudgedToTheByte) {
+  const settle_result late = wait_for_own([](duration t) {
+    return t < 60ms ? 0 : t < 200ms ? 675_MiB : 676_MiB;
+  });
+  EXPECT_EQ(late.devices.at(0).after_bytes, 676_MiB) << "the last MiB is waited for";
+  EXPECT_LE(late.elapsed, 225ms);
+  EXPECT_EQ(wait_for_own([](duration) { return 676_MiB; }).elapsed, 0s)
+      << "nothing is held any more";
+}
+
+TEST(Settle, WhatAProcessKeepsIsNotWaitedForLong) {
+  const settle_result residue = wait_for_own([](duration) { return 300_MiB; });
+  EXPECT_EQ(residue.status, settle_status::settled);
+  EXPECT_EQ(residue.elapsed, 300ms);
+  EXPECT_EQ(wait_for_own([](duration) { return 0; }).elapsed, 1s) << "it may not have begun";
 }
 
 // --- What surrounds the decision -------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #include <lull/error.hpp>
 
 #include <charconv>
+#include <csignal>
 #include <string_view>
 #include <system_error>
 #include <vector>
@@ -15,10 +16,12 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto start_limit = 300s;
+constexpr auto end_grace = 5s;
 constexpr auto end_notice = 500ms;  // from a lost connection to the end of the process
 
 std::vector<std::string> arguments(const server_options& options) {
-  return {"--model",
+  return {options.program.string(),
+          "--model",
           options.model.string(),
           "--device",
           options.device,
@@ -32,6 +35,17 @@ std::vector<std::string> arguments(const server_options& options) {
           std::to_string(options.idle_time.count()),
           "--offload-dir",
           options.offload_dir.string()};
+}
+
+process_options child_of(const server_options& options) {
+  process_options child;
+  child.arguments = arguments(options);
+  child.output = child_stream::pipe;
+  child.errors = child_stream::pipe;
+  child.state_pipe = false;
+  child.stopping.grace = end_grace;
+  child.end_with_parent = true;
+  return child;
 }
 
 /// The port in "listening on http://127.0.0.1:PORT".
@@ -50,13 +64,21 @@ int parse_port(std::string_view line) {
 
 server_process::server_process(const server_options& options, const std::stop_token& stop)
     : started_at_(steady_clock().now()),
-      child_(options.program, arguments(options)),
-      kill_on_stop_(stop, [this] { child_.kill(); }),
+      child_(child_of(options)),
+      output_(child_.take_output(), child_.take_errors()),
+      kill_on_stop_(stop, [this] { child_.send_signal(SIGKILL); }),
       port_(await_port(stop)) {}
+
+server_process::~server_process() {
+  try {
+    child_.stop();
+  } catch (const error&) {  // NOLINT(bugprone-empty-catch): its destructor kills what did not stop
+  }
+}
 
 int server_process::await_port(const std::stop_token& stop) {
   try {
-    return parse_port(child_.first_line(steady_clock().deadline_in(start_limit), stop));
+    return parse_port(output_.first_line(steady_clock().deadline_in(start_limit), stop));
   } catch (const error& failure) {
     if (failure.code() == status::cancelled) throw;
     throw error(failure.code(),
@@ -65,9 +87,9 @@ int server_process::await_port(const std::stop_token& stop) {
 }
 
 std::string server_process::condition() {
-  const auto ending = child_.ending(steady_clock().deadline_in(end_notice));
-  const std::string words = child_.last_words();
-  return fmt::format("\nthe server {}; {}", ending ? *ending : "is still running",
+  const auto ending = child_.wait(steady_clock().deadline_in(end_notice));
+  const std::string words = output_.last_words();
+  return fmt::format("\nthe server {}; {}", ending ? to_string(*ending) : "is still running",
                      words.empty() ? "it wrote nothing to standard error"
                                    : "the end of its standard error:\n" + words);
 }

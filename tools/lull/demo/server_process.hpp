@@ -1,9 +1,8 @@
 #ifndef TOOLS_LULL_DEMO_SERVER_PROCESS_HPP
 #define TOOLS_LULL_DEMO_SERVER_PROCESS_HPP
 
+#include <lull/process.hpp>
 #include <lull/sleeper.hpp>
-
-#include <sys/types.h>
 
 #include <chrono>
 #include <filesystem>
@@ -11,7 +10,7 @@
 #include <stop_token>
 #include <string>
 
-#include "child_process.hpp"
+#include "child_output.hpp"
 
 namespace lull::demo {
 
@@ -24,16 +23,20 @@ struct server_options {
   std::filesystem::path offload_dir;
 };
 
-/// The example server as a child process, listening on loopback. A stop request kills it, so that
-/// no request waits for it any more.
+/// The example server as a child process, listening on loopback, that ends with this object or with
+/// this process. A stop request kills it, so that no request waits for it any more.
 class server_process {
  public:
   /// Starts it and waits until it listens.
   /// @throws error io: it does not start, with its last words; cancelled
   server_process(const server_options& options, const std::stop_token& stop);
+  /// Asks it to end, and kills it when it does not.
+  ~server_process();
+  server_process(const server_process&) = delete;
+  server_process& operator=(const server_process&) = delete;
 
   [[nodiscard]] int port() const noexcept { return port_; }
-  [[nodiscard]] pid_t id() const noexcept { return child_.id(); }
+  [[nodiscard]] int id() const noexcept { return child_.id(); }
   [[nodiscard]] time_point started_at() const noexcept { return started_at_; }
 
   /// What became of it, to be added to an error: how it ended, if it has, and its last words.
@@ -43,7 +46,8 @@ class server_process {
   int await_port(const std::stop_token& stop);
 
   time_point started_at_;
-  child_process child_;
+  process child_;
+  child_output output_;
   std::stop_callback<std::function<void()>> kill_on_stop_;
   int port_;
 };
