@@ -110,7 +110,9 @@ void add_reset_probe(const json& result, claims& into) {
     const json left = device.value("residue_bytes", json(nullptr));
     claim row{std::move(text), bytes_text(left), "0 bytes", {}};
     if (with_gemm && !device.at("gemm").value("ran", false)) {
-      row.measured = "not measured: the GEMM did not run";
+      const json problem = device.at("gemm").value("problem", json(nullptr));
+      row.measured = "not measured: the GEMM did not run" +
+                     (problem.is_string() ? ", " + problem.get<std::string>() : "");
     } else if (left.is_number()) {
       row.met = left.get<std::int64_t>() == 0;
     }

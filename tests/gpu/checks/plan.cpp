@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "libraries.hpp"
+
 namespace gpu_checks {
 namespace {
 
@@ -54,6 +56,11 @@ std::vector<check> plan(bool quick) {
        "demo.json",
        seconds{100}},
   };
+  if (const auto folder = cublas_folder(usual_roots())) {
+    for (check& each : checks) {
+      if (each.name == "reset-probe-gemm") each.library_folder = folder->string();
+    }
+  }
   if (quick) {
     checks.push_back(
         {"sleep-1GiB",
