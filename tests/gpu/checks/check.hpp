@@ -26,6 +26,8 @@ struct check {
   seconds limit{60};
   /// A program of the machine, which may not be there: then the check is skipped.
   bool foreign = false;
+  /// A folder of libraries, for this check before all others; empty: none.
+  std::string library_folder = {};
 };
 
 enum class check_state : std::uint8_t {

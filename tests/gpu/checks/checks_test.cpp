@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include "claims.hpp"
+#include "libraries.hpp"
 #include "plan.hpp"
 #include "report.hpp"
 #include "runner.hpp"
@@ -25,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::Contains;
 using testing::HasSubstr;
+using testing::StartsWith;
 using namespace std::chrono_literals;
 
 /// Whether it does so soon: it has had its signal. What nobody reaps here has ended too.
@@ -117,6 +119,28 @@ TEST_F(Checks, AProgramOfTheMachineMayBeMissingOneOfTheBundleMayNot) {
   EXPECT_EQ(lost.state, check_state::failed);
   EXPECT_EQ(lost.reason, "did not start: No such file or directory");
   EXPECT_EQ(run({"it", "never-built"}).state, check_state::not_built);
+}
+
+TEST_F(Checks, ALibraryFolderComesBeforeThoseThatAreThere) {
+  program("shows", R"(printf '"%s"' "$LD_LIBRARY_PATH")");
+  runner here({bundle_.path(), bundle_.path() / "logs", programs_});
+  here.add_library_folder("/fallback");
+  check what{"it", "shows", {}, "-"};
+  what.library_folder = "/blas";
+  EXPECT_THAT(here.run(what).result.get<std::string>(), StartsWith("/blas:/fallback"));
+}
+
+TEST(Cublas, IsFoundInAToolkitAndInAPythonEnvironment) {
+  const lull::test::scratch_folder root;
+  EXPECT_EQ(cublas_folder({root.path()}), std::nullopt);
+  const fs::path python = root.path() / "venv/lib/python3.12/site-packages/nvidia/cu13/lib";
+  fs::create_directories(python);
+  std::ofstream(python / "libcublas.so.13");
+  EXPECT_EQ(cublas_folder({root.path(), root.path() / "venv"}), python);
+  const fs::path toolkit = root.path() / "cuda-12.4/lib64";
+  fs::create_directories(toolkit);
+  std::ofstream(toolkit / "libcublas.so.12");
+  EXPECT_EQ(cublas_folder({root.path(), root.path() / "venv"}), toolkit);
 }
 
 TEST_F(Checks, AFailureAndASignalAreToldApart) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -87,15 +86,12 @@ class session {
   void choose_runtime() {
     const check first = start_check("lull");
     if (runner_->run(first).state == check_state::passed) return;
-    const char* const path = std::getenv("LD_LIBRARY_PATH");
-    const std::string before = path == nullptr ? "" : path;
-    const std::string ours = (bundle_ / "fallback").string();
-    runner_->set_environment("LD_LIBRARY_PATH", before.empty() ? ours : ours + ':' + before);
-    if (runner_->run(first).state == check_state::passed) {
-      report_.bundle["runtime"] = "fallback";
-    } else {
-      runner_->set_environment("LD_LIBRARY_PATH", before);
-    }
+    const fs::path fallback = bundle_ / "fallback";
+    runner trial = *runner_;
+    trial.add_library_folder(fallback);
+    if (trial.run(first).state != check_state::passed) return;
+    runner_->add_library_folder(fallback);
+    report_.bundle["runtime"] = "fallback";
   }
 
   const check_result& record(const check& what) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "libraries.hpp"
+
 namespace gpu_checks {
 namespace {
 
@@ -31,11 +33,6 @@ void add_sleep(std::vector<check>& checks, int gib, seconds limit) {
                     true});
 }
 
-/// Programs that measure one thing and write its claims themselves.
-check bench(const std::string& name, seconds limit) {
-  return {name, "bench_" + name, {"--output", result_path}, result_file, limit};
-}
-
 }  // namespace
 
 std::vector<check> plan(bool quick) {
@@ -54,6 +51,11 @@ std::vector<check> plan(bool quick) {
        "demo.json",
        seconds{100}},
   };
+  if (const auto folder = cublas_folder(usual_roots())) {
+    for (check& each : checks) {
+      if (each.name == "reset-probe-gemm") each.library_folder = folder->string();
+    }
+  }
   if (quick) {
     checks.push_back(
         {"sleep-1GiB",
@@ -64,7 +66,6 @@ std::vector<check> plan(bool quick) {
     return checks;
   }
   add_sleep(checks, 8, seconds{60});
-  checks.push_back(bench("suspend", seconds{60}));
   checks.push_back({"reset",
                     "bench_reset",
                     {"--benchmark_out=" + result_path, "--case-seconds=4"},

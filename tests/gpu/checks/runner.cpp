@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <system_error>
@@ -55,6 +56,10 @@ std::string last_of(const std::vector<std::string>& lines) {
   return lines.empty() ? "it did not say why" : lines.back();
 }
 
+std::string joined(const std::string& folder, const std::string& others) {
+  return others.empty() ? folder : folder + ':' + others;
+}
+
 /// Its state by how it ended.
 void judge_end(const outcome& end, check_result& result) {
   if (end.success()) {
@@ -106,8 +111,15 @@ runner::runner(options given)
   fs::create_directories(given_.logs);
 }
 
-void runner::set_environment(const std::string& name, const std::string& value) {
-  given_.environment[name] = value;
+std::string runner::library_path() const {
+  const auto set = given_.environment.find("LD_LIBRARY_PATH");
+  if (set != given_.environment.end()) return set->second;
+  const char* const inherited = std::getenv("LD_LIBRARY_PATH");
+  return inherited == nullptr ? "" : inherited;
+}
+
+void runner::add_library_folder(const fs::path& folder) {
+  given_.environment["LD_LIBRARY_PATH"] = joined(folder.string(), library_path());
 }
 
 command runner::command_for(const check& what, const fs::path& scratch) const {
@@ -118,6 +130,9 @@ command runner::command_for(const check& what, const fs::path& scratch) const {
         with(with(each, "SCRATCH", scratch.string()), "BUNDLE", given_.bundle.string()));
   }
   result.environment = given_.environment;
+  if (!what.library_folder.empty()) {
+    result.environment["LD_LIBRARY_PATH"] = joined(what.library_folder, library_path());
+  }
   if (what.result == "-") result.output = scratch / "-";
   result.log = given_.logs / (what.name + ".log");
   const seconds left = end_ - std::chrono::steady_clock::now();

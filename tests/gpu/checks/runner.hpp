@@ -28,10 +28,11 @@ class runner {
   /// Never throws for what the program does.
   check_result run(const check& what);
 
-  /// Lets what is started from now on see one variable more.
-  void set_environment(const std::string& name, const std::string& value);
+  /// Lets what is started from now on look for libraries here first.
+  void add_library_folder(const std::filesystem::path& folder);
 
  private:
+  [[nodiscard]] std::string library_path() const;
   [[nodiscard]] command command_for(const check& what, const std::filesystem::path& scratch) const;
 
   options given_;
