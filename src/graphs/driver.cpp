@@ -1,7 +1,13 @@
+#include <lull/device.hpp>
 #include <lull/error.hpp>
-#include <lull/graph_driver.hpp>
+#include <lull/graph_cache.hpp>
+#include <lull/reset.hpp>
 
-#include <utility>
+#include <atomic>
+#include <exception>
+
+#include "core/device_access.hpp"
+#include "vocabulary/text.hpp"
 
 namespace lull {
 
@@ -23,32 +29,90 @@ std::optional<std::uint64_t> graph_driver::used_bytes() noexcept {
   return std::nullopt;
 }
 
-function_graph_driver::function_graph_driver(graph_driver_functions functions)
-    : functions_(std::move(functions)) {
-  if (!functions_.destroy) {
-    throw error(status::invalid_argument, "a graph driver needs a function that destroys a graph");
+namespace {
+
+/// Of a device without contexts, which is never reset.
+constinit const std::atomic<std::uint64_t> only_generation{0};
+
+const std::atomic<std::uint64_t>& generation_of(const device& where) noexcept {
+  const auto& context = detail::device_access::state(where)->context;
+  return context ? context->generation : only_generation;
+}
+
+class device_graph_driver final : public graph_driver {
+ public:
+  device_graph_driver(const device& where, const device_graph_options& options)
+      : graph_driver(generation_of(where)),
+        device_(where),
+        bytes_per_node_(options.bytes_per_node.value_or(where.graph_node_bytes().value_or(0))),
+        clear_timeout_(options.clear_timeout) {}
+
+  void destroy(void* handle, std::uint64_t of_generation) override {
+    device_.graph_destroy(handle, of_generation);
   }
-}
 
-void function_graph_driver::destroy(void* handle, std::uint64_t /*generation*/) {
-  functions_.destroy(handle);
-}
+  void adopt(void* handle) override { device_.graph_adopt(handle); }
+  void disown(void* handle) noexcept override { device_.graph_disown(handle); }
 
-void function_graph_driver::before_destroy() {
-  if (functions_.before_destroy) functions_.before_destroy();
-}
+  void trim() override {
+    if (device_.supports(capability::graph_trim)) device_.graph_trim();
+  }
 
-void function_graph_driver::trim() {
-  if (functions_.trim) functions_.trim();
-}
+  [[nodiscard]] std::optional<std::uint64_t> footprint(
+      void* /*handle*/, std::optional<std::uint64_t> nodes) noexcept override {
+    if (!nodes || bytes_per_node_ == 0) return std::nullopt;
+    return *nodes * bytes_per_node_;
+  }
 
-std::optional<std::uint64_t> function_graph_driver::footprint(
-    void* handle, std::optional<std::uint64_t> nodes) noexcept {
-  return functions_.footprint ? functions_.footprint(handle, nodes) : std::nullopt;
-}
+  [[nodiscard]] std::optional<std::uint64_t> used_bytes() noexcept override {
+    try {
+      const memory_info seen = device_.memory();
+      // The books of the host backend know what it handed out, and graphs are made by others.
+      if (seen.source == memory_source::accounting) return std::nullopt;
+      return seen.used_by_process_bytes;
+    } catch (const std::exception&) {
+      return std::nullopt;  // a platform that does not answer must not fail an eviction
+    }
+  }
 
-std::optional<std::uint64_t> function_graph_driver::used_bytes() noexcept {
-  return functions_.used_bytes ? functions_.used_bytes() : std::nullopt;
+  [[nodiscard]] std::shared_ptr<void> attach(any_graph_cache& cache) override {
+    return std::make_shared<reset_hook>(
+        device_, "graph cache",
+        [&cache, this](const reset_event& event) { give_up(cache, event.dropping); },
+        [&cache](const reset_event& event) {
+          if (event.was_reset) cache.reset_generation();
+        },
+        [&cache](const reset_event& event) { expect_given_up(cache, event); });
+  }
+
+ private:
+  void give_up(any_graph_cache& cache, bool dropping) const {
+    if (dropping) {
+      cache.trim();
+    } else {
+      cache.clear_within(clear_timeout_);
+    }
+  }
+
+  static void expect_given_up(any_graph_cache& cache, const reset_event& event) {
+    if (event.dropping || cache.holds_nothing()) return;
+    detail::fail(status::busy, "{}: graphs were captured again meanwhile", event.device.name());
+  }
+
+  const device device_;
+  const std::uint64_t bytes_per_node_;
+  const duration clear_timeout_;
+};
+
+}  // namespace
+
+std::shared_ptr<graph_driver> make_graph_driver(const device& where,
+                                                const device_graph_options& options) {
+  where.require(capability::graphs, "make_graph_driver");
+  if (options.clear_timeout <= duration::zero()) {
+    throw error(status::invalid_argument, "make_graph_driver: clear_timeout must be above 0");
+  }
+  return std::make_shared<device_graph_driver>(where, options);
 }
 
 }  // namespace lull
