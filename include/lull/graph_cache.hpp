@@ -297,7 +297,7 @@ class graph_cache : public any_graph_cache {
 
    private:
     friend class graph_cache;
-    friend struct graph_handle_access;
+    friend struct detail::graph_handle_access;
     explicit handle(detail::graph_entry* entry) noexcept
         : entry_(static_cast<entry_type*>(entry)) {}
 
@@ -353,7 +353,8 @@ class graph_cache : public any_graph_cache {
   ///        the entry stays as it is; what fails after it evicts the entry.
   /// @throws error as get_or_capture; busy: another handle of the entry is out
   template <class Capture>
-  void recapture(const handle& at, Capture&& capture, const graph_capture_options& options = {}) {
+  static void recapture(const handle& at, Capture&& capture,
+                        const graph_capture_options& options = {}) {
     at.entry_->recapture(maker(capture), options);
   }
 

@@ -75,7 +75,8 @@ struct graph_ledger {
   }
   template <class Predicate>
   [[nodiscard]] bool any(const Predicate& holds) const {
-    return std::any_of(accounts.begin(), accounts.end(), [&](const auto& it) { return holds(*it); });
+    return std::any_of(accounts.begin(), accounts.end(),
+                       [&](const auto& it) { return holds(*it); });
   }
 };
 

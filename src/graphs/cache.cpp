@@ -15,9 +15,10 @@ namespace {
 void set_bounds(detail::graph_account& account, std::optional<std::uint64_t> entries,
                 std::optional<std::uint64_t> bytes) {
   if (entries == 0 || bytes == 0) {
-    throw error(status::invalid_argument,
-                "graph limits: 0 is no bound; leave it absent for no bound, or call clear() to empty "
-                "a cache");
+    throw error(
+        status::invalid_argument,
+        "graph limits: 0 is no bound; leave it absent for no bound, or call clear() to empty "
+        "a cache");
   }
   account.max_entries = entries;
   account.max_bytes = bytes;

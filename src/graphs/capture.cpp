@@ -180,8 +180,8 @@ class capture_run {
     counted.unknown_footprints += bytes_ || updated_ ? 0 : 1;
     counted.capturing += elapsed_;
     if (estimated_) {
-      bytes_ = static_cast<std::uint64_t>(static_cast<double>(*bytes_) *
-                                          counted.footprint_correction);
+      bytes_ =
+          static_cast<std::uint64_t>(static_cast<double>(*bytes_) * counted.footprint_correction);
     }
     if (entry_.captured && !updated_) bury_old();
     const std::uint64_t bytes = bytes_.value_or(updated_ ? entry_.bytes : 0);
@@ -192,7 +192,8 @@ class capture_run {
     const bool evicted = is_leaving(entry_);
     try {
       if (generation_ != core_.driver->generation()) {
-        fail(status::stale, "graph cache '{}': the device was reset during a capture; capture again",
+        fail(status::stale,
+             "graph cache '{}': the device was reset during a capture; capture again",
              core_.options.name);
       }
       core_.expected_bytes = std::max(bytes, core_.expected_bytes - core_.expected_bytes / 8);
@@ -271,7 +272,8 @@ graph_entry* get_entry(graph_core& core, const graph_key& key, const graph_maker
     join(in, std::shared_ptr<graph_flight>(entry->flight), wishes.deadline);
   }
   if (how != nullptr && entry != nullptr && entry->pins.load() >= graph_entry::one_pin) {
-    fail(status::busy, "graph cache '{}': another has the entry, and has not captured its graph yet",
+    fail(status::busy,
+         "graph cache '{}': another has the entry, and has not captured its graph yet",
          core.options.name);
   }
   const bool is_new = entry == nullptr;
@@ -327,10 +329,11 @@ void wait_until_cleared(visit& in, time_point deadline) {
     if (own.held.entries + own.queued.entries == 0) return;
     const bool holds = graph_books::this_thread_holds();
     if (holds || options.clock->now() >= deadline) {
-      fail(holds ? status::busy : status::timed_out,
-           "graph cache '{}' cannot be cleared{}: {} graphs are in use, {} wait for captures to end",
-           options.name, holds ? " inside a capture" : " in time", own.held.entries,
-           own.queued.entries);
+      fail(
+          holds ? status::busy : status::timed_out,
+          "graph cache '{}' cannot be cleared{}: {} graphs are in use, {} wait for captures to end",
+          options.name, holds ? " inside a capture" : " in time", own.held.entries,
+          own.queued.entries);
     }
     options.clock->wait_until(in.core.books.changed, in.lock, deadline);
   }

@@ -18,21 +18,21 @@ void graph_core::set_policy(bool filter) {
   policy = std::move(next);
 }
 
-void graph_core::discard(graph_entry& entry) noexcept {
-  const bool pinned = index.remove(entry);
-  policy->remove(entry);
-  if (!pinned) return graveyard.add(entry);
-  ledger.count(entry, &graph_account::held, entry.bytes);
-  push(left, entry);
-}
-
 void graph_core::remove(graph_entry& entry, graph_eviction cause) noexcept {
   ++ledger.counted.evictions[static_cast<std::size_t>(cause)];
-  if (on_evict && !retired) {
-    entry.untold = has_untold = true;
-    entry.pins.fetch_add(graph_entry::one_pin);  // until it is told
-  }
+  entry.untold = on_evict && !retired;
   discard(entry);
+}
+
+void graph_core::discard(graph_entry& entry) noexcept {
+  const bool in_use = index.remove(entry);
+  policy->remove(entry);
+  if (!in_use && !entry.untold) return graveyard.add(entry);
+  ledger.count(entry, in_use ? &graph_account::held : &graph_account::queued, entry.bytes);
+  push(left, entry);
+  if (!entry.untold) return;
+  has_untold = true;
+  entry.pins.fetch_add(graph_entry::one_pin);  // until it is told
 }
 
 void graph_core::tell(book_lock& lock) noexcept {

@@ -28,7 +28,8 @@ void graph_books::settle(book_lock& lock) noexcept {
     const auto found = std::find_if(cores.begin(), cores.end(), is_it);
     return found == cores.end() ? nullptr : *found;
   };
-  while (const auto core = next([](const auto& each) { return each->has_untold; })) core->tell(lock);
+  while (const auto core = next([](const auto& each) { return each->has_untold; }))
+    core->tell(lock);
   for (const auto& core : cores) core->graveyard.retry();
   while (holds == 0) {
     const auto core = next([](const auto& each) { return each->graveyard.has_work(); });

@@ -45,9 +45,10 @@ void host_graph::destroy(lull_host_graph* header) noexcept {
 
 void host_graph::launch() {
   if (state_->launching.exchange(true, std::memory_order_acquire)) {
-    throw error(status::busy,
-                "the host graph is being launched already; its launches share one workspace, so they "
-                "must not overlap");
+    throw error(
+        status::busy,
+        "the host graph is being launched already; its launches share one workspace, so they "
+        "must not overlap");
   }
   const auto end = [](std::atomic<bool>* held) { held->store(false, std::memory_order_release); };
   const std::unique_ptr<std::atomic<bool>, decltype(end)> held(&state_->launching, end);

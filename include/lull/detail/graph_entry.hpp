@@ -20,6 +20,7 @@ class graph_core;
 struct graph_account;
 struct graph_entry;
 struct graph_flight;
+struct graph_handle_access;
 struct graph_tally;
 
 /// What a capture function says about the size of its graph.
@@ -60,12 +61,12 @@ struct LULL_API graph_entry {
   bool in_window = false;  ///< has yet to pass the frequency filter
   bool untold = false;     ///< evicted, and the caller does not know
   graph_core* core = nullptr;
-  graph_entry* next = nullptr;                        ///< in a list of what was evicted
-  graph_tally graph_account::* counted_as = nullptr;  ///< null: it does not count
-  std::uint64_t bytes = 0;                            ///< what it counts for
-  std::uint64_t ordered_by = 0;                       ///< the stamp that the order of uses saw last
-  std::uint64_t swept_stamp = 0;                      ///< the stamp that the last sweep saw
-  std::int64_t used_at = 0;  ///< it was used last at this time or before; clock ticks
+  graph_entry* next = nullptr;                       ///< in a list of what was evicted
+  graph_tally graph_account::*counted_as = nullptr;  ///< null: it does not count
+  std::uint64_t bytes = 0;                           ///< what it counts for
+  std::uint64_t ordered_by = 0;                      ///< the stamp that the order of uses saw last
+  std::uint64_t swept_stamp = 0;                     ///< the stamp that the last sweep saw
+  std::int64_t used_at = 0;              ///< it was used last at this time or before; clock ticks
   std::shared_ptr<graph_flight> flight;  ///< its capture under way
 };
 
