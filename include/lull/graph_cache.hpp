@@ -11,11 +11,6 @@
 #include <lull/log.hpp>
 
 #include <array>
-#include <cstddef>
-#include <cstdint>
-#include <functional>
-#include <memory>
-#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -23,11 +18,11 @@
 
 namespace lull {
 
-/// How much may be kept. An absent bound does not bound.
+/// How much may be kept. An absent bound does not bound; none may be 0.
 struct graph_limits {
-  std::optional<std::uint64_t> entries = {};  ///< above 0
-  std::optional<std::uint64_t> bytes = {};    ///< above 0
-  /// An entry that was not used for this long is evicted by the next sweep(). Above 0.
+  std::optional<std::uint64_t> entries = {};
+  std::optional<std::uint64_t> bytes = {};
+  /// An entry that was not used for this long is evicted by the next sweep().
   std::optional<duration> idle_time = {};
 };
 
@@ -35,15 +30,12 @@ struct graph_limits {
 /// first, whichever cache it is in. Copies refer to the same budget. Thread-safe.
 class LULL_API graph_budget {
  public:
-  /// @param entries,bytes of all caches together; absent: no bound; above 0
   /// @throws error (invalid_argument)
   explicit graph_budget(std::optional<std::uint64_t> entries = {},
                         std::optional<std::uint64_t> bytes = {});
-
-  /// Changes the bounds, and evicts what is above them before it returns.
+  /// Evicts what is above the new bounds before it returns.
   void set_limits(std::optional<std::uint64_t> entries, std::optional<std::uint64_t> bytes);
-
-  /// What all caches of this budget hold, with what is evicted but not destroyed yet.
+  /// What all its caches hold, with what is evicted but not destroyed yet.
   [[nodiscard]] std::uint64_t entries() const;
   [[nodiscard]] std::uint64_t bytes() const;
 
@@ -54,16 +46,13 @@ class LULL_API graph_budget {
 
 struct graph_cache_options {
   graph_limits limits = {};
-  /// Shared with other caches; absent: this cache's own limits only.
-  std::optional<graph_budget> budget = {};
-  /// Keeps keys that come once from washing out those that come often.
-  bool frequency_filter = false;
+  std::optional<graph_budget> budget = {};  ///< shared with other caches
+  bool frequency_filter = false;  ///< keys that come once do not wash out those that come often
   /// Memory of destroyed graphs that may collect in the vendor's pools before graph_driver::trim()
   /// is called; sweep(), clear() and trim() always call it. The default is what eight small graphs
   /// of a decode step hold (8 MiB each: ggml-org/llama.cpp issue 25835).
   std::uint64_t trim_after_bytes = std::uint64_t{64} << 20;
-  /// For logs and metrics.
-  std::string name = "graphs";
+  std::string name = "graphs";  ///< for logs and metrics
   const lull::clock* clock = &lull::steady_clock();
   log_sink log = {};
 };
@@ -82,46 +71,38 @@ inline constexpr std::size_t graph_eviction_causes = 6;
 /// A cache at one moment. Counters count from its creation on.
 struct graph_cache_stats {
   std::string name;
-  std::uint64_t hits = 0;
-  std::uint64_t misses = 0;
-  std::uint64_t captures = 0;
-  std::uint64_t failed_captures = 0;
+  std::uint64_t hits = 0, misses = 0;
+  std::uint64_t captures = 0, failed_captures = 0;
+  std::uint64_t updated = 0;   ///< captures that kept the executable that was there
   std::uint64_t rejected = 0;  ///< captures whose footprint alone is above a bound
   std::array<std::uint64_t, graph_eviction_causes> evictions{};  ///< by graph_eviction
-  std::uint64_t updated = 0;  ///< captures that kept the executable that was there
-  std::uint64_t destroyed = 0;
-  std::uint64_t dropped = 0;  ///< stale: given up without a vendor call
-  std::uint64_t failed_destructions = 0;
+  std::uint64_t destroyed = 0, failed_destructions = 0;
+  std::uint64_t dropped = 0;             ///< stale: given up without a vendor call
   std::uint64_t unknown_footprints = 0;  ///< captures of a size nobody knows; they count as 0
 
-  std::uint64_t entries = 0;  ///< that can be found, and those without a graph
-  std::uint64_t bytes = 0;
-  std::uint64_t handles = 0;          ///< out now
-  std::uint64_t leaving_entries = 0;  ///< evicted, but still in use or held off by a capture
-  std::uint64_t leaving_bytes = 0;
-  std::uint64_t peak_entries = 0;  ///< with those that are leaving
-  std::uint64_t peak_bytes = 0;
+  std::uint64_t entries = 0, bytes = 0;                  ///< with entries that have no graph
+  std::uint64_t handles = 0;                             ///< out now
+  std::uint64_t leaving_entries = 0, leaving_bytes = 0;  ///< evicted, but not destroyed yet
+  std::uint64_t peak_entries = 0, peak_bytes = 0;        ///< with those that are leaving
 
   std::uint64_t returned_bytes = 0;  ///< what destroyed graphs were counted for
   /// How much less the process held after destroying, where the driver measures it.
   std::optional<std::uint64_t> measured_returned_bytes;
-  /// What estimates are multiplied with, learned from what destroying returned.
-  double footprint_correction = 1;
-  duration capturing{};
-  duration destroying{};
+  double footprint_correction = 1;  ///< of estimates, learned from what destroying returned
+  duration capturing{}, destroying{};
 
   [[nodiscard]] std::uint64_t evicted(graph_eviction cause) const noexcept {
     return evictions[static_cast<std::size_t>(cause)];
   }
 };
 
-/// What a caller knows about a capture beforehand.
+/// What a caller knows about a capture beforehand. Times are on the cache's clock.
 struct graph_capture_options {
   /// What the graph will hold. Absent: the driver is asked afterwards, and room is made for what
   /// recent captures took.
   std::optional<std::uint64_t> bytes = {};
   /// Until when to wait for another thread's capture of the same key, and for captures elsewhere
-  /// that hold off the destruction of what has to make room. On the cache's clock.
+  /// that hold off the destruction of what has to make room.
   time_point deadline = no_deadline;
   /// Until when to wait when all that could make room is in use. The default does not wait: the
   /// calling thread may be the one that uses it.
@@ -134,13 +115,11 @@ class LULL_API any_graph_cache {
   any_graph_cache(const any_graph_cache&) = delete;
   any_graph_cache& operator=(const any_graph_cache&) = delete;
 
-  /// Changes the bounds, and evicts what is above them before it returns; what is in use goes when
-  /// it is released. Entries that were idle wait for the next sweep().
-  /// @throws error (invalid_argument)
+  /// Evicts what is above the new bounds before it returns; what is in use goes when it is released,
+  /// what was idle with the next sweep(). @throws error (invalid_argument)
   void set_limits(const graph_limits& limits);
   [[nodiscard]] graph_limits limits() const;
-
-  /// Changes graph_cache_options::frequency_filter. @throws std::bad_alloc; nothing changes then
+  /// Changes graph_cache_options::frequency_filter. @throws std::bad_alloc
   void set_frequency_filter(bool on);
 
   /// Evicts what was idle for too long, drops what a reset has left, destroys what waits for it,
@@ -149,40 +128,33 @@ class LULL_API any_graph_cache {
   /// @param now on the cache's clock
   /// @return how many entries it evicted
   std::uint64_t sweep(time_point now);
-
   /// When sweep() should be called next; absent while nothing would go by time alone.
   [[nodiscard]] std::optional<time_point> next_deadline() const;
 
   /// Evicts everything and waits until it is destroyed: for handles to come back, and captures to
-  /// end, of this cache or elsewhere. What is captured meanwhile does not stay either.
-  /// Drivers of devices that can be reset have it called before that.
-  /// @throws error (timed_out) that says what is in use; it still goes when it is released
+  /// end, of this cache or elsewhere. What is being captured does not stay either. Drivers of devices
+  /// that can be reset have it called before that.
+  /// @throws error timed_out, which says what is in use, and it still goes when it is released; busy:
+  ///         this thread captures
   void clear(time_point deadline = no_deadline);
   /// clear() with a deadline that is so far away on the cache's clock.
   void clear_within(duration span);
-
   /// Evicts everything that is not in use, destroys it unless a capture is under way, and has the
-  /// driver return memory. Never waits for handles or captures.
-  /// @return how many entries it evicted
+  /// driver return memory. Never waits for handles or captures. @return how many it evicted
   std::uint64_t trim();
-
-  /// Drops what was captured before the driver's generation was raised, without a vendor call.
-  /// Lookups never find such entries, also before this is called.
-  /// @return how many entries it dropped
+  /// Drops what was captured before the driver's generation was raised, without a vendor call. Lookups
+  /// never find such entries, also before this is called. @return how many it dropped
   std::uint64_t reset_generation();
 
-  /// @name Observing. Waits for no capture and no destruction.
-  /// @{
+  // Observing waits for no capture and no destruction.
   [[nodiscard]] graph_cache_stats stats() const;
   [[nodiscard]] std::size_t size() const;
-  /// Whether no entry exists any more: none that can be found, none that is on its way out, none
-  /// being captured.
+  /// Whether no entry exists, on its way out and being captured included.
   [[nodiscard]] bool holds_nothing() const;
-  /// @}
 
  protected:
-  using on_evict = std::function<void(const detail::graph_entry&)>;
-  any_graph_cache(std::shared_ptr<graph_driver> driver, graph_cache_options options, on_evict told);
+  any_graph_cache(std::shared_ptr<graph_driver> driver, graph_cache_options options,
+                  std::function<void(const detail::graph_entry&)> on_evict);
   ~any_graph_cache();
 
   // Entries come pinned; null: there is none.
@@ -191,7 +163,7 @@ class LULL_API any_graph_cache {
   [[nodiscard]] detail::graph_entry* get_entry(const detail::graph_key& key,
                                                const detail::graph_maker* how,
                                                const graph_capture_options& wishes);
-  /// A quick look that counts neither as a use nor as a miss, and finds entries without a graph too.
+  /// Neither a use nor a miss; also finds what has no graph.
   [[nodiscard]] detail::graph_entry* look_at(const detail::graph_key& key) const;
   void for_each_entry(const std::function<void(const detail::graph_entry&)>& see) const;
   bool erase_entry(const detail::graph_key& key);
@@ -206,8 +178,7 @@ template <class Graph>
 struct captured_graph {
   Graph graph;
   std::optional<std::uint64_t> bytes = {};  ///< what it holds; absent: the driver is asked
-  /// How many nodes it has, from which a driver can estimate what it holds: see
-  /// device::graph_node_count().
+  /// How many nodes it has, for the driver's estimate: see device::graph_node_count().
   std::optional<std::uint64_t> nodes = {};
 };
 
@@ -217,16 +188,15 @@ struct captured_graph {
 /// What lookups return is pinned: it stays valid until it is released, whatever happens to the cache
 /// meanwhile. A hit allocates nothing, and waits for no capture, no destruction and no vendor.
 ///
-/// Graphs are destroyed by the driver, never by the destructor of Graph. The driver gets the pointer
-/// when Graph is one (as cudaGraphExec_t is), else what Graph's `void* executable()` returns, else a
-/// pointer to the Graph; null is never destroyed.
+/// Graphs are destroyed by the driver, never by the destructor of Graph. It gets the pointer when Graph
+/// is one (as cudaGraphExec_t is), else what Graph's `void* executable()` returns, else a pointer to
+/// the Graph; null is never destroyed.
 ///
 /// Thread-safe. Handles must be released before the cache is destroyed; should some not be, their
 /// graphs are not destroyed before they are, and a line is logged. What was evicted while something
 /// was being captured may be destroyed after the cache, too: so a driver keeps alive what it uses.
 ///
-/// @tparam Key copyable, with `Hash` and `Equal`, which are called under a lock of the cache: they must
-///         not use it
+/// @tparam Key copyable, with `Hash` and `Equal`, which are called under a lock of the cache
 /// @tparam Graph default-constructible and movable
 template <class Key, class Graph, class Hash = std::hash<Key>, class Equal = std::equal_to<Key>>
 class graph_cache : public any_graph_cache {
@@ -239,7 +209,6 @@ class graph_cache : public any_graph_cache {
 
   struct entry_type final : detail::graph_entry {
     explicit entry_type(const Key& its_key) : key(its_key) {}
-
     [[nodiscard]] void* handle() noexcept override {
       if constexpr (std::is_pointer_v<Graph>) {
         return const_cast<void*>(static_cast<const void*>(graph));
@@ -273,22 +242,20 @@ class graph_cache : public any_graph_cache {
     ~handle() { release(); }
 
     [[nodiscard]] explicit operator bool() const noexcept { return entry_ != nullptr; }
-    /// @pre it holds an entry
+    // All below but release(): @pre it holds an entry
     [[nodiscard]] Graph& operator*() const noexcept { return entry_->graph; }
     [[nodiscard]] Graph* operator->() const noexcept { return &entry_->graph; }
     [[nodiscard]] const Key& key() const noexcept { return entry_->key; }
     /// Whether it has a graph; what get_or_insert() returns may have none.
     [[nodiscard]] bool captured() const noexcept { return entry_->captured; }
-
-    /// recapture() with a graph that is there already. @param with moved from unless this throws
-    ///        before it is taken over (busy, out_of_device_memory)
-    void replace(captured_graph<Graph>&& with) {
-      const auto make = [&with] { return std::move(with); };
+    /// recapture() with a graph that is there already.
+    /// @param with moved from, unless there is no room for it
+    void replace(captured_graph<Graph>&& with) const {
       graph_capture_options wishes;
       wishes.bytes = with.bytes;
-      entry_->recapture(maker(make), wishes);
+      recapture(
+          *this, [&with] { return std::move(with); }, wishes);
     }
-
     /// Unpins early. If the entry was evicted meanwhile it is destroyed now, on this thread, unless
     /// a capture is under way. Harmless when there is nothing to release.
     void release() noexcept {
@@ -300,18 +267,17 @@ class graph_cache : public any_graph_cache {
     friend struct detail::graph_handle_access;
     explicit handle(detail::graph_entry* entry) noexcept
         : entry_(static_cast<entry_type*>(entry)) {}
-
     entry_type* entry_ = nullptr;
   };
 
   /// @param driver destroys the graphs; not null
-  /// @param evicted is told each key that leaves the cache, whatever the reason, once, by the call
-  ///        that evicts it and before its graph is destroyed; not when the cache itself is destroyed.
-  ///        Called under no lock; what it throws is logged
+  /// @param on_evict is told each key that leaves the cache, once, by the call that evicts it and before
+  ///        its graph is destroyed; not when the cache itself is destroyed. Called under no lock; what
+  ///        it throws is logged
   /// @throws error (invalid_argument) when the driver is null or a limit is 0
   explicit graph_cache(std::shared_ptr<graph_driver> driver, graph_cache_options options = {},
-                       std::function<void(const Key&)> evicted = {})
-      : any_graph_cache(std::move(driver), std::move(options), forward(std::move(evicted))) {}
+                       std::function<void(const Key&)> on_evict = {})
+      : any_graph_cache(std::move(driver), std::move(options), forward(std::move(on_evict))) {}
 
   /// The entry of a key, pinned; empty when there is none with a graph. Counts as its use.
   [[nodiscard]] handle find(const Key& key) { return handle(find_entry(ref(key))); }
@@ -335,9 +301,9 @@ class graph_cache : public any_graph_cache {
     return handle(get_entry(ref(key), &how, options));
   }
 
-  /// The entry of a key, made without a graph when there is none, for callers who warm up before they
-  /// capture and keep what they know of the graph in it. It counts as an entry and goes like one.
-  /// @throws error busy: there is no room; timed_out, for captures of the key by another thread
+  /// The entry of a key, made without a graph when there is none: for callers who warm up before they
+  /// capture, and keep what they know of the graph in it. It counts and goes like any other.
+  /// @throws error busy: there is no room; timed_out
   [[nodiscard]] handle get_or_insert(const Key& key, const graph_capture_options& options = {}) {
     return handle(get_entry(ref(key), nullptr, options));
   }
@@ -346,11 +312,10 @@ class graph_cache : public any_graph_cache {
   /// get_or_capture. Lookups miss the entry meanwhile. Its footprint is counted anew.
   ///
   /// A capture that returns the executable that is there has updated it in place. Else the old one is
-  /// destroyed afterwards: until then both count, and the bound on bytes may be exceeded by the
-  /// smaller one.
+  /// destroyed afterwards; until then the bound on bytes may be exceeded by the smaller of the two.
   /// @param at the only handle of the entry
-  /// @param capture reads the present graph by `*at`, and may update its executable. When it throws,
-  ///        the entry stays as it is; what fails after it evicts the entry.
+  /// @param capture may read the present graph, and update its executable. When it throws, the entry
+  ///        stays as it is; what fails after it evicts the entry.
   /// @throws error as get_or_capture; busy: another handle of the entry is out
   template <class Capture>
   static void recapture(const handle& at, Capture&& capture,
@@ -385,7 +350,8 @@ class graph_cache : public any_graph_cache {
     };
   }
 
-  [[nodiscard]] static on_evict forward(std::function<void(const Key&)> to) {
+  [[nodiscard]] static std::function<void(const detail::graph_entry&)> forward(
+      std::function<void(const Key&)> to) {
     if (!to) return {};
     return [to = std::move(to)](const detail::graph_entry& gone) {
       to(static_cast<const entry_type&>(gone).key);
@@ -393,7 +359,12 @@ class graph_cache : public any_graph_cache {
   }
 
   [[nodiscard]] static detail::graph_key ref(const Key& key) {
-    return {hash_of(key), &key,
+    // std::hash of a number is the number. One product would do for numbers without a pattern;
+    // addresses at equal distances pile up without the second. The factor is 2^64 divided by the
+    // golden ratio: Knuth, The Art of Computer Programming, volume 3, section 6.4.
+    constexpr std::uint64_t factor = 0x9E3779B97F4A7C15U;
+    const std::uint64_t once = static_cast<std::uint64_t>(Hash{}(key)) * factor;
+    return {(once ^ (once >> 32U)) * factor, &key,
             [](const void* sought, const detail::graph_entry& candidate) {
               return Equal{}(static_cast<const entry_type&>(candidate).key,
                              *static_cast<const Key*>(sought));
@@ -401,15 +372,6 @@ class graph_cache : public any_graph_cache {
             [](const void* of) -> std::unique_ptr<detail::graph_entry> {
               return std::make_unique<entry_type>(*static_cast<const Key*>(of));
             }};
-  }
-
-  /// std::hash of a number is the number. One product would do for numbers without a pattern;
-  /// addresses at equal distances pile up without the second. The factor is 2^64 divided by the golden
-  /// ratio: Knuth, The Art of Computer Programming, volume 3, section 6.4.
-  [[nodiscard]] static std::uint64_t hash_of(const Key& key) {
-    constexpr std::uint64_t factor = 0x9E3779B97F4A7C15U;
-    const std::uint64_t once = static_cast<std::uint64_t>(Hash{}(key)) * factor;
-    return (once ^ (once >> 32U)) * factor;
   }
 };
 

@@ -28,10 +28,10 @@ class device;
 /// counted, and the handle counts as gone then.
 class LULL_API graph_driver {
  public:
-  graph_driver() noexcept;
-  /// Takes the generation from elsewhere, such as a device's own counter.
-  /// @param generation must outlive the driver
-  explicit graph_driver(const std::atomic<std::uint64_t>& generation) noexcept;
+  graph_driver() noexcept = default;
+  /// Takes the generation from elsewhere, such as a device's own counter, which must outlive it.
+  explicit graph_driver(const std::atomic<std::uint64_t>& generation) noexcept
+      : generation_(&generation) {}
   virtual ~graph_driver();
   graph_driver(const graph_driver&) = delete;
   graph_driver& operator=(const graph_driver&) = delete;
@@ -43,47 +43,40 @@ class LULL_API graph_driver {
   ///         now, and the cache tries again when it next has something to destroy
   virtual void destroy(void* handle, std::uint64_t generation) = 0;
 
-  /// A graph was captured and is about to enter a cache. What this throws fails the capture, and the
-  /// graph is destroyed. The default does nothing.
-  virtual void adopt(void* /*handle*/) {}
-  /// An adopted graph died in a reset before it entered the cache. The default does nothing.
-  virtual void disown(void* /*handle*/) noexcept {}
+  // The others need not be there.
 
+  /// A graph was captured and is about to enter a cache. What this throws fails the capture, and the
+  /// graph is destroyed.
+  virtual void adopt(void* /*handle*/) {}
+  /// An adopted graph died in a reset before it entered the cache.
+  virtual void disown(void* /*handle*/) noexcept {}
   /// Called once before a batch of destroy(). Where the vendor destroys lazily or frees what still
   /// runs (HIP: ROCm/pytorch pull request 1455 puts a synchronization around hipGraphExecDestroy),
-  /// wait for the work here. The default does nothing.
+  /// wait for the work here.
   virtual void before_destroy() {}
-
-  /// Returns memory that the vendor keeps for graphs that are gone. The default does nothing.
+  /// Returns memory that the vendor keeps for graphs that are gone.
   virtual void trim() {}
-
   /// An estimate of what a graph holds, in bytes; absent when it cannot be told.
   /// @param nodes how many it has, where the capture function says so
   [[nodiscard]] virtual std::optional<std::uint64_t> footprint(
-      void* handle, std::optional<std::uint64_t> nodes) noexcept;
-
+      void* /*handle*/, std::optional<std::uint64_t> /*nodes*/) noexcept {
+    return std::nullopt;
+  }
   /// What this process holds now of the memory that graphs are made of, in bytes; absent when it
-  /// cannot be told. Asked when memory is trimmed, which corrects estimates, and around captures
-  /// while these come without any footprint.
-  [[nodiscard]] virtual std::optional<std::uint64_t> used_bytes() noexcept;
-
+  /// cannot be told. Asked when memory is trimmed, and around captures that come without any other
+  /// footprint.
+  [[nodiscard]] virtual std::optional<std::uint64_t> used_bytes() noexcept { return std::nullopt; }
   /// Called when a cache begins to use the driver.
   /// @return what the cache keeps, and destroys first of all when it goes: a driver whose device can
-  ///         be reset has the cache told before that happens. The default is nothing.
-  [[nodiscard]] virtual std::shared_ptr<void> attach(any_graph_cache& cache);
+  ///         be reset has the cache told before that happens
+  [[nodiscard]] virtual std::shared_ptr<void> attach(any_graph_cache& /*cache*/) { return nullptr; }
 
   /// Raised when the device was reset: graphs that were captured under an older generation died
   /// with the context, and are dropped without a call.
   [[nodiscard]] std::uint64_t generation() const noexcept {
     return generation_->load(std::memory_order_acquire);
   }
-  /// Where generation() reads; for hot paths.
-  [[nodiscard]] const std::atomic<std::uint64_t>& generation_counter() const noexcept {
-    return *generation_;
-  }
-
-  /// Says that the device was reset. Thread-safe. Has no effect on a generation taken from
-  /// elsewhere.
+  /// Says that the device was reset. Thread-safe. Does nothing to a generation from elsewhere.
   void raise_generation() noexcept { own_generation_.fetch_add(1, std::memory_order_acq_rel); }
 
  private:
@@ -112,7 +105,6 @@ struct device_graph_options {
 /// context. What is of an older generation is dropped without a vendor call.
 ///
 /// Estimates are corrected by what the platform says this process holds before and after a trim.
-///
 /// Creates no context by itself. Keeps the device's module loaded. Thread-safe.
 /// @throws error unsupported: the device destroys no graphs (capability::graphs); invalid_argument
 [[nodiscard]] LULL_API std::shared_ptr<graph_driver> make_graph_driver(

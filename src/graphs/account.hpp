@@ -4,18 +4,12 @@
 #include <lull/graph_cache.hpp>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdint>
-#include <memory>
-#include <optional>
-#include <vector>
 
 namespace lull::detail {
 
 /// A number of entries and their bytes.
 struct graph_tally {
-  std::uint64_t entries = 0;
-  std::uint64_t bytes = 0;
+  std::uint64_t entries = 0, bytes = 0;
 
   graph_tally operator+(const graph_tally& more) const noexcept {
     return {entries + more.entries, bytes + more.bytes};
@@ -50,12 +44,8 @@ struct graph_ledger {
   graph_cache_stats counted;
 
   [[nodiscard]] const graph_account& own() const noexcept { return *accounts.front(); }
-
   void add(graph_tally graph_account::*to, const graph_tally& what) noexcept {
     for (const auto& each : accounts) (*each).*to = (*each).*to + what;
-    if (to != &graph_account::live) return;
-    counted.peak_entries = std::max(counted.peak_entries, own().existing().entries);
-    counted.peak_bytes = std::max(counted.peak_bytes, own().existing().bytes);
   }
   void subtract(graph_tally graph_account::*from, const graph_tally& what) noexcept {
     for (const auto& each : accounts) (*each).*from = (*each).*from - what;
@@ -66,6 +56,9 @@ struct graph_ledger {
     entry.bytes = bytes;
     entry.counted_as = as;
     if (as != nullptr) add(as, {1, bytes});
+    if (as != &graph_account::live) return;
+    counted.peak_entries = std::max(counted.peak_entries, own().existing().entries);
+    counted.peak_bytes = std::max(counted.peak_bytes, own().existing().bytes);
   }
   /// Also called for hits, without the mutex of the books.
   void note_use(graph_entry& entry) const noexcept {

@@ -5,14 +5,11 @@
 
 namespace lull {
 
-using detail::book_lock;
-using detail::graph_books;
-using detail::graph_core;
-using detail::visit;
+using namespace detail;
 
 namespace {
 
-void set_bounds(detail::graph_account& account, std::optional<std::uint64_t> entries,
+void set_bounds(graph_account& account, std::optional<std::uint64_t> entries,
                 std::optional<std::uint64_t> bytes) {
   if (entries == 0 || bytes == 0) {
     throw error(
@@ -39,7 +36,7 @@ book_lock lock_books() {
 }  // namespace
 
 graph_budget::graph_budget(std::optional<std::uint64_t> entries, std::optional<std::uint64_t> bytes)
-    : account_(std::make_shared<detail::graph_account>()) {
+    : account_(std::make_shared<graph_account>()) {
   set_bounds(*account_, entries, bytes);
 }
 
@@ -64,12 +61,12 @@ std::uint64_t graph_budget::bytes() const {
 }
 
 any_graph_cache::any_graph_cache(std::shared_ptr<graph_driver> driver, graph_cache_options options,
-                                 on_evict told) {
+                                 std::function<void(const graph_entry&)> on_evict) {
   if (driver == nullptr) {
     throw error(status::invalid_argument, "a graph cache needs a driver, not null");
   }
   const graph_limits limits = options.limits;
-  core_ = std::make_shared<graph_core>(std::move(driver), std::move(options), std::move(told));
+  core_ = std::make_shared<graph_core>(std::move(driver), std::move(options), std::move(on_evict));
   set_bounds(*core_, limits);
   attachment_ = core_->driver->attach(*this);
   const book_lock lock = lock_books();
@@ -78,20 +75,18 @@ any_graph_cache::any_graph_cache(std::shared_ptr<graph_driver> driver, graph_cac
 
 any_graph_cache::~any_graph_cache() {
   attachment_.reset();
+  std::uint64_t in_use = 0;
   {
     const visit in(*core_);
     core_->retired = true;
-    core_->remove_all(true);
+    core_->remove_where(graph_eviction::cleared, [](const auto&) { return true; });
+    in_use = core_->ledger.own().held.entries;
   }
-  book_lock lock = lock_books();
-  const std::uint64_t in_use = core_->ledger.own().held.entries;
-  lock.unlock();
   if (in_use == 0) return;
   core_->options.log.write(
       log_level::error,
-      detail::text("graph cache '{}' was destroyed with {} graphs in use; they go when they are "
-                   "released",
-                   core_->options.name, in_use));
+      text("graph cache '{}' was destroyed with {} graphs in use; they go when they are released",
+           core_->options.name, in_use));
 }
 
 void any_graph_cache::set_limits(const graph_limits& limits) {
@@ -113,9 +108,19 @@ void any_graph_cache::set_frequency_filter(bool on) {
 
 std::uint64_t any_graph_cache::sweep(time_point now) {
   const visit in(*core_);
-  const std::uint64_t evicted = in.dropped + core_->evict_idle(now);
+  const auto limit = core_->options.limits.idle_time;
+  const duration::rep here = now.time_since_epoch().count();
+  core_->last_sweep = now;
+  const std::uint64_t idle = core_->remove_where(graph_eviction::idle, [&](graph_entry& each) {
+    const std::uint64_t stamp = each.stamp.load(std::memory_order_relaxed);
+    if (stamp != each.swept_stamp || is_pinned(each)) {
+      each.swept_stamp = stamp;
+      each.used_at = here;
+    }
+    return limit && here - each.used_at >= limit->count();
+  });
   core_->graveyard.want_trim(false);
-  return evicted;
+  return in.dropped + idle;
 }
 
 std::optional<time_point> any_graph_cache::next_deadline() const {
@@ -128,9 +133,23 @@ std::optional<time_point> any_graph_cache::next_deadline() const {
 
 void any_graph_cache::clear(time_point deadline) {
   visit in(*core_);
-  core_->remove_all(true);
+  core_->remove_where(graph_eviction::cleared, [](const auto&) { return true; });
   core_->graveyard.want_trim();
-  wait_until_cleared(in, deadline);
+  const graph_account& own = core_->ledger.own();
+  const graph_cache_options& options = core_->options;
+  for (;;) {
+    core_->books.settle(in.lock);
+    if (own.held.entries + own.queued.entries == 0) return;
+    const bool holds = graph_books::this_thread_holds();
+    if (holds || options.clock->now() >= deadline) {
+      fail(
+          holds ? status::busy : status::timed_out,
+          "graph cache '{}' cannot be cleared{}: {} graphs are in use, {} wait for captures to end",
+          options.name, holds ? " inside a capture" : " in time", own.held.entries,
+          own.queued.entries);
+    }
+    options.clock->wait_until(core_->books.changed, in.lock, deadline);
+  }
 }
 
 void any_graph_cache::clear_within(duration span) {
@@ -140,7 +159,8 @@ void any_graph_cache::clear_within(duration span) {
 std::uint64_t any_graph_cache::trim() {
   const visit in(*core_);
   core_->graveyard.want_trim();
-  return core_->remove_all(false);
+  return core_->remove_where(graph_eviction::cleared,
+                             [](const auto& each) { return !is_pinned(each); });
 }
 
 std::uint64_t any_graph_cache::reset_generation() {
@@ -149,7 +169,21 @@ std::uint64_t any_graph_cache::reset_generation() {
 
 graph_cache_stats any_graph_cache::stats() const {
   const book_lock lock = lock_books();
-  return core_->stats();
+  graph_cache_stats result = core_->ledger.counted;
+  const graph_account& own = core_->ledger.own();
+  const graph_tally leaving = own.held + own.queued;
+  const auto add_handles = [&result](const graph_entry& entry) {
+    result.handles += entry.pins.load() / graph_entry::one_pin;
+  };
+  core_->index.for_each(add_handles);
+  for (const auto* each = core_->left; each != nullptr; each = each->next) add_handles(*each);
+  result.name = core_->options.name;
+  result.hits += core_->index.hits();
+  result.entries = own.live.entries;
+  result.bytes = own.live.bytes;
+  result.leaving_entries = leaving.entries;
+  result.leaving_bytes = leaving.bytes;
+  return result;
 }
 
 std::size_t any_graph_cache::size() const {
@@ -162,36 +196,29 @@ bool any_graph_cache::holds_nothing() const {
   return core_->ledger.own().existing().entries == 0 && core_->flights == 0;
 }
 
-detail::graph_entry* any_graph_cache::find_entry(const detail::graph_key& key) {
-  if (detail::graph_entry* const hit = core_->find(key)) return hit;
+graph_entry* any_graph_cache::find_entry(const graph_key& key) {
+  if (graph_entry* const hit = core_->find(key)) return hit;
   const visit in(*core_);
   core_->note_miss(key.hash);
   return nullptr;
 }
 
-detail::graph_entry* any_graph_cache::get_entry(const detail::graph_key& key,
-                                                const detail::graph_maker* how,
-                                                const graph_capture_options& wishes) {
-  return detail::get_entry(*core_, key, how, wishes);
-}
-
-detail::graph_entry* any_graph_cache::look_at(const detail::graph_key& key) const {
+graph_entry* any_graph_cache::look_at(const graph_key& key) const {
   const book_lock lock = lock_books();
-  detail::graph_entry* const found = core_->index.find(key);
+  graph_entry* const found = core_->index.find(key);
   if (found == nullptr || found->flight != nullptr) return nullptr;
-  found->pins.fetch_add(detail::graph_entry::one_pin);
+  found->pins.fetch_add(graph_entry::one_pin);
   return found;
 }
 
-void any_graph_cache::for_each_entry(
-    const std::function<void(const detail::graph_entry&)>& see) const {
+void any_graph_cache::for_each_entry(const std::function<void(const graph_entry&)>& see) const {
   const book_lock lock = lock_books();
   core_->index.for_each(see);
 }
 
-bool any_graph_cache::erase_entry(const detail::graph_key& key) {
+bool any_graph_cache::erase_entry(const graph_key& key) {
   const visit in(*core_);
-  detail::graph_entry* const found = core_->index.find(key);
+  graph_entry* const found = core_->index.find(key);
   if (found == nullptr || found->counted_as == nullptr) return false;
   core_->remove(*found, graph_eviction::erased);
   return true;

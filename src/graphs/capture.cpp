@@ -1,13 +1,13 @@
 #include <lull/bytes.hpp>
 
-#include <algorithm>
 #include <thread>
 
 #include "graphs/core.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
-namespace lull::detail {
+namespace lull {
+namespace detail {
 
 /// A capture under way. Those who wait for it keep it alive.
 struct graph_flight {
@@ -24,8 +24,8 @@ bool is_leaving(const graph_entry& entry) noexcept {
   return (entry.pins.load() & graph_entry::leaving) != 0;
 }
 
-/// Waits for something to change. @throws error (timed_out, or `code`) with `words` after the deadline
-void wait(visit& in, time_point deadline, const char* words, status code = status::timed_out) {
+/// Waits for something to change. @throws error with `code` and `words` after the deadline
+void wait(visit& in, time_point deadline, status code, const char* words) {
   const graph_cache_options& options = in.core.options;
   if (options.clock->now() >= deadline) fail(code, "graph cache '{}': {}", options.name, words);
   options.clock->wait_until(in.core.books.changed, in.lock, deadline);
@@ -43,7 +43,8 @@ void join(visit& in, const std::shared_ptr<graph_flight>& flight, time_point dea
     in.core.books.changed.notify_all();
   }
   while (!flight->done) {
-    wait(in, deadline, "another thread was still capturing the same key when the deadline passed");
+    wait(in, deadline, status::timed_out,
+         "another thread was still capturing the same key when the deadline passed");
   }
   if (!flight->failure) return;
   ++in.core.ledger.counted.misses;
@@ -57,8 +58,12 @@ class capture_run {
       : in_(in), core_(in.core), entry_(entry), wishes_(wishes) {
     entry_.flight = flight_;
     ++core_.flights;
+    for (const auto& each : core_.ledger.accounts) {
+      if (each->max_bytes) byte_bound_ = std::min(byte_bound_, *each->max_bytes);
+    }
   }
   ~capture_run() {
+    core_.ledger.subtract(&graph_account::reserved, reserved_);
     flight_->done = true;
     entry_.flight = nullptr;
     --core_.flights;
@@ -70,33 +75,24 @@ class capture_run {
   /// @param how null: makes room for the entry alone
   void run(const graph_maker* how) {
     try {
-      for (const auto& each : core_.ledger.accounts) {
-        if (each->max_bytes) byte_bound_ = std::min(byte_bound_, *each->max_bytes);
-      }
-      if (wishes_.bytes) reject_if_too_large(*wishes_.bytes);
-      const graph_tally room = missing_room(how != nullptr);
-      while (!core_.make_fit(room)) {
-        wait(in_, wishes_.room_deadline,
-             "there is no room for another graph, and all that could go are in use", status::busy);
-      }
+      make_room(how != nullptr);
       if (how == nullptr) return core_.ledger.count(entry_, &graph_account::live, 0);
-      reserve_and_capture(*how, room);
+      wait_for_destructions();
+      in_.lock.unlock();
+      capture(*how);
+      in_.lock.lock();
       keep();
     } catch (...) {
+      if (!in_.lock.owns_lock()) {
+        in_.lock.lock();
+        ++core_.ledger.counted.failed_captures;
+      }
       flight_->failure = current_error(status::callback);
       throw;
     }
   }
 
  private:
-  /// What counts already is there already.
-  [[nodiscard]] graph_tally missing_room(bool with_graph) const noexcept {
-    const std::uint64_t recent = entry_.captured ? entry_.bytes : core_.expected_bytes;
-    const std::uint64_t bytes = std::min(wishes_.bytes.value_or(recent), byte_bound_);
-    return {entry_.counted_as == nullptr ? 1U : 0U,
-            with_graph ? bytes - std::min(bytes, entry_.bytes) : 0U};
-  }
-
   void reject_if_too_large(std::uint64_t bytes) {
     if (bytes <= byte_bound_) return;
     ++core_.ledger.counted.rejected;
@@ -106,22 +102,18 @@ class capture_run {
          core_.options.name, format_bytes(bytes), format_bytes(byte_bound_));
   }
 
-  void reserve_and_capture(const graph_maker& how, const graph_tally& room) {
-    core_.ledger.add(&graph_account::reserved, room);
-    try {
-      wait_for_destructions();
-      in_.lock.unlock();
-      capture(how);
-      in_.lock.lock();
-    } catch (...) {
-      if (!in_.lock.owns_lock()) {
-        in_.lock.lock();
-        ++core_.ledger.counted.failed_captures;
-      }
-      core_.ledger.subtract(&graph_account::reserved, room);
-      throw;
+  /// What counts already has its room already.
+  void make_room(bool with_graph) {
+    if (wishes_.bytes) reject_if_too_large(*wishes_.bytes);
+    const std::uint64_t recent = entry_.captured ? entry_.bytes : core_.expected_bytes;
+    const std::uint64_t bytes = std::min(wishes_.bytes.value_or(recent), byte_bound_);
+    const graph_tally room{entry_.counted_as == nullptr ? 1U : 0U,
+                           with_graph ? bytes - std::min(bytes, entry_.bytes) : 0U};
+    while (!core_.make_fit(room)) {
+      wait(in_, wishes_.room_deadline, status::busy,
+           "there is no room for another graph, and all that could go are in use");
     }
-    core_.ledger.subtract(&graph_account::reserved, room);
+    if (with_graph) core_.ledger.add(&graph_account::reserved, reserved_ = room);
   }
 
   void wait_for_destructions() {
@@ -131,7 +123,7 @@ class capture_run {
     })) {
       // What waits for this thread must not be waited for: rather be above the bounds for a while.
       if (graph_books::this_thread_holds() || flight_->wanted_by_holder) return;
-      wait(in_, wishes_.deadline,
+      wait(in_, wishes_.deadline, status::timed_out,
            "captures elsewhere still held off the destruction of what has to make room when the "
            "deadline passed");
       core_.books.settle(in_.lock);
@@ -174,17 +166,23 @@ class capture_run {
 
   /// Makes what was captured the entry's graph.
   void keep() {
+    core_.ledger.subtract(&graph_account::reserved, std::exchange(reserved_, {}));
     graph_cache_stats& counted = core_.ledger.counted;
     ++counted.captures;
     counted.updated += updated_ ? 1 : 0;
     counted.unknown_footprints += bytes_ || updated_ ? 0 : 1;
     counted.capturing += elapsed_;
-    if (estimated_) {
-      bytes_ =
-          static_cast<std::uint64_t>(static_cast<double>(*bytes_) * counted.footprint_correction);
+    if (entry_.captured && !updated_) {
+      old_->captured = true;
+      old_->estimated = entry_.estimated;
+      old_->generation = entry_.generation;
+      old_->bytes = entry_.bytes;
+      core_.graveyard.add(*old_.release());
     }
-    if (entry_.captured && !updated_) bury_old();
-    const std::uint64_t bytes = bytes_.value_or(updated_ ? entry_.bytes : 0);
+    std::uint64_t bytes = bytes_.value_or(updated_ ? entry_.bytes : 0);
+    if (estimated_) {
+      bytes = static_cast<std::uint64_t>(static_cast<double>(bytes) * counted.footprint_correction);
+    }
     core_.ledger.count(entry_, entry_.counted_as, bytes);
     entry_.captured = true;
     entry_.estimated = estimated_;
@@ -208,17 +206,9 @@ class capture_run {
     core_.ledger.note_use(entry_);
     entry_.swept_stamp = entry_.stamp.load(std::memory_order_relaxed);
     entry_.used_at = core_.options.clock->now().time_since_epoch().count();
-    core_.index.show(entry_);
+    core_.index.set_findable(entry_, true);
     // What finds no room beside what is in use stays as long as it is in use itself.
     if (!core_.make_fit({})) core_.remove(entry_, graph_eviction::bytes);
-  }
-
-  void bury_old() noexcept {
-    old_->captured = true;
-    old_->estimated = entry_.estimated;
-    old_->generation = entry_.generation;
-    old_->bytes = entry_.bytes;
-    core_.graveyard.add(*old_.release());
   }
 
   visit& in_;
@@ -227,6 +217,7 @@ class capture_run {
   const graph_capture_options& wishes_;
   const std::shared_ptr<graph_flight> flight_ = std::make_shared<graph_flight>();
   std::uint64_t byte_bound_ = UINT64_MAX;
+  graph_tally reserved_;
 
   // What came of it.
   std::unique_ptr<graph_entry> old_;
@@ -238,6 +229,7 @@ class capture_run {
   duration elapsed_{};
 };
 
+/// In the cache, and not to be found before it has a graph.
 graph_entry& make_entry(graph_core& core, const graph_key& key) {
   std::unique_ptr<graph_entry> made = key.make(key.key);
   made->core = &core;
@@ -259,51 +251,6 @@ graph_entry& make_entry(graph_core& core, const graph_key& key) {
 
 }  // namespace
 
-graph_entry* get_entry(graph_core& core, const graph_key& key, const graph_maker* how,
-                       const graph_capture_options& wishes) {
-  if (graph_entry* const hit = core.find(key)) return hit;
-  visit in(core);
-  graph_entry* entry = nullptr;
-  for (;;) {
-    core.drop_stale();
-    if (graph_entry* const hit = core.find(key)) return hit;
-    entry = core.index.find(key);
-    if (entry == nullptr || entry->flight == nullptr) break;
-    join(in, std::shared_ptr<graph_flight>(entry->flight), wishes.deadline);
-  }
-  if (how != nullptr && entry != nullptr && entry->pins.load() >= graph_entry::one_pin) {
-    fail(status::busy,
-         "graph cache '{}': another has the entry, and has not captured its graph yet",
-         core.options.name);
-  }
-  const bool is_new = entry == nullptr;
-  if (is_new || how != nullptr) core.note_miss(key.hash);
-  if (is_new) entry = &make_entry(core, key);
-  entry->pins.fetch_add(graph_entry::one_pin);
-  try {
-    if (is_new || how != nullptr) capture_run(in, *entry, wishes).run(how);
-  } catch (...) {
-    if (is_new && !is_leaving(*entry)) core.discard(*entry);
-    core.unpin(*entry);
-    throw;
-  }
-  return entry;
-}
-
-void graph_entry::recapture(const graph_maker& how, const graph_capture_options& wishes) {
-  visit in(*core);
-  if (flight != nullptr || !core->index.hide(*this)) {
-    fail(status::busy, "graph cache '{}': others use the graph that is to be captured anew",
-         core->options.name);
-  }
-  try {
-    capture_run(in, *this, wishes).run(&how);
-  } catch (...) {
-    if (captured && !is_leaving(*this)) core->index.show(*this);
-    throw;
-  }
-}
-
 graph_entry::~graph_entry() = default;
 
 void graph_entry::unpin() noexcept {
@@ -321,22 +268,53 @@ void graph_entry::unpin() noexcept {
   books.settle(lock);
 }
 
-void wait_until_cleared(visit& in, time_point deadline) {
-  const graph_account& own = in.core.ledger.own();
-  const graph_cache_options& options = in.core.options;
-  for (;;) {
-    in.core.books.settle(in.lock);
-    if (own.held.entries + own.queued.entries == 0) return;
-    const bool holds = graph_books::this_thread_holds();
-    if (holds || options.clock->now() >= deadline) {
-      fail(
-          holds ? status::busy : status::timed_out,
-          "graph cache '{}' cannot be cleared{}: {} graphs are in use, {} wait for captures to end",
-          options.name, holds ? " inside a capture" : " in time", own.held.entries,
-          own.queued.entries);
-    }
-    options.clock->wait_until(in.core.books.changed, in.lock, deadline);
+void graph_entry::recapture(const graph_maker& how, const graph_capture_options& wishes) {
+  visit in(*core);
+  if (flight != nullptr || !core->index.set_findable(*this, false)) {
+    fail(status::busy, "graph cache '{}': others use the graph that is to be captured anew",
+         core->options.name);
+  }
+  try {
+    capture_run(in, *this, wishes).run(&how);
+  } catch (...) {
+    if (captured && !is_leaving(*this)) core->index.set_findable(*this, true);
+    throw;
   }
 }
 
-}  // namespace lull::detail
+}  // namespace detail
+
+detail::graph_entry* any_graph_cache::get_entry(const detail::graph_key& key,
+                                                const detail::graph_maker* how,
+                                                const graph_capture_options& wishes) {
+  using namespace detail;
+  if (graph_entry* const hit = core_->find(key)) return hit;
+  visit in(*core_);
+  graph_entry* entry = nullptr;
+  for (;;) {
+    core_->drop_stale();
+    if (graph_entry* const hit = core_->find(key)) return hit;
+    entry = core_->index.find(key);
+    if (entry == nullptr || entry->flight == nullptr) break;
+    join(in, std::shared_ptr<graph_flight>(entry->flight), wishes.deadline);
+  }
+  if (how != nullptr && entry != nullptr && is_pinned(*entry)) {
+    fail(status::busy,
+         "graph cache '{}': another has the entry, and has not captured its graph yet",
+         core_->options.name);
+  }
+  const bool is_new = entry == nullptr;
+  if (is_new || how != nullptr) core_->note_miss(key.hash);
+  if (is_new) entry = &make_entry(*core_, key);
+  entry->pins.fetch_add(graph_entry::one_pin);
+  try {
+    if (is_new || how != nullptr) capture_run(in, *entry, wishes).run(how);
+  } catch (...) {
+    if (is_new && !is_leaving(*entry)) core_->discard(*entry);
+    core_->unpin(*entry);
+    throw;
+  }
+  return entry;
+}
+
+}  // namespace lull

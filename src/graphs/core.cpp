@@ -1,7 +1,5 @@
 #include "graphs/core.hpp"
 
-#include <algorithm>
-
 namespace lull::detail {
 
 graph_core::graph_core(std::shared_ptr<graph_driver> its_driver, graph_cache_options given,
@@ -70,31 +68,12 @@ std::uint64_t graph_core::remove_where(graph_eviction cause,
   return count;
 }
 
-std::uint64_t graph_core::remove_all(bool also_pinned) noexcept {
-  return remove_where(graph_eviction::cleared, [also_pinned](const graph_entry& each) {
-    return also_pinned || each.pins.load() < graph_entry::one_pin;
-  });
-}
-
 std::uint64_t graph_core::drop_stale() noexcept {
   const std::uint64_t generation = driver->generation();
   if (std::exchange(swept_generation, generation) == generation) return 0;
   graveyard.drop_stale();
   return remove_where(graph_eviction::stale, [generation](const graph_entry& each) {
     return each.generation != generation;
-  });
-}
-
-std::uint64_t graph_core::evict_idle(time_point now) noexcept {
-  last_sweep = now;
-  const duration::rep here = now.time_since_epoch().count();
-  return remove_where(graph_eviction::idle, [&](graph_entry& each) {
-    const std::uint64_t stamp = each.stamp.load(std::memory_order_relaxed);
-    if (stamp != each.swept_stamp || each.pins.load() >= graph_entry::one_pin) {
-      each.swept_stamp = stamp;
-      each.used_at = here;
-    }
-    return options.limits.idle_time && here - each.used_at >= options.limits.idle_time->count();
   });
 }
 
@@ -119,24 +98,6 @@ bool make_fit(graph_books& books, const graph_account& account, const graph_tall
     last = from;
   }
   return true;
-}
-
-graph_cache_stats graph_core::stats() const {
-  graph_cache_stats result = ledger.counted;
-  const graph_account& own = ledger.own();
-  const graph_tally leaving = own.held + own.queued;
-  const auto add_handles = [&result](const graph_entry& entry) {
-    result.handles += entry.pins.load() / graph_entry::one_pin;
-  };
-  index.for_each(add_handles);
-  for (const graph_entry* each = left; each != nullptr; each = each->next) add_handles(*each);
-  result.name = options.name;
-  result.hits += index.hits();
-  result.entries = own.live.entries;
-  result.bytes = own.live.bytes;
-  result.leaving_entries = leaving.entries;
-  result.leaving_bytes = leaving.bytes;
-  return result;
 }
 
 }  // namespace lull::detail

@@ -3,10 +3,6 @@
 
 #include <lull/graph_cache.hpp>
 
-#include <atomic>
-#include <functional>
-#include <memory>
-
 #include "graphs/account.hpp"
 #include "graphs/destruction.hpp"
 #include "graphs/eviction.hpp"
@@ -38,16 +34,13 @@ class graph_core {
   void discard(graph_entry& entry) noexcept;
   std::uint64_t remove_where(graph_eviction cause,
                              const std::function<bool(graph_entry&)>& wanted) noexcept;
-  std::uint64_t remove_all(bool also_pinned) noexcept;
   /// Drops what is of an older generation, if the driver's was raised.
   std::uint64_t drop_stale() noexcept;
-  std::uint64_t evict_idle(time_point now) noexcept;
   /// Evicts until `more` fits below all bounds. @return false when all that is left is in use
   bool make_fit(const graph_tally& more) noexcept;
   void unpin(graph_entry& entry) noexcept;
   /// Tells of one eviction, with `lock` released meanwhile.
   void tell(book_lock& lock) noexcept;
-  [[nodiscard]] graph_cache_stats stats() const;
 
   graph_books& books = graph_books::of_process();
   const std::shared_ptr<graph_driver> driver;
@@ -57,7 +50,7 @@ class graph_core {
   entry_index index;
   std::unique_ptr<eviction_policy> policy;
   graph_graveyard graveyard{*driver, options, ledger};
-  graph_entry* left = nullptr;  ///< evicted, and in use
+  graph_entry* left = nullptr;  ///< evicted, and in use or not told
   bool has_untold = false;
   bool retired = false;  ///< its cache is gone
   std::uint64_t swept_generation = driver->generation();
@@ -83,11 +76,9 @@ struct visit {
   const std::uint64_t dropped = core.drop_stale();
 };
 
-/// Finds an entry, or captures it; null `how`: makes it, without a graph.
-[[nodiscard]] graph_entry* get_entry(graph_core& core, const graph_key& key, const graph_maker* how,
-                                     const graph_capture_options& wishes);
-/// Waits until what was evicted is gone. @throws error (timed_out, busy)
-void wait_until_cleared(visit& in, time_point deadline);
+inline bool is_pinned(const graph_entry& entry) noexcept {
+  return entry.pins.load() >= graph_entry::one_pin;
+}
 
 }  // namespace lull::detail
 

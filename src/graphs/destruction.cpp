@@ -86,7 +86,7 @@ void graph_graveyard::drop_stale() noexcept {
 void graph_graveyard::run(book_lock& lock) noexcept {
   graph_entry* entries = std::exchange(queued_, nullptr);
   graph_entry* refused = nullptr;
-  const bool nothing_was_left = untrimmed_bytes_ == 0;
+  const bool something_was_left = untrimmed_bytes_ != 0;
   for (auto* each = entries; each != nullptr; each = each->next) untrimmed_bytes_ += each->bytes;
   const bool trims = std::exchange(trim_, false) || untrimmed_bytes_ >= options_.trim_after_bytes;
   if (trims) untrimmed_bytes_ = 0;
@@ -131,22 +131,16 @@ void graph_graveyard::run(book_lock& lock) noexcept {
   counted.failed_destructions += gone.entries - destroyed - dropped;
   counted.returned_bytes += gone.bytes;
   counted.destroying += elapsed;
-  // Memory that earlier batches left in the vendor's pools would be taken for this one's.
-  if (!used_after || !nothing_was_left) return;
+  if (!used_after) return;
   const std::uint64_t returned = *used_before - std::min(*used_before, *used_after);
   counted.measured_returned_bytes = counted.measured_returned_bytes.value_or(0) + returned;
-  if (all_estimated && gone.bytes != 0 && dropped == 0) learn(returned, gone.bytes);
-}
-
-void graph_graveyard::learn(std::uint64_t returned_bytes, std::uint64_t estimated_bytes) noexcept {
-  // Other threads allocate meanwhile, so one batch says little: it moves the factor by an eighth of
-  // the way, within bounds that no honest estimate is outside of.
-  constexpr double weight = 0.125;
-  constexpr double furthest = 8;
-  double& correction = ledger_.counted.footprint_correction;
-  const double ratio =
-      static_cast<double>(returned_bytes) / static_cast<double>(estimated_bytes) * correction;
-  correction += (std::clamp(ratio, 1 / furthest, furthest) - correction) * weight;
+  // What earlier batches left in the vendor's pools would be taken for this one's. Other threads
+  // allocate meanwhile, so one batch says little: it moves the factor by an eighth of the way, within
+  // bounds that no honest estimate is outside of.
+  if (!all_estimated || something_was_left || dropped != 0 || gone.bytes == 0) return;
+  const double ratio = static_cast<double>(returned) / static_cast<double>(gone.bytes);
+  counted.footprint_correction =
+      std::clamp(counted.footprint_correction * (7 + ratio) / 8, 0.125, 8.0);
 }
 
 }  // namespace detail

@@ -73,8 +73,6 @@ class graph_graveyard {
   void run(book_lock& lock) noexcept;
 
  private:
-  void learn(std::uint64_t returned_bytes, std::uint64_t estimated_bytes) noexcept;
-
   graph_driver& driver_;
   const graph_cache_options& options_;
   graph_ledger& ledger_;

@@ -3,38 +3,18 @@
 #include <lull/graph_cache.hpp>
 #include <lull/reset.hpp>
 
-#include <atomic>
-#include <exception>
-
 #include "core/device_access.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
 
-graph_driver::graph_driver() noexcept = default;
-graph_driver::graph_driver(const std::atomic<std::uint64_t>& generation) noexcept
-    : generation_(&generation) {}
 graph_driver::~graph_driver() = default;
-
-std::shared_ptr<void> graph_driver::attach(any_graph_cache& /*cache*/) {
-  return nullptr;
-}
-
-std::optional<std::uint64_t> graph_driver::footprint(
-    void* /*handle*/, std::optional<std::uint64_t> /*nodes*/) noexcept {
-  return std::nullopt;
-}
-
-std::optional<std::uint64_t> graph_driver::used_bytes() noexcept {
-  return std::nullopt;
-}
 
 namespace {
 
-/// Of a device without contexts, which is never reset.
-constinit const std::atomic<std::uint64_t> only_generation{0};
-
 const std::atomic<std::uint64_t>& generation_of(const device& where) noexcept {
+  // Of a device without contexts, which is never reset.
+  static constinit const std::atomic<std::uint64_t> only_generation{0};
   const auto& context = detail::device_access::state(where)->context;
   return context ? context->generation : only_generation;
 }
@@ -50,20 +30,16 @@ class device_graph_driver final : public graph_driver {
   void destroy(void* handle, std::uint64_t of_generation) override {
     device_.graph_destroy(handle, of_generation);
   }
-
   void adopt(void* handle) override { device_.graph_adopt(handle); }
   void disown(void* handle) noexcept override { device_.graph_disown(handle); }
-
   void trim() override {
     if (device_.supports(capability::graph_trim)) device_.graph_trim();
   }
-
   [[nodiscard]] std::optional<std::uint64_t> footprint(
       void* /*handle*/, std::optional<std::uint64_t> nodes) noexcept override {
     if (!nodes || bytes_per_node_ == 0) return std::nullopt;
     return *nodes * bytes_per_node_;
   }
-
   [[nodiscard]] std::optional<std::uint64_t> used_bytes() noexcept override {
     try {
       const memory_info seen = device_.memory();
@@ -76,29 +52,24 @@ class device_graph_driver final : public graph_driver {
   }
 
   [[nodiscard]] std::shared_ptr<void> attach(any_graph_cache& cache) override {
-    return std::make_shared<reset_hook>(
-        device_, "graph cache",
-        [&cache, this](const reset_event& event) { give_up(cache, event.dropping); },
-        [&cache](const reset_event& event) {
-          if (event.was_reset) cache.reset_generation();
-        },
-        [&cache](const reset_event& event) { expect_given_up(cache, event); });
+    const auto before = [&cache, this](const reset_event& event) {
+      if (event.dropping) {
+        cache.trim();
+      } else {
+        cache.clear_within(clear_timeout_);
+      }
+    };
+    const auto check = [&cache](const reset_event& event) {
+      if (event.dropping || cache.holds_nothing()) return;
+      detail::fail(status::busy, "{}: graphs were captured again meanwhile", event.device.name());
+    };
+    const auto after = [&cache](const reset_event& event) {
+      if (event.was_reset) cache.reset_generation();
+    };
+    return std::make_shared<reset_hook>(device_, "graph cache", before, after, check);
   }
 
  private:
-  void give_up(any_graph_cache& cache, bool dropping) const {
-    if (dropping) {
-      cache.trim();
-    } else {
-      cache.clear_within(clear_timeout_);
-    }
-  }
-
-  static void expect_given_up(any_graph_cache& cache, const reset_event& event) {
-    if (event.dropping || cache.holds_nothing()) return;
-    detail::fail(status::busy, "{}: graphs were captured again meanwhile", event.device.name());
-  }
-
   const device device_;
   const std::uint64_t bytes_per_node_;
   const duration clear_timeout_;

@@ -3,13 +3,7 @@
 
 #include <lull/detail/graph_entry.hpp>
 
-#include <atomic>
-#include <cstddef>
-#include <cstdint>
-#include <iterator>
 #include <map>
-#include <memory>
-#include <utility>
 
 namespace lull::detail {
 
@@ -25,7 +19,6 @@ class use_order {
     by_stamp_.emplace_hint(by_stamp_.end(), entry.ordered_by, &entry);
   }
   void remove(const graph_entry& entry) noexcept { by_stamp_.erase(entry.ordered_by); }
-  /// Takes an entry over from another order.
   void take(use_order& from, const graph_entry& entry) noexcept {
     by_stamp_.insert(from.by_stamp_.extract(entry.ordered_by));
   }
@@ -50,7 +43,6 @@ class use_order {
     }
     return nullptr;
   }
-
   template <class See>
   void for_each(const See& see) const {
     for (const auto& each : by_stamp_) see(*each.second);
@@ -60,7 +52,7 @@ class use_order {
   std::map<std::uint64_t, graph_entry*> by_stamp_;
 };
 
-/// Which entry goes next. Called with the books' mutex held.
+/// Which entry goes next. Called with the mutex of the books held.
 class eviction_policy {
  public:
   virtual ~eviction_policy() = default;

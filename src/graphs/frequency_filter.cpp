@@ -2,7 +2,6 @@
 // Storage 13 (2017).
 
 #include <algorithm>
-#include <new>
 #include <vector>
 
 #include "graphs/eviction.hpp"
@@ -64,8 +63,6 @@ class frequency_sketch {
   std::size_t capacity_ = 0;
 };
 
-}  // namespace
-
 /// Newcomers wait in a window, and take the place of a settled entry only if they came more often.
 class frequency_filter final : public eviction_policy {
  public:
@@ -73,13 +70,12 @@ class frequency_filter final : public eviction_policy {
     window_.add(entry);
     entry.in_window = true;
     // As long as there is room, nobody has to earn a place.
-    while (has_room && window_.size() > window_entries()) {
+    while (has_room && window_.size() > share_of_newcomers()) {
       graph_entry* const oldest = window_.first();
       if (oldest == nullptr) break;
       settle(*oldest);
     }
   }
-
   void remove(graph_entry& entry) noexcept override {
     flush(entry);
     (entry.in_window ? window_ : settled_).remove(entry);
@@ -91,7 +87,7 @@ class frequency_filter final : public eviction_policy {
     if (settled == nullptr || newcomer == nullptr) return settled != nullptr ? settled : newcomer;
     // Below its share the window is left alone; but not when it has just lost an entry to the same
     // newcomer, which needs the room of several: else each of those would cost a settled entry.
-    if (window_.size() < window_entries() && !again) return settled;
+    if (window_.size() < share_of_newcomers() && !again) return settled;
     if (frequency(*newcomer) <= frequency(*settled)) return newcomer;
     settle(*newcomer);
     return settled;
@@ -101,17 +97,15 @@ class frequency_filter final : public eviction_policy {
     const std::size_t entries = settled_.size() + window_.size();
     if (entries >= sketch_.capacity()) {
       try {
-        // Doubled, so that a cache that grows forgets seldom.
-        sketch_.reset(std::max<std::size_t>(entries * 2, 64));
+        sketch_.reset(std::max<std::size_t>(entries * 2, 64));  // so that growing forgets seldom
       } catch (const std::bad_alloc&) {
         return;  // the old one is too small, and still better than none
       }
     }
     if (lookups - sampled_at_ >= sketch_.sample_size()) {
       sampled_at_ = lookups;
-      const auto flush_each = [this](graph_entry& entry) { flush(entry); };
-      settled_.for_each(flush_each);
-      window_.for_each(flush_each);
+      settled_.for_each([this](graph_entry& each) { flush(each); });
+      window_.for_each([this](graph_entry& each) { flush(each); });
       sketch_.halve();
     }
     sketch_.add(hash, 1);
@@ -122,11 +116,12 @@ class frequency_filter final : public eviction_policy {
     settled_.take(window_, entry);
     entry.in_window = false;
   }
-  /// One entry in 64 for newcomers; the paper's W-TinyLFU uses one in a hundred.
-  [[nodiscard]] std::size_t window_entries() const noexcept { return settled_.size() / 64 + 1; }
+  /// One entry in 64; the paper's W-TinyLFU uses one in a hundred.
+  [[nodiscard]] std::size_t share_of_newcomers() const noexcept { return settled_.size() / 64 + 1; }
   [[nodiscard]] std::uint32_t frequency(const graph_entry& entry) const noexcept {
-    return std::min(sketch_.estimate(entry.hash) + entry.uses.load(std::memory_order_relaxed),
-                    frequency_sketch::highest);
+    const std::uint32_t uses = entry.uses.load(std::memory_order_relaxed);
+    return std::min(sketch_.estimate(entry.hash) + std::min(uses, sketch_.highest),
+                    sketch_.highest);
   }
   void flush(graph_entry& entry) noexcept {
     sketch_.add(entry.hash, entry.uses.exchange(0, std::memory_order_relaxed));
@@ -137,6 +132,8 @@ class frequency_filter final : public eviction_policy {
   frequency_sketch sketch_;
   std::uint64_t sampled_at_ = 0;
 };
+
+}  // namespace
 
 std::unique_ptr<eviction_policy> make_frequency_filter() {
   return std::make_unique<frequency_filter>();

@@ -4,8 +4,6 @@
 #include <lull/detail/graph_entry.hpp>
 
 #include <array>
-#include <atomic>
-#include <cstdint>
 #include <mutex>
 #include <unordered_map>
 
@@ -44,11 +42,10 @@ class entry_index {
     in.hits.store(in.hits.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     return found;
   }
-
-  [[nodiscard]] graph_entry* find(const graph_key& key) const {
-    const auto [begin, end] = part_of(key.hash).entries.equal_range(key.hash);
-    for (auto each = begin; each != end; ++each) {
-      if (key.is_of(key.key, *each->second)) return each->second;
+  [[nodiscard]] graph_entry* find(const graph_key& key) {
+    const auto& entries = part_of(key.hash).entries;
+    for (auto at = entries.find(key.hash); at != entries.end() && at->first == key.hash; ++at) {
+      if (key.is_of(key.key, *at->second)) return at->second;
     }
     return nullptr;
   }
@@ -67,18 +64,13 @@ class entry_index {
     in.entries.erase(at);
     return entry.pins.fetch_or(graph_entry::leaving) >= graph_entry::one_pin;
   }
-  /// Keeps it from being found. @return false when it has more than one pin
-  bool hide(graph_entry& entry) {
+  /// @return false, and it stays as it is, when it has more than one pin
+  bool set_findable(graph_entry& entry, bool findable) {
     const std::lock_guard lock(part_of(entry.hash).mutex);
     if (entry.pins.load() >= 2 * graph_entry::one_pin) return false;
-    entry.findable = false;
+    entry.findable = findable;
     return true;
   }
-  void show(graph_entry& entry) {
-    const std::lock_guard lock(part_of(entry.hash).mutex);
-    entry.findable = true;
-  }
-
   template <class See>
   void for_each(const See& see) const {
     for (const part& in : parts_) {
@@ -93,15 +85,11 @@ class entry_index {
 
  private:
   struct alignas(64) part {
-    mutable brief_mutex mutex;
+    brief_mutex mutex;
     std::unordered_multimap<std::uint64_t, graph_entry*> entries;
     std::atomic<std::uint64_t> hits{0};
   };
   [[nodiscard]] part& part_of(std::uint64_t hash) noexcept { return parts_[hash % parts_.size()]; }
-  [[nodiscard]] const part& part_of(std::uint64_t hash) const noexcept {
-    return parts_[hash % parts_.size()];
-  }
-
   std::array<part, 16> parts_;
 };
 
