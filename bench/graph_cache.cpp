@@ -123,18 +123,20 @@ class textbook_lru {
   std::uint64_t peak_bytes_ = 0;
 };
 
-std::shared_ptr<lull::graph_driver> deleting_driver() {
-  return std::make_shared<lull::function_graph_driver>(lull::graph_driver_functions{
-      .destroy = [](void* handle) { delete static_cast<graph*>(handle); }});
-}
+class deleting_driver final : public lull::graph_driver {
+ public:
+  void destroy(void* handle, std::uint64_t /*generation*/) override {
+    delete static_cast<graph*>(handle);
+  }
+};
 
 class lull_cache {
  public:
   explicit lull_cache(std::size_t entries, bool filter = false)
       : lull_cache(lull::graph_limits{.entries = entries}, filter) {}
   lull_cache(const lull::graph_limits& limits, bool filter)
-      : cache_(deleting_driver(), {.limits = limits, .frequency_filter = filter, .name = "bench"}) {
-  }
+      : cache_(std::make_shared<deleting_driver>(),
+               {.limits = limits, .frequency_filter = filter, .name = "bench"}) {}
   auto find(std::uint64_t key) { return cache_.find(key); }
   void insert(std::uint64_t key, std::uint64_t bytes = 1) {
     (void)cache_.get_or_capture(key,
@@ -195,14 +197,11 @@ void hit(benchmark::State& state) {
     for (const std::uint64_t key : keys) cache->insert(key);
   }
   std::size_t at = static_cast<std::size_t>(state.thread_index()) * entries / 2;
-  std::uint64_t before = 0;
+  const std::uint64_t before = allocations;
   for (auto _ : state) {
     const auto& found = cache->find(keys[at]);
     benchmark::DoNotOptimize(value_of(found).value);
     at = at + 1 == entries ? 0 : at + 1;
-    // A thread's first lookup makes its reader.
-    if (before == 0) [[unlikely]]
-      before = ++allocations;
   }
   if (allocations != before) state.SkipWithError("a hit has allocated");
 }

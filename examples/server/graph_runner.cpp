@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
 #include <utility>
 
 namespace example {
@@ -63,7 +64,8 @@ graph_runner::cache_type::handle graph_runner::find_or_capture(const graph_key& 
 /// Owned by the cache, whose driver destroys it.
 lull::host_graph* graph_runner::capture(const graph_key& key) {
   lull::host_graph_builder recording;
-  const auto workspace = recording.workspace(workspace_for(key.bucket_bytes));
+  const std::uint64_t bytes = workspace_for(key.bucket_bytes);
+  const std::span workspace(recording.workspace(bytes), bytes);
   model_.record_digest(recording, slots_.at(static_cast<std::size_t>(key.slot)), workspace);
   return recording.instantiate().release();
 }

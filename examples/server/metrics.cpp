@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <fstream>
 #include <iterator>
@@ -118,6 +119,31 @@ void write_device(metrics_writer& out, const lull::device& device) {
         info.used_by_process_bytes);
 }
 
+void write_graphs(metrics_writer& out, const lull::graph_cache_stats& stats) {
+  const std::string label = fmt::format("cache=\"{}\"", escaped(stats.name));
+  const auto write = [&](std::string_view name, std::string_view type, std::string_view help,
+                         std::uint64_t value) {
+    out.family(fmt::format("lull_graph_cache_{}", name), type, help);
+    out.sample(value, label);
+  };
+  write("hits_total", "counter", "Lookups that found a graph.", stats.hits);
+  write("misses_total", "counter", "Lookups that did not.", stats.misses);
+  write("captures_total", "counter", "Graphs captured.", stats.captures);
+  write("rejected_total", "counter", "Graphs that are too large for the bounds.", stats.rejected);
+  out.family("lull_graph_cache_evictions_total", "counter", "Graphs that left, by cause.");
+  constexpr std::array causes{"entries", "bytes", "idle", "cleared", "erased", "stale"};
+  static_assert(causes.size() == lull::graph_eviction_causes);
+  for (std::size_t i = 0; i < causes.size(); ++i) {
+    out.sample(stats.evictions[i], fmt::format("{},cause=\"{}\"", label, causes[i]));
+  }
+  write("entries", "gauge", "Graphs that can be found.", stats.entries);
+  write("bytes", "gauge", "What they count for.", stats.bytes);
+  write("handles", "gauge", "Graphs in use.", stats.handles);
+  write("leaving_bytes", "gauge", "Evicted, but not destroyed yet.", stats.leaving_bytes);
+  write("returned_bytes_total", "counter", "What destroyed graphs counted for.",
+        stats.returned_bytes);
+}
+
 }  // namespace
 
 std::uint64_t resident_bytes() {
@@ -142,7 +168,8 @@ std::string metrics_text(const lull::sleeper& sleeper, const lull::memory& memor
              "Completions that were turned away: too many waited.", requests.rejected);
   out.single("server_failed_total", "counter", "Completions that failed.", requests.failed);
   out.single("server_tokens_total", "counter", "Tokens that were generated.", requests.tokens);
-  return out.take() + to_prometheus(graphs.stats());
+  write_graphs(out, graphs.stats());
+  return out.take();
 }
 
 }  // namespace example

@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 
 namespace lull {
 
@@ -22,9 +21,9 @@ struct host_graph_state;
 
 /// Recorded work with memory of its own, for tests, examples and back ends that compute on the CPU.
 ///
-/// What is real is the footprint: the workspace is part of the resident set from recording on, and is
-/// returned to the system when the graph is destroyed. What is not is the speed: the nodes are called one
-/// after the other on the thread that launches; there is no parallelism and no stream.
+/// The footprint is real: the workspace is part of the resident set from recording on, and is returned to
+/// the system when the graph is destroyed. The speed is not: the nodes are called one after the other on
+/// the thread that launches; there is no parallelism and no stream.
 ///
 /// Its address is a host graph to the device "HOST" (see lull_host_graph), and so is what a
 /// `graph_cache<Key, host_graph*>` hands to its driver. It is owned by a std::unique_ptr, or released from
@@ -73,9 +72,8 @@ class LULL_API host_graph_builder {
   /// Memory of the graph being recorded: zeroed, aligned to a page, part of the resident set when this
   /// returns. The address stays until the graph is destroyed. May be called several times.
   /// @param bytes above 0; rounded up to whole pages
-  /// @return as many bytes as were asked for
   /// @throws error invalid_argument: 0, or more than can be addressed; out_of_host_memory
-  std::span<std::byte> workspace(std::uint64_t bytes);
+  [[nodiscard]] std::byte* workspace(std::uint64_t bytes);
 
   /// Adds a node after those that were added before.
   /// @param work what a launch calls; kept until the graph is destroyed

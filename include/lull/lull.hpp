@@ -8,7 +8,6 @@
 #include <lull/clock.hpp>
 #include <lull/context.hpp>
 #include <lull/device.hpp>
-#include <lull/device_graphs.hpp>
 #include <lull/error.hpp>
 #include <lull/graph_cache.hpp>
 #include <lull/graph_driver.hpp>

@@ -4,7 +4,6 @@
 /// @file
 /// Sleeping when idle and waking when work arrives: the gate, the idle timer, and the transitions.
 
-#include <lull/any_graph_cache.hpp>
 #include <lull/clock.hpp>
 #include <lull/error.hpp>
 #include <lull/export.h>
@@ -26,7 +25,8 @@
 
 namespace lull {
 
-class release_clock;  // lull/settle.hpp
+class any_graph_cache;  // lull/graph_cache.hpp
+class release_clock;    // lull/settle.hpp
 
 namespace detail {
 struct lease_access;

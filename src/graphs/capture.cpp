@@ -1,297 +1,320 @@
 #include <lull/bytes.hpp>
-#include <lull/error.hpp>
 
-#include <algorithm>
-#include <exception>
-#include <new>
+#include <thread>
 
-#include "graphs/destruction_gate.hpp"
-#include "graphs/pool.hpp"
+#include "graphs/core.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
-namespace lull::detail {
+namespace lull {
+namespace detail {
 
-/// A capture that succeeded, before it is an entry.
-struct graph_core::capture_result {
-  std::unique_ptr<graph_node> node;
-  std::optional<std::uint64_t> given_bytes;
-  std::optional<std::uint64_t> estimated_bytes;
-  std::optional<std::uint64_t> measured_bytes;  ///< how much more the process held afterwards
-  std::optional<error> refusal;                 ///< why the driver does not take it
-  std::uint64_t generation = 0;
-  duration elapsed{};
+/// A capture under way. Those who wait for it keep it alive.
+struct graph_flight {
+  std::thread::id leader = std::this_thread::get_id();
+  /// A thread with a hold waits for this: then its hold must not be waited for.
+  bool wanted_by_holder = false;
+  bool done = false;
+  std::optional<error> failure;
 };
 
-graph_pin graph_core::find_or_make(std::unique_lock<std::mutex>& lock, const graph_key& key,
-                                   graph_maker& how, const graph_capture_options& wishes) {
-  for (;;) {
-    drop_stale();
-    if (graph_node* const found = find(key)) return pin(*found);
-    const auto flight = std::find_if(flights.begin(), flights.end(), [&key](const auto& each) {
-      return each->key.hash == key.hash && key.same(each->key.key, key.key);
-    });
-    if (flight == flights.end()) break;
-    join(lock, std::shared_ptr<graph_flight>(*flight), wishes.deadline);
-  }
-  note_miss(key.hash);
+namespace {
 
-  const auto flight = std::make_shared<graph_flight>();
-  flight->key = key;
-  flight->leader = std::this_thread::get_id();
-  flight->clearings = clearings;
-  flights.push_back(flight);
-  const landing at_the_end{*this, lock, flight};
-  try {
-    return lead(lock, *flight, how, wishes);
-  } catch (...) {
-    if (!lock.owns_lock()) lock.lock();
-    flight->failure = current_error(status::callback);
-    throw;
-  }
+bool is_leaving(const graph_entry& entry) noexcept {
+  return (entry.pins.load() & graph_entry::leaving) != 0;
 }
 
-graph_core::landing::~landing() {
-  if (!lock.owns_lock()) lock.lock();
-  flight->done = true;
-  core.flights.erase(std::find(core.flights.begin(), core.flights.end(), flight));
-  core.pool->changed.notify_all();
-  core.pool->drain(lock);
+/// Waits for something to change. @throws error with `code` and `words` after the deadline
+void wait(visit& in, time_point deadline, status code, const char* words) {
+  const graph_cache_options& options = in.core.options;
+  if (options.clock->now() >= deadline) fail(code, "graph cache '{}': {}", options.name, words);
+  options.clock->wait_until(in.core.books.changed, in.lock, deadline);
 }
 
-void graph_core::join(std::unique_lock<std::mutex>& lock,
-                      const std::shared_ptr<graph_flight>& flight, time_point deadline) {
+/// Waits for another thread's capture.
+void join(visit& in, const std::shared_ptr<graph_flight>& flight, time_point deadline) {
   if (flight->leader == std::this_thread::get_id()) {
     fail(status::invalid_argument,
-         "graph cache '{}': a capture asks for the key that it is called for", options.name);
+         "graph cache '{}': a capture asks for the key that it is called for",
+         in.core.options.name);
   }
-  if (destruction_gate::this_thread_holds() && !flight->wanted_by_holder) {
+  if (graph_books::this_thread_holds()) {
     flight->wanted_by_holder = true;
-    pool->changed.notify_all();
+    in.core.books.changed.notify_all();
   }
   while (!flight->done) {
-    if (options.clock->now() >= deadline) {
-      fail(status::timed_out,
-           "graph cache '{}': another thread was still capturing the same key "
-           "when the deadline passed",
-           options.name);
-    }
-    wait(lock, deadline);
+    wait(in, deadline, status::timed_out,
+         "another thread was still capturing the same key when the deadline passed");
   }
-  if (flight->failure) {
-    ++counted.misses;
-    throw flight->failure->with_context("the capture that this call waited for failed");
-  }
+  if (!flight->failure) return;
+  ++in.core.ledger.counted.misses;
+  throw flight->failure->with_context("the capture that this call waited for failed");
 }
 
-graph_pin graph_core::lead(std::unique_lock<std::mutex>& lock, graph_flight& flight,
-                           graph_maker& how, const graph_capture_options& wishes) {
-  reserve_for_one();
-  if (wishes.bytes) reject_if_too_large(*wishes.bytes);
-  graph_tally room{1, wishes.bytes.value_or(expected_bytes)};
-  if (const auto bound = lowest_byte_bound()) room.bytes = std::min(room.bytes, *bound);
-  make_room(lock, room.bytes, wishes.room_deadline);
-  add(&graph_account::reserved, room);
-  capture_result made;
-  try {
-    wait_for_destructions(lock, flight, wishes.deadline);
-    lock.unlock();
-    made = capture(how, wishes);
-    lock.lock();
-  } catch (...) {
-    if (!lock.owns_lock()) {
-      lock.lock();
-      ++counted.failed_captures;
+/// One capture, by the thread that leads it.
+class capture_run {
+ public:
+  capture_run(visit& in, graph_entry& entry, const graph_capture_options& wishes)
+      : in_(in), core_(in.core), entry_(entry), wishes_(wishes) {
+    entry_.flight = flight_;
+    ++core_.flights;
+    for (const auto& each : core_.ledger.accounts) {
+      if (each->max_bytes) byte_bound_ = std::min(byte_bound_, *each->max_bytes);
     }
-    subtract(&graph_account::reserved, room);
+  }
+  ~capture_run() {
+    core_.ledger.subtract(&graph_account::reserved, reserved_);
+    flight_->done = true;
+    entry_.flight = nullptr;
+    --core_.flights;
+    core_.books.changed.notify_all();
+  }
+  capture_run(const capture_run&) = delete;
+  capture_run& operator=(const capture_run&) = delete;
+
+  /// @param how null: makes room for the entry alone
+  void run(const graph_maker* how) {
+    try {
+      make_room(how != nullptr);
+      if (how == nullptr) return core_.ledger.count(entry_, &graph_account::live, 0);
+      wait_for_destructions();
+      in_.lock.unlock();
+      capture(*how);
+      in_.lock.lock();
+      keep();
+    } catch (...) {
+      if (!in_.lock.owns_lock()) {
+        in_.lock.lock();
+        ++core_.ledger.counted.failed_captures;
+      }
+      flight_->failure = current_error(status::callback);
+      throw;
+    }
+  }
+
+ private:
+  void reject_if_too_large(std::uint64_t bytes) {
+    if (bytes <= byte_bound_) return;
+    ++core_.ledger.counted.rejected;
+    fail(status::out_of_device_memory,
+         "graph cache '{}': a graph of {} can never fit, the bound is {}; raise it or run this "
+         "shape without a graph",
+         core_.options.name, format_bytes(bytes), format_bytes(byte_bound_));
+  }
+
+  /// What counts already has its room already.
+  void make_room(bool with_graph) {
+    if (wishes_.bytes) reject_if_too_large(*wishes_.bytes);
+    const std::uint64_t recent = entry_.captured ? entry_.bytes : core_.expected_bytes;
+    const std::uint64_t bytes = std::min(wishes_.bytes.value_or(recent), byte_bound_);
+    const graph_tally room{entry_.counted_as == nullptr ? 1U : 0U,
+                           with_graph ? bytes - std::min(bytes, entry_.bytes) : 0U};
+    while (!core_.make_fit(room)) {
+      wait(in_, wishes_.room_deadline, status::busy,
+           "there is no room for another graph, and all that could go are in use");
+    }
+    if (with_graph) core_.ledger.add(&graph_account::reserved, reserved_ = room);
+  }
+
+  void wait_for_destructions() {
+    core_.books.settle(in_.lock);
+    while (core_.ledger.any([](const graph_account& its) {
+      return its.queued.entries != 0 && its.bound_below(its.reserved + its.existing());
+    })) {
+      // What waits for this thread must not be waited for: rather be above the bounds for a while.
+      if (graph_books::this_thread_holds() || flight_->wanted_by_holder) return;
+      wait(in_, wishes_.deadline, status::timed_out,
+           "captures elsewhere still held off the destruction of what has to make room when the "
+           "deadline passed");
+      core_.books.settle(in_.lock);
+    }
+  }
+
+  /// Under no lock.
+  void capture(const graph_maker& how) {
+    const graph_hold hold(wishes_.deadline, *core_.options.clock);
+    graph_driver& driver = *core_.driver;
+    old_ = entry_.make_empty();
+    void* const present = entry_.captured ? entry_.handle() : nullptr;
+    generation_ = driver.generation();
+    // Asking the platform may take milliseconds: not while the footprints come without it.
+    const bool measures = !wishes_.bytes && core_.measures_captures.load(std::memory_order_relaxed);
+    const auto used_before = measures ? driver.used_bytes() : std::nullopt;
+    const time_point begin = core_.options.clock->now();
+    const graph_size said = how(entry_, *old_);
+    elapsed_ = core_.options.clock->now() - begin;
+    updated_ = present != nullptr && present == entry_.handle();
+    bytes_ = said.bytes ? said.bytes : wishes_.bytes;
+    if (!bytes_) {
+      bytes_ = driver.footprint(entry_.handle(), said.nodes);
+      estimated_ = bytes_.has_value();
+      core_.measures_captures.store(!estimated_, std::memory_order_relaxed);
+    }
+    const auto used_after = used_before && !bytes_ ? driver.used_bytes() : std::nullopt;
+    // With another capture under way the difference would be the sum of both.
+    if (used_after && *used_after > *used_before && graph_hold::count() == 1) {
+      bytes_ = *used_after - *used_before + (updated_ ? entry_.bytes : 0);
+    }
+    try {
+      if (!updated_) driver.adopt(entry_.handle());
+      // Should a reset have come in between, the graph died with it and is nobody's.
+      if (generation_ != driver.generation()) driver.disown(entry_.handle());
+    } catch (...) {
+      refusal_ = current_error(status::callback);
+    }
+  }
+
+  /// Makes what was captured the entry's graph.
+  void keep() {
+    core_.ledger.subtract(&graph_account::reserved, std::exchange(reserved_, {}));
+    graph_cache_stats& counted = core_.ledger.counted;
+    ++counted.captures;
+    counted.updated += updated_ ? 1 : 0;
+    counted.unknown_footprints += bytes_ || updated_ ? 0 : 1;
+    counted.capturing += elapsed_;
+    if (entry_.captured && !updated_) {
+      old_->captured = true;
+      old_->estimated = entry_.estimated;
+      old_->generation = entry_.generation;
+      old_->bytes = entry_.bytes;
+      core_.graveyard.add(*old_.release());
+    }
+    std::uint64_t bytes = bytes_.value_or(updated_ ? entry_.bytes : 0);
+    if (estimated_) {
+      bytes = static_cast<std::uint64_t>(static_cast<double>(bytes) * counted.footprint_correction);
+    }
+    core_.ledger.count(entry_, entry_.counted_as, bytes);
+    entry_.captured = true;
+    entry_.estimated = estimated_;
+    entry_.generation = generation_;
+    const bool evicted = is_leaving(entry_);
+    try {
+      if (generation_ != core_.driver->generation()) {
+        fail(status::stale,
+             "graph cache '{}': the device was reset during a capture; capture again",
+             core_.options.name);
+      }
+      core_.expected_bytes = std::max(bytes, core_.expected_bytes - core_.expected_bytes / 8);
+      if (refusal_) throw error(*refusal_);
+      reject_if_too_large(bytes);
+    } catch (...) {
+      if (!evicted) core_.discard(entry_);
+      throw;
+    }
+    if (evicted) return;
+    core_.ledger.count(entry_, &graph_account::live, bytes);
+    core_.ledger.note_use(entry_);
+    entry_.swept_stamp = entry_.stamp.load(std::memory_order_relaxed);
+    entry_.used_at = core_.options.clock->now().time_since_epoch().count();
+    core_.index.set_findable(entry_, true);
+    // What finds no room beside what is in use stays as long as it is in use itself.
+    if (!core_.make_fit({})) core_.remove(entry_, graph_eviction::bytes);
+  }
+
+  visit& in_;
+  graph_core& core_;
+  graph_entry& entry_;
+  const graph_capture_options& wishes_;
+  const std::shared_ptr<graph_flight> flight_ = std::make_shared<graph_flight>();
+  std::uint64_t byte_bound_ = UINT64_MAX;
+  graph_tally reserved_;
+
+  // What came of it.
+  std::unique_ptr<graph_entry> old_;
+  std::optional<std::uint64_t> bytes_;
+  std::optional<error> refusal_;  ///< why the driver does not take it
+  std::uint64_t generation_ = 0;
+  bool updated_ = false;
+  bool estimated_ = false;
+  duration elapsed_{};
+};
+
+/// In the cache, and not to be found before it has a graph.
+graph_entry& make_entry(graph_core& core, const graph_key& key) {
+  std::unique_ptr<graph_entry> made = key.make(key.key);
+  made->core = &core;
+  made->hash = key.hash;
+  made->generation = core.driver->generation();
+  made->used_at = core.options.clock->now().time_since_epoch().count();
+  core.ledger.note_use(*made);
+  const graph_tally two{2, 2 * core.expected_bytes};
+  const bool has_room = !core.ledger.any([&](const auto& its) { return its.shortage(two); });
+  core.index.insert(*made);
+  try {
+    core.policy->add(*made, has_room);
+  } catch (...) {
+    core.index.remove(*made);
     throw;
   }
-  subtract(&graph_account::reserved, room);
-  return keep(lock, flight, std::move(made));
+  return *made.release();
 }
 
-graph_core::capture_result graph_core::capture(graph_maker& how,
-                                               const graph_capture_options& wishes) {
-  const graph_hold hold(wishes.deadline, *options.clock);
-  capture_result result;
-  result.generation = current_generation();
-  // Asking the platform may take milliseconds: not while the footprints come without it.
-  const bool measured = !wishes.bytes && measure_captures.load(std::memory_order_relaxed);
-  std::optional<std::uint64_t> used_before;
-  if (measured) used_before = driver->used_bytes();
-  const time_point begin = options.clock->now();
-  graph_product made = how.make();
-  result.elapsed = options.clock->now() - begin;
-  result.node = std::move(made.node);
-  result.given_bytes = made.size.bytes ? made.size.bytes : wishes.bytes;
-  if (!result.given_bytes) {
-    result.estimated_bytes = driver->footprint(result.node->handle(), made.size.nodes);
-    measure_captures.store(!result.estimated_bytes, std::memory_order_relaxed);
+}  // namespace
+
+graph_entry::~graph_entry() = default;
+
+void graph_entry::unpin() noexcept {
+  std::uint32_t seen = pins.load(std::memory_order_relaxed);
+  while ((seen & (leaving | wanted)) == 0) {
+    if (pins.compare_exchange_weak(seen, seen - one_pin, std::memory_order_release,
+                                   std::memory_order_relaxed)) {
+      return;
+    }
   }
-  const auto used_after = used_before ? driver->used_bytes() : std::nullopt;
-  // With another capture under way the difference would be the sum of both.
-  if (used_after && *used_after > *used_before && graph_hold::count() == 1) {
-    result.measured_bytes = *used_after - *used_before;
-  }
-  try {
-    driver->adopt(result.node->handle());
-    // Should a reset have come in between, the graph died with it and is nobody's.
-    if (result.generation != current_generation()) driver->disown(result.node->handle());
-  } catch (...) {
-    result.refusal = current_error(status::callback);
-  }
-  return result;
+  // The core is there as long as the pin is, so the pin goes under the lock.
+  graph_books& books = graph_books::of_process();
+  book_lock lock(books.mutex);
+  core->unpin(*this);
+  books.settle(lock);
 }
 
-graph_pin graph_core::keep(std::unique_lock<std::mutex>& lock, const graph_flight& flight,
-                           capture_result made) {
-  ++counted.captures;
-  counted.capturing += made.elapsed;
-  graph_node& node = *made.node;
-  node.hash = flight.key.hash;
-  node.generation = made.generation;
-  if (made.generation != current_generation()) {
-    ++counted.dropped;
-    fail(status::stale,
-         "graph cache '{}': the device was reset during a capture; "
-         "capture again",
-         options.name);
+void graph_entry::recapture(const graph_maker& how, const graph_capture_options& wishes) {
+  visit in(*core);
+  if (flight != nullptr || !core->index.set_findable(*this, false)) {
+    fail(status::busy, "graph cache '{}': others use the graph that is to be captured anew",
+         core->options.name);
   }
-  node.bytes = footprint_of(made, node);
-  expected_bytes = std::max(node.bytes, expected_bytes - expected_bytes / 8);
   try {
-    if (made.refusal) throw error(*made.refusal);
-    reject_if_too_large(node.bytes);
+    capture_run(in, *this, wishes).run(&how);
   } catch (...) {
-    add(&graph_account::held, {1, node.bytes});
-    queue(*made.node.release());
+    if (captured && !is_leaving(*this)) core->index.set_findable(*this, true);
     throw;
   }
-  const bool fits = evict_for(node.bytes);
-  const graph_pin pinned = admit(std::move(made.node));
-  // What finds no room beside what is in use stays as long as it is in use itself.
-  if (!fits) remove(node, graph_eviction::bytes);
-  if (fits && flight.clearings != clearings) remove(node, graph_eviction::cleared);
-  settle_removed();
-  pool->drain(lock);
-  return pinned;
 }
 
-std::uint64_t graph_core::footprint_of(const capture_result& made, graph_node& node) noexcept {
-  if (made.given_bytes) return *made.given_bytes;
-  if (made.estimated_bytes) {
-    node.estimated = true;
-    return static_cast<std::uint64_t>(static_cast<double>(*made.estimated_bytes) *
-                                      counted.footprint_correction);
+}  // namespace detail
+
+detail::graph_entry* any_graph_cache::get_entry(const detail::graph_key& key,
+                                                const detail::graph_maker* how,
+                                                const graph_capture_options& wishes) {
+  using namespace detail;
+  if (graph_entry* const hit = core_->find(key)) return hit;
+  visit in(*core_);
+  graph_entry* entry = nullptr;
+  for (;;) {
+    core_->drop_stale();
+    if (graph_entry* const hit = core_->find(key)) return hit;
+    entry = core_->index.find(key);
+    if (entry == nullptr || entry->flight == nullptr) break;
+    join(in, std::shared_ptr<graph_flight>(entry->flight), wishes.deadline);
   }
-  if (made.measured_bytes) return *made.measured_bytes;
-  ++counted.unknown_footprints;
-  return 0;
-}
-
-void graph_core::make_room(std::unique_lock<std::mutex>& lock, std::uint64_t bytes,
-                           time_point deadline) {
-  if (evict_for(bytes)) return;
-  // While somebody waits for room, whoever unpins must say so; that is what the counter is for.
-  const std::vector<std::shared_ptr<graph_core>> watched = pool->cores;
-  for (const auto& core : watched) core->awaiting_unpin_.fetch_add(1, std::memory_order_seq_cst);
-  remote_fence();
-  while (!evict_for(bytes) && options.clock->now() < deadline) wait(lock, deadline);
-  for (const auto& core : watched) core->awaiting_unpin_.fetch_sub(1, std::memory_order_seq_cst);
-  if (evict_for(bytes)) return;
-  fail(status::busy,
-       "graph cache '{}': there is no room for a graph of {}: {} entries with {} "
-       "are kept, and all that could go are in use",
-       options.name, format_bytes(bytes), account.lasting().entries,
-       format_bytes(account.lasting().bytes));
-}
-
-void graph_core::wait_for_destructions(std::unique_lock<std::mutex>& lock,
-                                       const graph_flight& flight, time_point deadline) {
-  while (is_above_bounds()) {
-    pool->drain(lock);
-    if (!is_above_bounds()) return;
-    // What waits for this thread must not be waited for: rather be above the bounds for a while.
-    if (destruction_gate::this_thread_holds() || flight.wanted_by_holder) return;
-    if (options.clock->now() >= deadline) {
-      fail(status::timed_out,
-           "graph cache '{}': captures elsewhere still held off the destruction "
-           "of what has to make room when the deadline passed",
-           options.name);
-    }
-    wait(lock, deadline);
+  if (how != nullptr && entry != nullptr && is_pinned(*entry)) {
+    fail(status::busy,
+         "graph cache '{}': another has the entry, and has not captured its graph yet",
+         core_->options.name);
   }
-}
-
-std::optional<graph_core::shortage> graph_core::find_shortage(std::uint64_t bytes) const noexcept {
-  const auto lacks = [](const std::optional<std::uint64_t>& bound, std::uint64_t lasting,
-                        std::uint64_t wanted) { return bound && lasting + wanted > *bound; };
-  const graph_tally own = account.lasting();
-  const graph_tally all = pool->account.lasting();
-  if (lacks(options.limits.entries, own.entries, 1))
-    return shortage{graph_eviction::entries, false};
-  if (lacks(options.limits.bytes, own.bytes, bytes)) return shortage{graph_eviction::bytes, false};
-  if (lacks(pool->bounds.entries, all.entries, 1)) return shortage{graph_eviction::entries, true};
-  if (lacks(pool->bounds.bytes, all.bytes, bytes)) return shortage{graph_eviction::bytes, true};
-  return std::nullopt;
-}
-
-bool graph_core::evict_for(std::uint64_t bytes) noexcept {
-  const graph_core* last = nullptr;
-  while (const auto lack = find_shortage(bytes)) {
-    graph_core* const from = lack->of_pool ? pool->core_of_victim() : this;
-    if (from == nullptr || !from->evict_one(lack->cause, from == last)) return false;
-    last = from;
+  const bool is_new = entry == nullptr;
+  if (is_new || how != nullptr) core_->note_miss(key.hash);
+  if (is_new) entry = &make_entry(*core_, key);
+  entry->pins.fetch_add(graph_entry::one_pin);
+  try {
+    if (is_new || how != nullptr) capture_run(in, *entry, wishes).run(how);
+  } catch (...) {
+    if (is_new && !is_leaving(*entry)) core_->discard(*entry);
+    core_->unpin(*entry);
+    throw;
   }
-  return true;
+  return entry;
 }
 
-bool graph_core::is_above_bounds() const noexcept {
-  const auto above = [](const graph_account& of, const std::optional<std::uint64_t>& entries,
-                        const std::optional<std::uint64_t>& bytes) {
-    const graph_tally now = of.existing();
-    return (entries && now.entries + of.reserved.entries > *entries) ||
-           (bytes && now.bytes + of.reserved.bytes > *bytes);
-  };
-  // Only what is queued can be waited for.
-  return pool->account.queued.entries != 0 &&
-         (above(account, options.limits.entries, options.limits.bytes) ||
-          above(pool->account, pool->bounds.entries, pool->bounds.bytes));
-}
-
-std::optional<std::uint64_t> graph_core::lowest_byte_bound() const noexcept {
-  if (!options.limits.bytes) return pool->bounds.bytes;
-  return std::min(*options.limits.bytes, pool->bounds.bytes.value_or(*options.limits.bytes));
-}
-
-void graph_core::reject_if_too_large(std::uint64_t bytes) {
-  const auto bound = lowest_byte_bound();
-  if (!bound || bytes <= *bound) return;
-  ++counted.rejected;
-  fail(status::out_of_device_memory,
-       "graph cache '{}': a graph of {} can never fit, the bound is {}; raise it "
-       "or run this shape without a graph",
-       options.name, format_bytes(bytes), format_bytes(*bound));
-}
-
-void graph_core::wait_until_cleared(std::unique_lock<std::mutex>& lock, time_point deadline) {
-  const auto is_cleared = [this] {
-    return account.existing().entries == account.live.entries &&
-           std::none_of(flights.begin(), flights.end(),
-                        [this](const auto& flight) { return flight->clearings != clearings; });
-  };
-  pool->drain(lock);
-  while (!is_cleared()) {
-    const bool holds = destruction_gate::this_thread_holds();
-    if (holds || options.clock->now() >= deadline) {
-      throw error(holds ? status::busy : status::timed_out,
-                  text("graph cache '{}' cannot be cleared{}: {} graphs are in use, {} wait "
-                       "for captures to end, {} are being captured",
-                       options.name, holds ? " inside a capture" : " in time", account.held.entries,
-                       account.queued.entries, flights.size()));
-    }
-    wait(lock, deadline);
-  }
-}
-
-}  // namespace lull::detail
+}  // namespace lull

@@ -1,159 +1,177 @@
-#include <lull/error.hpp>
+#include "graphs/destruction.hpp"
 
 #include <algorithm>
-#include <exception>
 
-#include "graphs/destruction_gate.hpp"
-#include "graphs/list.hpp"
-#include "graphs/pool.hpp"
+#include "graphs/core.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
-namespace lull::detail {
-
-/// What is destroyed at once, and what came of it. Belongs to the thread that destroys.
-struct graph_core::destruction_batch {
-  graph_node* nodes = nullptr;
-  graph_node* postponed = nullptr;
-  bool trim = false;
-  std::uint64_t destroyed = 0;
-  std::uint64_t dropped = 0;
-  std::uint64_t failed = 0;
-  graph_tally gone;
-  bool all_estimated = true;
-  std::optional<std::uint64_t> returned_bytes;
-  duration elapsed{};
-};
-
+namespace lull {
+namespace detail {
 namespace {
 
-/// Calls into the driver; what it throws is logged, but for what is to be expected.
-/// @return ok, stale, busy, or another status of failure
-template <class Call>
-status attempt(const graph_core& core, std::string_view what, Call&& call) noexcept {
+constinit thread_local std::uint64_t holds_of_this_thread = 0;
+
+}  // namespace
+
+graph_books& graph_books::of_process() {
+  static graph_books& instance = *new graph_books;
+  return instance;
+}
+
+bool graph_books::this_thread_holds() noexcept {
+  return holds_of_this_thread != 0;
+}
+
+void graph_books::settle(book_lock& lock) noexcept {
+  const auto next = [this](const auto& is_it) {
+    const auto found = std::find_if(cores.begin(), cores.end(), is_it);
+    return found == cores.end() ? nullptr : *found;
+  };
+  while (const auto core = next([](const auto& each) { return each->has_untold; }))
+    core->tell(lock);
+  for (const auto& core : cores) core->graveyard.retry();
+  while (holds == 0) {
+    const auto core = next([](const auto& each) { return each->graveyard.has_work(); });
+    if (core == nullptr) break;
+    ++destroying;
+    core->graveyard.run(lock);
+    --destroying;
+    changed.notify_all();
+  }
+  // The driver may go with its cache: not under the lock.
+  while (auto over = next([](const auto& each) {
+           return each->retired && each->ledger.own().existing().entries == 0;
+         })) {
+    cores.erase(std::find(cores.begin(), cores.end(), over));
+    lock.unlock();
+    over.reset();
+    lock.lock();
+  }
+}
+
+status attempt(const graph_cache_options& of, const char* what,
+               const std::function<void()>& call) noexcept {
   try {
     call();
     return status::ok;
   } catch (...) {
     const error failure = current_error(status::callback);
     if (failure.code() == status::stale || failure.code() == status::busy) return failure.code();
-    core.log(log_level::error,
-             text("graph cache '{}': {} failed: {}", core.options.name, what, failure.what()));
-  }
-  return status::callback;
-}
-
-}  // namespace
-
-bool graph_pool::has_work() const noexcept {
-  return std::any_of(cores.begin(), cores.end(), [](const auto& core) { return core->has_work(); });
-}
-
-void graph_pool::drain(std::unique_lock<std::mutex>& lock) noexcept {
-  destruction_gate& gate = destruction_gate::of_process();
-  for (const auto& core : cores) core->queue_postponed();
-  while (!draining && has_work()) {
-    if (!gate.try_begin_destroying()) {
-      if (gate.leave(shared_from_this())) return;
-      continue;
+    try {
+      of.log.write(log_level::error,
+                   text("graph cache '{}': {} failed: {}", of.name, what, failure.what()));
+    } catch (const std::bad_alloc&) {
+      // It is counted all the same.
     }
-    draining = true;
-    for (std::size_t i = 0; i < cores.size(); ++i) {
-      const std::shared_ptr<graph_core> core = cores[i];
-      if (core->has_work()) core->destroy_queued(lock);
-    }
-    draining = false;
-    gate.end_destroying();
-    changed.notify_all();
-    forget_retired(lock);
+    return status::callback;
   }
 }
 
-void graph_core::queue_postponed() noexcept {
-  while (postponed_nodes != nullptr) push(queued_nodes, pop(postponed_nodes));
+void graph_graveyard::add(graph_entry& entry) noexcept {
+  const bool is_stale = entry.generation != driver_.generation();
+  if (entry.captured && !is_stale && entry.handle() != nullptr) {
+    ledger_.count(entry, &graph_account::queued, entry.bytes);
+    return push(queued_, entry);
+  }
+  if (entry.captured && is_stale) ++ledger_.counted.dropped;
+  ledger_.count(entry, nullptr, 0);
+  delete &entry;
 }
 
-void graph_core::destroy_queued(std::unique_lock<std::mutex>& lock) noexcept {
-  destruction_batch batch;
-  batch.nodes = std::exchange(queued_nodes, nullptr);
-  batch.trim = std::exchange(trim_wanted, false);
-  const std::uint64_t untrimmed_before = untrimmed_bytes;
-  for (const graph_node* node = batch.nodes; node != nullptr; node = node->next) {
-    untrimmed_bytes += node->bytes;
-  }
-  batch.trim = batch.trim || untrimmed_bytes >= options.trim_after_bytes;
-  if (batch.trim) untrimmed_bytes = 0;
+void graph_graveyard::drop_stale() noexcept {
+  for (graph_entry* list = std::exchange(queued_, nullptr); list != nullptr;) add(pop(list));
+}
 
+void graph_graveyard::run(book_lock& lock) noexcept {
+  graph_entry* entries = std::exchange(queued_, nullptr);
+  graph_entry* refused = nullptr;
+  const bool something_was_left = untrimmed_bytes_ != 0;
+  for (auto* each = entries; each != nullptr; each = each->next) untrimmed_bytes_ += each->bytes;
+  const bool trims = std::exchange(trim_, false) || untrimmed_bytes_ >= options_.trim_after_bytes;
+  if (trims) untrimmed_bytes_ = 0;
+  running_ = true;
   lock.unlock();
-  run(batch);
-  lock.lock();
 
-  while (batch.postponed != nullptr) push(postponed_nodes, pop(batch.postponed));
-  subtract(&graph_account::queued, batch.gone);
-  counted.destroyed += batch.destroyed;
-  counted.dropped += batch.dropped;
-  counted.failed_destructions += batch.failed;
-  counted.returned_bytes += batch.gone.bytes;
-  counted.destroying += batch.elapsed;
-  // Memory that earlier batches left in the vendor's pools would be taken for this one's.
-  if (untrimmed_before == 0) learn(batch);
-}
-
-void graph_core::run(destruction_batch& batch) noexcept {
-  const time_point begin = options.clock->now();
+  const time_point begin = options_.clock->now();
   // Before the trim nothing need have come back, so there is nothing to measure either.
-  const auto used_before = batch.trim ? driver->used_bytes() : std::nullopt;
-  if (batch.nodes != nullptr) attempt(*this, "synchronizing", [&] { driver->before_destroy(); });
-  while (batch.nodes != nullptr) {
-    std::unique_ptr<graph_node> node(&pop(batch.nodes));
-    const status came_to = destroy(*node);
+  const auto used_before = trims ? driver_.used_bytes() : std::nullopt;
+  if (entries != nullptr) attempt(options_, "synchronizing", [this] { driver_.before_destroy(); });
+  std::uint64_t destroyed = 0;
+  std::uint64_t dropped = 0;
+  graph_tally gone;
+  bool all_estimated = true;
+  while (entries != nullptr) {
+    std::unique_ptr<graph_entry> entry(&pop(entries));
+    status came_to = status::stale;
+    if (entry->generation == driver_.generation()) {
+      came_to = attempt(options_, "destroying",
+                        [&] { driver_.destroy(entry->handle(), entry->generation); });
+    }
     if (came_to == status::busy) {
-      push(batch.postponed, *node.release());
+      push(refused, *entry.release());
       continue;
     }
-    batch.gone += {1, node->bytes};
-    batch.all_estimated = batch.all_estimated && node->estimated;
-    switch (came_to) {
-      case status::ok: ++batch.destroyed; break;
-      case status::stale: ++batch.dropped; break;
-      default: ++batch.failed;
+    destroyed += came_to == status::ok ? 1 : 0;
+    dropped += came_to == status::stale ? 1 : 0;
+    gone = gone + graph_tally{1, entry->bytes};
+    all_estimated = all_estimated && entry->estimated;
+  }
+  if (trims) attempt(options_, "trimming", [this] { driver_.trim(); });
+  const auto used_after = used_before ? driver_.used_bytes() : std::nullopt;
+  const duration elapsed = options_.clock->now() - begin;
+
+  lock.lock();
+  running_ = false;
+  while (refused != nullptr) push(postponed_, pop(refused));
+  ledger_.subtract(&graph_account::queued, gone);
+  graph_cache_stats& counted = ledger_.counted;
+  counted.destroyed += destroyed;
+  counted.dropped += dropped;
+  counted.failed_destructions += gone.entries - destroyed - dropped;
+  counted.returned_bytes += gone.bytes;
+  counted.destroying += elapsed;
+  if (!used_after) return;
+  const std::uint64_t returned = *used_before - std::min(*used_before, *used_after);
+  counted.measured_returned_bytes = counted.measured_returned_bytes.value_or(0) + returned;
+  // What earlier batches left in the vendor's pools would be taken for this one's. Other threads
+  // allocate meanwhile, so one batch says little: it moves the factor by an eighth of the way, within
+  // bounds that no honest estimate is outside of.
+  if (!all_estimated || something_was_left || dropped != 0 || gone.bytes == 0) return;
+  const double ratio = static_cast<double>(returned) / static_cast<double>(gone.bytes);
+  counted.footprint_correction =
+      std::clamp(counted.footprint_correction * (7 + ratio) / 8, 0.125, 8.0);
+}
+
+}  // namespace detail
+
+graph_hold::graph_hold() : graph_hold(no_deadline) {}
+
+graph_hold::graph_hold(time_point deadline, const clock& time) {
+  detail::graph_books& books = detail::graph_books::of_process();
+  detail::book_lock lock(books.mutex);
+  while (books.destroying != 0 && detail::holds_of_this_thread == 0) {
+    if (time.now() >= deadline) {
+      throw error(status::timed_out,
+                  "graphs were still being destroyed when the deadline of a capture passed");
     }
+    time.wait_until(books.changed, lock, deadline);
   }
-  if (batch.trim) attempt(*this, "trimming", [&] { driver->trim(); });
-  const auto used_after = used_before ? driver->used_bytes() : std::nullopt;
-  if (used_after) {
-    batch.returned_bytes = *used_before > *used_after ? *used_before - *used_after : 0;
-  }
-  batch.elapsed = options.clock->now() - begin;
+  ++books.holds;
+  ++detail::holds_of_this_thread;
 }
 
-status graph_core::destroy(graph_node& node) noexcept {
-  if (node.generation != current_generation()) return status::stale;
-  return attempt(*this, "destroying", [&] { driver->destroy(node.handle(), node.generation); });
+graph_hold::~graph_hold() {
+  detail::graph_books& books = detail::graph_books::of_process();
+  detail::book_lock lock(books.mutex);
+  --detail::holds_of_this_thread;
+  if (--books.holds == 0) books.settle(lock);
 }
 
-void graph_core::learn(const destruction_batch& batch) noexcept {
-  if (!batch.returned_bytes) return;
-  counted.measured_returned_bytes =
-      counted.measured_returned_bytes.value_or(0) + *batch.returned_bytes;
-  if (!batch.all_estimated || batch.gone.bytes == 0 || batch.dropped != 0) return;
-  // Other threads allocate meanwhile, so one batch says little: it moves the factor by an eighth of
-  // the way, within bounds that no honest estimate is outside of.
-  constexpr double weight = 0.125;
-  constexpr double furthest = 8;
-  const double ratio = static_cast<double>(*batch.returned_bytes) /
-                       static_cast<double>(batch.gone.bytes) * counted.footprint_correction;
-  const double sample = std::clamp(ratio, 1 / furthest, furthest);
-  counted.footprint_correction += (sample - counted.footprint_correction) * weight;
+std::uint64_t graph_hold::count() noexcept {
+  detail::graph_books& books = detail::graph_books::of_process();
+  const detail::book_lock lock(books.mutex);
+  return books.holds;
 }
 
-void graph_core_base::destroy_unpinned() noexcept {
-  graph_core& core = static_cast<graph_core&>(*this);
-  const std::shared_ptr<graph_pool> pool = core.pool;
-  std::unique_lock lock(pool->mutex);
-  core.collect_unpinned();
-  pool->changed.notify_all();
-  pool->drain(lock);
-}
-
-}  // namespace lull::detail
+}  // namespace lull

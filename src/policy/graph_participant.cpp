@@ -1,4 +1,5 @@
 #include <lull/error.hpp>
+#include <lull/graph_cache.hpp>
 #include <lull/sleeper.hpp>
 
 #include <algorithm>

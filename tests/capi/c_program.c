@@ -281,15 +281,10 @@ static lull_status capture_graph(void* user, lull_captured_graph* captured) {
 }
 
 static void expect_figures(const lull_graph_cache* cache) {
-  lull_graph_cache_stats seen = {.struct_size = sizeof seen};
-  CHECK(lull_graph_cache_get_stats(cache, &seen) == LULL_OK);
+  lull_graph_stats seen = {.struct_size = sizeof seen};
+  CHECK(lull_graph_cache_stats(cache, &seen) == LULL_OK);
   CHECK(seen.captures == 4 && seen.entries == 2 && seen.bytes == 128 && seen.pins == 0);
   CHECK(seen.evicted_for_entries == 2 && strcmp(seen.name, "decode") == 0);
-  size_t size = 0;
-  char text[2048];
-  CHECK(lull_graph_cache_to_json(cache, NULL, 0, &size) == LULL_OK && size <= sizeof text);
-  CHECK(lull_graph_cache_to_json(cache, text, sizeof text, &size) == LULL_OK);
-  CHECK(strlen(text) + 1 == size && strstr(text, "\"name\":\"decode\"") != NULL);
 }
 
 static void use_graphs(void) {
@@ -320,7 +315,7 @@ static void use_graphs(void) {
 
   lull_sleeper* sleeper = NULL;
   CHECK(lull_sleeper_create(NULL, &sleeper) == LULL_OK);
-  CHECK(lull_sleeper_manage_graphs(sleeper, cache, 10000) == LULL_OK);
+  CHECK(lull_sleeper_manage_graphs(sleeper, cache, 10 * LULL_SECOND) == LULL_OK);
   CHECK(lull_sleeper_sleep(sleeper, NULL, NULL) == LULL_OK && destroyed_graphs == 4);
   lull_sleeper_destroy(sleeper);
   lull_graph_cache_destroy(cache);

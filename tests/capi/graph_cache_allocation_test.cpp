@@ -53,7 +53,7 @@ TEST_F(CGraphCache, AHitAllocatesNothing) {
   create();
   put(1);
   recipe unused;
-  EXPECT_EQ(look_up(number(1)), 1001U);  // gives this thread its reader
+  EXPECT_EQ(look_up(number(1)), 1001U);
   const std::uint64_t before = allocations_of_this_thread;
   for (int i = 0; i < 100; ++i) {
     lull_graph_pin found{};

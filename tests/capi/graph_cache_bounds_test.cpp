@@ -17,18 +17,19 @@ using lull::test::eventually;
 using lull::test::MiB;
 using lull::test::number;
 using lull::test::recipe;
+using lull::test::unbounded;
 using lull::test::value;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
 TEST_F(CGraphCache, LimitsBoundAndCanBeChanged) {
-  options_.limits = {2, 4 * MiB, 60000};
+  options_.limits = {2, 4 * MiB, LULL_MINUTE};
   create();
   lull_graph_limits limits{};
-  EXPECT_EQ(lull_graph_cache_get_limits(cache_, &limits), LULL_OK);
+  EXPECT_EQ(lull_graph_cache_limits(cache_, &limits), LULL_OK);
   EXPECT_EQ(limits.entries, 2U);
   EXPECT_EQ(limits.bytes, 4 * MiB);
-  EXPECT_EQ(limits.idle_time_ms, 60000);
+  EXPECT_EQ(limits.idle_time_ns, LULL_MINUTE);
 
   for (std::uint64_t key = 1; key <= 3; ++key) put(key, MiB);
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U)) << "least recently used";
@@ -37,20 +38,20 @@ TEST_F(CGraphCache, LimitsBoundAndCanBeChanged) {
   EXPECT_EQ(stats().entries, 1U);
   EXPECT_GE(stats().evicted_for_bytes, 1U);
 
-  limits = {};
+  limits = unbounded;
   EXPECT_EQ(lull_graph_cache_set_limits(cache_, &limits), LULL_OK);
   for (std::uint64_t key = 5; key < 15; ++key) put(key, MiB);
-  EXPECT_EQ(stats().entries, 11U) << "zeroed it bounds nothing";
+  EXPECT_EQ(stats().entries, 11U) << "nothing bounds it";
   limits.entries = 3;
   EXPECT_EQ(lull_graph_cache_set_limits(cache_, &limits), LULL_OK);
   EXPECT_EQ(stats().entries, 3U);
-  EXPECT_EQ(lull_graph_cache_get_limits(cache_, &limits), LULL_OK);
-  EXPECT_EQ(limits.bytes, 0U);
-  EXPECT_EQ(limits.idle_time_ms, 0);
+  EXPECT_EQ(lull_graph_cache_limits(cache_, &limits), LULL_OK);
+  EXPECT_EQ(limits.bytes, LULL_NO_LIMIT);
+  EXPECT_EQ(limits.idle_time_ns, LULL_FOREVER);
 }
 
 TEST_F(CGraphCache, WhatCannotFitIsRefusedAndWhatIsInUseKeepsItsPlace) {
-  options_.limits = {1, 2 * MiB, 0};
+  options_.limits = {1, 2 * MiB, LULL_FOREVER};
   create();
   recipe large{7, 3 * MiB};
   lull_graph_pin none{};
@@ -74,7 +75,7 @@ TEST_F(CGraphCache, WhatCannotFitIsRefusedAndWhatIsInUseKeepsItsPlace) {
       lull_graph_cache_get_or_capture(cache_, number(3), recipe::capture, &small, nullptr, &none),
       LULL_ERROR_BUSY);
   lull_graph_capture_options_init(&wishes);
-  wishes.room_timeout_ms = 1;
+  wishes.room_timeout_ns = LULL_MILLISECOND;
   EXPECT_EQ(
       lull_graph_cache_get_or_capture(cache_, number(3), recipe::capture, &small, &wishes, &none),
       LULL_ERROR_BUSY);
@@ -87,7 +88,7 @@ TEST_F(CGraphCache, WhatCannotFitIsRefusedAndWhatIsInUseKeepsItsPlace) {
 
 TEST_F(CGraphCache, ABudgetBoundsSeveralCachesAndMayBeDestroyedEarly) {
   lull_graph_budget* budget = nullptr;
-  ASSERT_EQ(lull_graph_budget_create(3, 0, &budget), LULL_OK);
+  ASSERT_EQ(lull_graph_budget_create(3, LULL_NO_LIMIT, &budget), LULL_OK);
   options_.budget = budget;
   create();
   lull_graph_cache* other = nullptr;
@@ -106,7 +107,7 @@ TEST_F(CGraphCache, ABudgetBoundsSeveralCachesAndMayBeDestroyedEarly) {
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U)) << "least recently used of both";
   EXPECT_EQ(lull_graph_budget_usage(budget, nullptr, nullptr), LULL_OK);
 
-  EXPECT_EQ(lull_graph_budget_set_limits(budget, 0, 2 * MiB), LULL_OK);
+  EXPECT_EQ(lull_graph_budget_set_limits(budget, LULL_NO_LIMIT, 2 * MiB), LULL_OK);
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U, 1002U));
   lull_graph_budget_destroy(budget);
   put(5, MiB);
@@ -133,20 +134,20 @@ TEST_F(CGraphCache, TheFrequencyFilterKeepsWhatComesOften) {
 
 TEST_F(CGraphCache, WhatIsIdleGoesWithASweep) {
   create();
-  std::int64_t in_ms = 0;
-  EXPECT_EQ(lull_graph_cache_next_deadline(cache_, &in_ms), LULL_OK);
-  EXPECT_EQ(in_ms, -1);
+  std::int64_t in_ns = 0;
+  EXPECT_EQ(lull_graph_cache_next_deadline(cache_, &in_ns), LULL_OK);
+  EXPECT_EQ(in_ns, LULL_FOREVER);
   put(1);
-  const lull_graph_limits far{0, 0, 3600000};
+  const lull_graph_limits far{LULL_NO_LIMIT, LULL_NO_LIMIT, 60 * LULL_MINUTE};
   EXPECT_EQ(lull_graph_cache_set_limits(cache_, &far), LULL_OK);
-  EXPECT_EQ(lull_graph_cache_next_deadline(cache_, &in_ms), LULL_OK);
-  EXPECT_GT(in_ms, 0);
-  EXPECT_LE(in_ms, 3600000 / 8);
+  EXPECT_EQ(lull_graph_cache_next_deadline(cache_, &in_ns), LULL_OK);
+  EXPECT_GT(in_ns, 0);
+  EXPECT_LE(in_ns, 60 * LULL_MINUTE / 8);
   std::uint64_t evicted = 99;
   EXPECT_EQ(lull_graph_cache_sweep(cache_, &evicted), LULL_OK);
   EXPECT_EQ(evicted, 0U);
 
-  const lull_graph_limits near{0, 0, 1};
+  const lull_graph_limits near{LULL_NO_LIMIT, LULL_NO_LIMIT, LULL_MILLISECOND};
   EXPECT_EQ(lull_graph_cache_set_limits(cache_, &near), LULL_OK);
   EXPECT_TRUE(eventually([&] {
     EXPECT_EQ(lull_graph_cache_sweep(cache_, &evicted), LULL_OK);
@@ -162,11 +163,11 @@ TEST_F(CGraphCache, ClearingWaitsForPins) {
   create();
   lull_graph_pin pin = get(1);
   put(2);
-  EXPECT_EQ(lull_graph_cache_clear(cache_, 1), LULL_ERROR_TIMED_OUT);
+  EXPECT_EQ(lull_graph_cache_clear(cache_, LULL_MILLISECOND), LULL_ERROR_TIMED_OUT);
   EXPECT_THAT(lull_last_error_message(), HasSubstr("graphs"));
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1002U));
   lull_graph_pin_release(&pin);
-  EXPECT_EQ(lull_graph_cache_clear(cache_, -1), LULL_OK);
+  EXPECT_EQ(lull_graph_cache_clear(cache_, LULL_FOREVER), LULL_OK);
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1002U, 1001U));
 }
 

@@ -33,8 +33,8 @@ TEST_F(CGraphCache, TheDriverIsAskedForFiguresAndReturnsMemory) {
   create();
   put(1);
   put(2, MiB);
-  put(3, 0);
-  EXPECT_EQ(stats().bytes, 7 * MiB) << "0 is not known either, so the driver was asked";
+  put(3);
+  EXPECT_EQ(stats().bytes, 7 * MiB) << "where it is not known the driver is asked";
   std::uint64_t evicted = 0;
   EXPECT_EQ(lull_graph_cache_trim(cache_, &evicted), LULL_OK);
   EXPECT_EQ(evicted, 3U);
@@ -58,18 +58,18 @@ TEST_F(CGraphCache, TheDriversUserIsGivenBackOnceNothingNeedsIt) {
   create();
   lull_graph_pin pin = get(1);
   lull_graph_hold* capturing = nullptr;
-  ASSERT_EQ(lull_graph_hold_begin(-1, &capturing), LULL_OK);
+  ASSERT_EQ(lull_graph_hold_create(LULL_FOREVER, &capturing), LULL_OK);
   put(2);
   ASSERT_EQ(lull_graph_cache_erase(cache_, number(2), nullptr), LULL_OK);
   lull_graph_pin_release(&pin);
   lull_graph_cache_destroy(std::exchange(cache_, nullptr));
   EXPECT_THAT(vendor_.destroyed, IsEmpty());
   EXPECT_EQ(releases, 0) << "graphs are left to destroy";
-  lull_graph_hold_end(capturing);
+  lull_graph_hold_destroy(capturing);
   EXPECT_EQ(vendor_.destroyed.size(), 2U);
   EXPECT_EQ(releases, 1);
 
-  options_.limits.idle_time_ms = -1;
+  options_.limits.idle_time_ns = -1;
   EXPECT_EQ(lull_graph_cache_create(&options_, &cache_), LULL_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(releases, 2) << "also when there is no cache";
 }
@@ -164,13 +164,13 @@ TEST_F(CGraphCache, AHoldHoldsOffDestruction) {
   lull_graph_hold* hold = nullptr;
   lull_graph_hold* nested = nullptr;
   EXPECT_EQ(lull_graph_hold_count(), 0U);
-  ASSERT_EQ(lull_graph_hold_begin(-1, &hold), LULL_OK);
-  ASSERT_EQ(lull_graph_hold_begin(0, &nested), LULL_OK);
+  ASSERT_EQ(lull_graph_hold_create(LULL_FOREVER, &hold), LULL_OK);
+  ASSERT_EQ(lull_graph_hold_create(0, &nested), LULL_OK);
   EXPECT_EQ(lull_graph_hold_count(), 2U);
   EXPECT_EQ(lull_graph_cache_erase(cache_, number(1), nullptr), LULL_OK);
-  lull_graph_hold_end(nested);
+  lull_graph_hold_destroy(nested);
   EXPECT_THAT(vendor_.destroyed, IsEmpty());
-  lull_graph_hold_end(hold);
+  lull_graph_hold_destroy(hold);
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U));
   EXPECT_EQ(lull_graph_hold_count(), 0U);
 }
@@ -180,7 +180,7 @@ TEST_F(CGraphCache, TheSleeperClears) {
   lull_sleeper* sleeper = nullptr;
   ASSERT_EQ(lull_sleeper_create(nullptr, &sleeper), LULL_OK);
   EXPECT_EQ(lull_sleeper_manage_graphs(sleeper, cache_, -1), LULL_ERROR_INVALID_ARGUMENT);
-  EXPECT_THAT(lull_last_error_message(), HasSubstr("clear_timeout_ms is -1"));
+  EXPECT_THAT(lull_last_error_message(), HasSubstr("clear_timeout_ns is -1"));
   ASSERT_EQ(lull_sleeper_manage_graphs(sleeper, cache_, 0), LULL_OK);
   lull_graph_pin pin = get(1);
   EXPECT_EQ(lull_sleeper_sleep(sleeper, nullptr, nullptr), LULL_ERROR_TIMED_OUT);
@@ -195,7 +195,7 @@ TEST_F(CGraphCache, TheSleeperClears) {
 }
 
 TEST_F(CGraphCache, TheSleeperSweepsWhileAwake) {
-  options_.limits.idle_time_ms = 1;
+  options_.limits.idle_time_ns = 1;
   create();
   lull_sleeper* sleeper = nullptr;
   ASSERT_EQ(lull_sleeper_create(nullptr, &sleeper), LULL_OK);

@@ -59,7 +59,7 @@ TEST_F(CGraphCache, ACallerWhoWaitsGivesUpAtItsDeadline) {
     const auto ask = [cache = static_cast<lull_graph_cache*>(user)] {
       lull_graph_capture_options wishes{};
       lull_graph_capture_options_init(&wishes);
-      wishes.timeout_ms = 0;
+      wishes.timeout_ns = 0;
       recipe unused;
       lull_graph_pin none{};
       EXPECT_EQ(lull_graph_cache_get_or_capture(cache, number(1), recipe::capture, &unused, &wishes,
@@ -98,8 +98,8 @@ struct asking {
   }
 
   [[nodiscard]] std::uint64_t misses() const {
-    auto seen = sized<lull_graph_cache_stats>();
-    EXPECT_EQ(lull_graph_cache_get_stats(cache, &seen), LULL_OK);
+    auto seen = sized<lull_graph_stats>();
+    EXPECT_EQ(lull_graph_cache_stats(cache, &seen), LULL_OK);
     return seen.misses;
   }
 };
@@ -122,7 +122,7 @@ TEST_F(CGraphCache, AFailureReachesThoseWhoWait) {
   recipe fails{0, LULL_UNKNOWN, LULL_ERROR_OUT_OF_DEVICE_MEMORY};
   lull_graph_capture_options wishes{};
   lull_graph_capture_options_init(&wishes);
-  wishes.timeout_ms = std::chrono::milliseconds{patience}.count();
+  wishes.timeout_ns = std::chrono::nanoseconds{patience}.count();
   lull_graph_pin none{};
   EXPECT_EQ(
       lull_graph_cache_get_or_capture(cache_, number(1), recipe::capture, &fails, &wishes, &none),
@@ -163,10 +163,9 @@ TEST_F(CGraphCache, ExceptionsDoNotCross) {
             LULL_ERROR_INTERNAL);
   EXPECT_STREQ(lull_last_error_message(), "from C++");
   put(1);
-  lull_graph_taken taken{};
-  const auto far = [](void*, lull_graph_key) -> std::uint64_t { throw 1; };
-  EXPECT_EQ(lull_graph_cache_take_nearest(cache_, far, nullptr, &taken), LULL_ERROR_INTERNAL);
-  EXPECT_EQ(look_up(number(1)), 1001U) << "it was not taken out";
+  const auto sees = [](void*, lull_graph_key, void*) { throw 1; };
+  EXPECT_EQ(lull_graph_cache_for_each(cache_, sees, nullptr), LULL_ERROR_INTERNAL);
+  EXPECT_EQ(stats().pins, 0U);
 
   vendor_.throws = true;
   put(2);
@@ -185,16 +184,14 @@ TEST_F(CGraphCache, NullsAreNamed) {
     EXPECT_EQ(code, LULL_ERROR_INVALID_ARGUMENT) << words;
     EXPECT_STREQ(lull_last_error_message(), words);
   };
-  const auto no_distance = [](void*, lull_graph_key) { return UINT64_MAX; };
   const lull_graph_key key = number(1);
   lull_graph_cache* made = nullptr;
-  lull_graph_pin pin{};
-  lull_graph_taken taken{};
-  lull_graph_limits limits{};
-  auto seen = sized<lull_graph_cache_stats>();
   std::uint64_t figure = 0;
-  std::int64_t in_ms = 0;
-  std::size_t size = 0;
+  lull_graph_pin pin{};
+  lull_graph_pin entry{nullptr, &figure};
+  lull_graph_limits limits{};
+  auto seen = sized<lull_graph_stats>();
+  std::int64_t in_ns = 0;
   lull_sleeper* sleeper = nullptr;
   ASSERT_EQ(lull_sleeper_create(nullptr, &sleeper), LULL_OK);
 
@@ -208,32 +205,32 @@ TEST_F(CGraphCache, NullsAreNamed) {
         "capture is null");
   named(lull_graph_cache_get_or_capture(cache_, key, recipe::capture, nullptr, nullptr, nullptr),
         "pin is null");
-  named(lull_graph_cache_take_nearest(nullptr, no_distance, nullptr, &taken), "cache is null");
-  named(lull_graph_cache_take_nearest(cache_, nullptr, nullptr, &taken), "distance is null");
-  named(lull_graph_cache_take_nearest(cache_, no_distance, nullptr, nullptr), "taken is null");
+  named(lull_graph_cache_get_or_insert(nullptr, key, nullptr, &pin), "cache is null");
+  named(lull_graph_cache_get_or_insert(cache_, key, nullptr, nullptr), "pin is null");
+  named(lull_graph_pin_recapture(nullptr, recipe::capture, nullptr, nullptr), "pin is null");
+  named(lull_graph_pin_recapture(&pin, recipe::capture, nullptr, nullptr), "pin->entry is null");
+  named(lull_graph_pin_recapture(&entry, nullptr, nullptr, nullptr), "capture is null");
+  named(lull_graph_cache_for_each(cache_, nullptr, nullptr), "see is null");
+  const auto sees = [](void*, lull_graph_key, void*) {};
+  named(lull_graph_cache_for_each(nullptr, sees, nullptr), "cache is null");
   named(lull_graph_cache_erase(nullptr, key, nullptr), "cache is null");
-  named(lull_graph_cache_clear(nullptr, -1), "cache is null");
+  named(lull_graph_cache_clear(nullptr, LULL_FOREVER), "cache is null");
   named(lull_graph_cache_trim(nullptr, &figure), "cache is null");
   named(lull_graph_cache_sweep(nullptr, &figure), "cache is null");
-  named(lull_graph_cache_next_deadline(nullptr, &in_ms), "cache is null");
-  named(lull_graph_cache_next_deadline(cache_, nullptr), "in_ms is null");
+  named(lull_graph_cache_next_deadline(nullptr, &in_ns), "cache is null");
+  named(lull_graph_cache_next_deadline(cache_, nullptr), "in_ns is null");
   named(lull_graph_cache_device_was_reset(nullptr, &figure), "cache is null");
   named(lull_graph_cache_set_limits(nullptr, &limits), "cache is null");
   named(lull_graph_cache_set_limits(cache_, nullptr), "limits is null");
-  named(lull_graph_cache_get_limits(nullptr, &limits), "cache is null");
-  named(lull_graph_cache_get_limits(cache_, nullptr), "limits is null");
+  named(lull_graph_cache_limits(nullptr, &limits), "cache is null");
+  named(lull_graph_cache_limits(cache_, nullptr), "limits is null");
   named(lull_graph_cache_set_frequency_filter(nullptr, 1), "cache is null");
-  named(lull_graph_cache_get_stats(nullptr, &seen), "cache is null");
-  named(lull_graph_cache_get_stats(cache_, nullptr), "stats is null");
-  for (const auto ask : {lull_graph_cache_to_json, lull_graph_cache_to_prometheus}) {
-    named(ask(nullptr, nullptr, 0, &size), "cache is null");
-    named(ask(cache_, nullptr, 1, &size), "text is null");
-    named(ask(cache_, nullptr, 0, nullptr), "size is null");
-  }
-  named(lull_graph_budget_create(0, 0, nullptr), "budget is null");
-  named(lull_graph_budget_set_limits(nullptr, 0, 0), "budget is null");
+  named(lull_graph_cache_stats(nullptr, &seen), "cache is null");
+  named(lull_graph_cache_stats(cache_, nullptr), "stats is null");
+  named(lull_graph_budget_create(1, 1, nullptr), "budget is null");
+  named(lull_graph_budget_set_limits(nullptr, 1, 1), "budget is null");
   named(lull_graph_budget_usage(nullptr, &figure, &figure), "budget is null");
-  named(lull_graph_hold_begin(-1, nullptr), "hold is null");
+  named(lull_graph_hold_create(LULL_FOREVER, nullptr), "hold is null");
   named(lull_sleeper_manage_graphs(nullptr, cache_, 0), "sleeper is null");
   named(lull_sleeper_manage_graphs(sleeper, nullptr, 0), "cache is null");
   lull_sleeper_destroy(sleeper);
@@ -243,9 +240,7 @@ TEST_F(CGraphCache, NullsAreNamed) {
   lull_graph_cache_destroy(nullptr);
   lull_graph_budget_destroy(nullptr);
   lull_graph_pin_release(nullptr);
-  lull_graph_taken_release(nullptr);
-  EXPECT_EQ(lull_graph_taken_claim(nullptr), nullptr);
-  lull_graph_hold_end(nullptr);
+  lull_graph_hold_destroy(nullptr);
 }
 
 TEST_F(CGraphCache, BadOptionsAreRefused) {
@@ -261,11 +256,14 @@ TEST_F(CGraphCache, BadOptionsAreRefused) {
   options_.driver = nullptr;
   refused("needs a driver or a device");
   options_ = good;
-  options_.limits.idle_time_ms = -1;
-  refused("idle_time_ms is -1");
-  options_ = good;
-  options_.limits.idle_time_ms = INT64_MAX;
-  refused("idle_time_ms");
+  options_.limits.idle_time_ns = -1;
+  refused("idle_time_ns is -1");
+  for (std::uint64_t lull_graph_limits::*bound :
+       {&lull_graph_limits::entries, &lull_graph_limits::bytes}) {
+    options_ = good;
+    options_.limits.*bound = 0;
+    refused("0 is no bound");
+  }
   options_ = good;
   driver_.destroy = nullptr;
   refused("options->driver->destroy is null");
@@ -286,19 +284,19 @@ TEST_F(CGraphCache, BadOptionsAreRefused) {
   };
   wishes_refused("options->struct_size is 0");
   lull_graph_capture_options_init(&wishes);
-  wishes.timeout_ms = -2;
-  wishes_refused("timeout_ms is -2");
+  wishes.timeout_ns = -2;
+  wishes_refused("timeout_ns is -2");
   lull_graph_capture_options_init(&wishes);
-  wishes.room_timeout_ms = -2;
-  wishes_refused("timeout_ms is -2");
+  wishes.room_timeout_ns = -2;
+  wishes_refused("room_timeout_ns is -2");
   EXPECT_EQ(unused.calls, 0);
 
   lull_graph_hold* hold = nullptr;
-  EXPECT_EQ(lull_graph_hold_begin(-2, &hold), LULL_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(lull_graph_hold_create(-2, &hold), LULL_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(lull_graph_cache_clear(cache_, -2), LULL_ERROR_INVALID_ARGUMENT);
-  lull_graph_cache_stats no_size{};
-  EXPECT_EQ(lull_graph_cache_get_stats(cache_, &no_size), LULL_ERROR_INVALID_ARGUMENT);
-  const lull_graph_limits negative{0, 0, -5};
+  lull_graph_stats no_size{};
+  EXPECT_EQ(lull_graph_cache_stats(cache_, &no_size), LULL_ERROR_INVALID_ARGUMENT);
+  const lull_graph_limits negative{LULL_NO_LIMIT, LULL_NO_LIMIT, -5};
   EXPECT_EQ(lull_graph_cache_set_limits(cache_, &negative), LULL_ERROR_INVALID_ARGUMENT);
 }
 
@@ -309,7 +307,7 @@ TEST_F(CGraphCache, AnOlderOptionsStructGetsDefaultsForWhatItLacks) {
   create();
   EXPECT_STREQ(stats().name, "graphs");
   lull_graph_limits limits{};
-  EXPECT_EQ(lull_graph_cache_get_limits(cache_, &limits), LULL_OK);
+  EXPECT_EQ(lull_graph_cache_limits(cache_, &limits), LULL_OK);
   EXPECT_EQ(limits.entries, 1U);
 }
 

@@ -25,6 +25,8 @@ constexpr lull_graph_key number(std::uint64_t low) {
   return {0, low};
 }
 
+inline constexpr lull_graph_limits unbounded{LULL_NO_LIMIT, LULL_NO_LIMIT, LULL_FOREVER};
+
 inline constexpr std::uint64_t vendor_node_bytes = 10;
 
 /// A vendor whose graphs are numbers of its own. Everything it is told is on its lists.
@@ -128,9 +130,9 @@ class CGraphCache : public testing::Test {
     lull_graph_pin_release(&pin);
     return found;
   }
-  lull_graph_cache_stats stats() {
-    auto seen = sized<lull_graph_cache_stats>();
-    EXPECT_EQ(lull_graph_cache_get_stats(cache_, &seen), LULL_OK);
+  lull_graph_stats stats() {
+    auto seen = sized<lull_graph_stats>();
+    EXPECT_EQ(lull_graph_cache_stats(cache_, &seen), LULL_OK);
     return seen;
   }
 

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <future>
-#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -26,7 +25,6 @@ using lull::test::recipe;
 using lull::test::sized;
 using lull::test::value;
 using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::IsEmpty;
 
 // --- Lookup and capture -----------------------------------------------------------------------
@@ -112,127 +110,77 @@ TEST_F(CGraphCache, APinOutlivesACacheThatWasDestroyedTooEarly) {
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U));
 }
 
-// --- Updating ---------------------------------------------------------------------------------
+// --- Warming up, and updating -----------------------------------------------------------------
 
-/// The distance of numbers; keys above 100 cannot be used.
-std::uint64_t distance_of_numbers(void* user, lull_graph_key key) {
-  const std::uint64_t sought = *static_cast<const std::uint64_t*>(user);
-  if (key.low > 100) return UINT64_MAX;
-  return key.low > sought ? key.low - sought : sought - key.low;
-}
-
-/// A capture that updates what is near, as a vendor's update of an executable does.
-struct updating {
-  lull_graph_cache* cache;
-  std::uint64_t sought;
-  bool claims = true;
-  std::uint64_t taken_key = 0;
-
-  static lull_status capture(void* user, lull_captured_graph* captured) {
-    auto& self = *static_cast<updating*>(user);
-    lull_graph_taken taken{};
-    EXPECT_EQ(lull_graph_cache_take_nearest(self.cache, distance_of_numbers, &self.sought, &taken),
-              LULL_OK);
-    self.taken_key = taken.key.low;
-    captured->graph = self.claims ? lull_graph_taken_claim(&taken) : reinterpret_cast<void*>(7);
-    EXPECT_EQ(taken.graph == nullptr, self.claims);
-    lull_graph_taken_release(&taken);
-    EXPECT_EQ(taken.graph, nullptr);
-    EXPECT_EQ(lull_graph_taken_claim(&taken), nullptr);
-    lull_graph_taken_release(&taken);
-    return LULL_OK;
-  }
-};
-
-TEST_F(CGraphCache, TheNearestGraphCanBecomeAnother) {
+TEST_F(CGraphCache, AnEntryMayComeBeforeItsGraphAndGetOthersInItsPlace) {
   create();
-  for (const std::uint64_t key : {10U, 20U, 500U}) put(key);
-  updating how{cache_, 18};
   lull_graph_pin pin{};
-  ASSERT_EQ(
-      lull_graph_cache_get_or_capture(cache_, number(18), updating::capture, &how, nullptr, &pin),
-      LULL_OK)
+  ASSERT_EQ(lull_graph_cache_get_or_insert(cache_, number(1), nullptr, &pin), LULL_OK);
+  EXPECT_EQ(pin.graph, nullptr);
+  ASSERT_NE(pin.entry, nullptr);
+  EXPECT_EQ(stats().entries, 1U);
+  EXPECT_EQ(look_up(number(1)), 0U) << "there is no graph to be found";
+
+  recipe first{7, MiB};
+  ASSERT_EQ(lull_graph_pin_recapture(&pin, recipe::capture, &first, nullptr), LULL_OK)
       << lull_last_error_message();
-  EXPECT_EQ(how.taken_key, 20U);
-  EXPECT_EQ(value(pin), 1020U) << "the same executable";
-  lull_graph_pin_release(&pin);
-  EXPECT_EQ(look_up(number(20)), 0U);
-  EXPECT_EQ(look_up(number(18)), 1020U);
+  EXPECT_EQ(value(pin), 7U);
+  EXPECT_EQ(stats().bytes, MiB);
+  recipe in_place{7, 2 * MiB};
+  ASSERT_EQ(lull_graph_pin_recapture(&pin, recipe::capture, &in_place, nullptr), LULL_OK);
+  EXPECT_EQ(stats().bytes, 2 * MiB);
+  EXPECT_EQ(stats().updated, 1U);
   EXPECT_THAT(vendor_.destroyed, IsEmpty());
-  EXPECT_EQ(stats().evicted_updated, 1U);
-}
+  recipe anew{8, MiB};
+  ASSERT_EQ(lull_graph_pin_recapture(&pin, recipe::capture, &anew, nullptr), LULL_OK);
+  EXPECT_EQ(value(pin), 8U);
+  EXPECT_THAT(vendor_.destroyed, ElementsAre(7U));
 
-TEST_F(CGraphCache, WhatWasTakenAndNotClaimedIsDestroyed) {
-  create();
-  put(10);
-  updating how{cache_, 18, false};
-  lull_graph_pin pin{};
-  ASSERT_EQ(
-      lull_graph_cache_get_or_capture(cache_, number(18), updating::capture, &how, nullptr, &pin),
-      LULL_OK);
+  recipe fails{9, LULL_UNKNOWN, LULL_ERROR_BACKEND};
+  EXPECT_EQ(lull_graph_pin_recapture(&pin, recipe::capture, &fails, nullptr), LULL_ERROR_BACKEND);
+  EXPECT_EQ(value(pin), 8U);
   lull_graph_pin_release(&pin);
-  EXPECT_THAT(vendor_.destroyed, ElementsAre(1010U));
-  EXPECT_EQ(look_up(number(18)), 7U);
+  EXPECT_EQ(look_up(number(1)), 8U) << "a failure leaves it as it was";
+  EXPECT_EQ(stats().pins, 0U);
 }
 
-TEST_F(CGraphCache, NothingIsTakenThatIsImpossibleOrInUse) {
+TEST_F(CGraphCache, WhatLeavesIsTold) {
+  static std::vector<std::uint64_t> gone;
+  gone.clear();
+  options_.limits.entries = 2;
+  options_.evicted = [](void* user, lull_graph_key key) {
+    EXPECT_EQ(user, &gone);
+    gone.push_back(key.low);
+  };
+  options_.evicted_user = &gone;
   create();
-  put(500);
-  lull_graph_pin in_use = get(20);
-  std::uint64_t sought = 20;
-  lull_graph_taken taken{number(1), this, this};
-  EXPECT_EQ(lull_graph_cache_take_nearest(cache_, distance_of_numbers, &sought, &taken), LULL_OK);
-  EXPECT_EQ(taken.graph, nullptr);
-  lull_graph_taken_release(&taken);
-  lull_graph_pin_release(&in_use);
-  EXPECT_EQ(lull_graph_cache_take_nearest(cache_, distance_of_numbers, &sought, &taken), LULL_OK);
-  EXPECT_EQ(taken.graph, reinterpret_cast<void*>(1020));
-  EXPECT_EQ(taken.key.low, 20U);
-  lull_graph_taken_release(&taken);
-  EXPECT_THAT(vendor_.destroyed, ElementsAre(1020U));
+  for (std::uint64_t key = 1; key <= 3; ++key) put(key);
+  EXPECT_THAT(gone, ElementsAre(1U));
+  EXPECT_EQ(lull_graph_cache_erase(cache_, number(3), nullptr), LULL_OK);
+  EXPECT_THAT(gone, ElementsAre(1U, 3U));
+}
+
+TEST_F(CGraphCache, AllEntriesCanBeSeen) {
+  create();
+  for (std::uint64_t key = 1; key <= 3; ++key) put(key);
+  std::vector<std::uintptr_t> seen;
+  const auto see = [](void* user, lull_graph_key key, void* graph) {
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(graph), 1000 + key.low);
+    static_cast<std::vector<std::uintptr_t>*>(user)->push_back(key.low);
+  };
+  EXPECT_EQ(lull_graph_cache_for_each(cache_, see, &seen), LULL_OK);
+  EXPECT_THAT(seen, testing::UnorderedElementsAre(1U, 2U, 3U));
 }
 
 // --- Observing --------------------------------------------------------------------------------
 
-using text_function = lull_status (*)(const lull_graph_cache*, char*, std::size_t, std::size_t*);
-
-std::string text_of(text_function ask, const lull_graph_cache* cache) {
-  std::size_t size = 0;
-  EXPECT_EQ(ask(cache, nullptr, 0, &size), LULL_OK);
-  std::vector<char> room(size + 1, 'x');
-  std::size_t written = 0;
-  EXPECT_EQ(ask(cache, room.data(), size, &written), LULL_OK);
-  EXPECT_EQ(written, size);
-  EXPECT_EQ(room[size - 1], '\0');
-  EXPECT_EQ(room[size], 'x') << "nothing beyond";
-
-  room.assign(size, 'x');
-  EXPECT_EQ(ask(cache, room.data(), size - 1, &written), LULL_ERROR_INVALID_ARGUMENT);
-  EXPECT_EQ(written, size);
-  EXPECT_EQ(room[0], 'x') << "nothing is cut";
-  EXPECT_EQ(ask(cache, room.data(), size, &written), LULL_OK);
-  return room.data();
-}
-
-TEST_F(CGraphCache, TextsAreHandedOutWhole) {
-  options_.name = "decode";
-  create();
-  put(1, MiB);
-  EXPECT_THAT(text_of(lull_graph_cache_to_json, cache_),
-              testing::AllOf(testing::StartsWith("{\"name\":\"decode\""),
-                             HasSubstr("\"bytes\":1048576"), testing::EndsWith("}")));
-  EXPECT_THAT(text_of(lull_graph_cache_to_prometheus, cache_),
-              testing::AllOf(HasSubstr("lull_graph_cache_captures_total{cache=\"decode\"} 1\n"),
-                             testing::EndsWith("\n")));
-}
-
 TEST_F(CGraphCache, AnOlderStatsStructIsNotWrittenBeyondItsEnd) {
   create();
   put(1);
-  auto seen = sized<lull_graph_cache_stats>();
-  seen.struct_size = offsetof(lull_graph_cache_stats, captures);
+  auto seen = sized<lull_graph_stats>();
+  seen.struct_size = offsetof(lull_graph_stats, captures);
   seen.captures = 4711;
-  EXPECT_EQ(lull_graph_cache_get_stats(cache_, &seen), LULL_OK);
+  EXPECT_EQ(lull_graph_cache_stats(cache_, &seen), LULL_OK);
   EXPECT_EQ(seen.misses, 1U);
   EXPECT_EQ(seen.captures, 4711U);
 }

@@ -43,8 +43,7 @@ layer(reset PATHS "include/lull/(context|reset)\\.hpp" "src/reset/.*"
 layer(memory PATHS "include/lull/(file_source|host_arena|memory)\\.hpp" "src/memory/.*"
   USES ${foundation} reset)
 layer(graphs PATHS
-    "include/lull/(any_graph_cache|device_graphs|graph_cache|graph_cache_core|graph_driver)\\.hpp"
-    "include/lull/host_graph\\.hpp" "src/graphs/.*"
+    "include/lull/(graph_cache|graph_driver|host_graph|detail/graph_entry)\\.hpp" "src/graphs/.*"
   USES ${foundation} reset)
 layer(process PATHS "include/lull/process\\.hpp" "src/process/.*"
   USES ${foundation} settle)

@@ -167,10 +167,12 @@ TEST_F(ServerGraphs, MetricsAndPropsTellWithoutWaking) {
   start(with({.entries = 7, .idle_time = 90s}));
   answer("one");
   answer("two");
-  for (const char* sample : {"lull_graph_cache_captures_total{cache=\"graphs\"} 1\n",
-                             "lull_graph_cache_hits_total{cache=\"graphs\"} 1\n",
-                             "lull_graph_cache_entries{cache=\"graphs\"} 1\n",
-                             "lull_graph_cache_bytes{cache=\"graphs\"} 1048576\n"}) {
+  for (const char* sample :
+       {"lull_graph_cache_captures_total{cache=\"graphs\"} 1\n",
+        "lull_graph_cache_hits_total{cache=\"graphs\"} 1\n",
+        "lull_graph_cache_evictions_total{cache=\"graphs\",cause=\"idle\"} 0\n",
+        "lull_graph_cache_entries{cache=\"graphs\"} 1\n",
+        "lull_graph_cache_bytes{cache=\"graphs\"} 1048576\n"}) {
     EXPECT_THAT(metrics(), HasSubstr(sample));
   }
   post(client(), "/sleep", json::object());

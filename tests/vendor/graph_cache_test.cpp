@@ -226,25 +226,20 @@ TEST_P(GraphDevice, AGraphOfAnOlderGenerationIsNeverHandedToTheVendor) {
   EXPECT_EQ(failure.code(), status::stale);
 }
 
-TEST_P(GraphDevice, ATakenGraphIsUpdatedOrTheCallersOwn) {
+TEST_P(GraphDevice, AGraphIsUpdatedInPlaceOrReplaced) {
   cache graphs(make_graph_driver(which));
-  (void)capture(graphs, 1);
-  const auto same = [](int) { return std::optional<std::uint64_t>{0}; };
-  // Updated: the executable goes on under another key.
-  void* updated = nullptr;
-  (void)graphs.get_or_capture(2, [&] {
-    auto nearest = graphs.find_nearest(same);
-    EXPECT_TRUE(nearest.has_value());
-    updated = nearest->claim();
-    return captured_graph<void*>{updated, MiB};
-  });
-  EXPECT_EQ(*graphs.find(2), updated);
+  const auto entry = graphs.get_or_insert(1);
+  graphs.recapture(entry, [&] { return captured_graph<void*>{instantiate(), MiB}; });
+  void* const first = *entry;
+  graphs.recapture(entry, [&] { return captured_graph<void*>{first, 2 * MiB}; });
+  EXPECT_EQ(*entry, first);
   EXPECT_EQ(live_graphs(), 1);
-  // Kept: then lull knows nothing of it, and it does not stand in the way of a reset.
-  void* const mine = graphs.find_nearest(same)->claim();
-  EXPECT_EQ(mine, updated);
-  EXPECT_EQ(here.gpu().graph_destroy(mine), simgpu::code::ok);
-  EXPECT_TRUE(dev_reset(which).was_reset);
+  EXPECT_EQ(graphs.stats().bytes, 2 * MiB);
+  graphs.recapture(entry, [&] { return captured_graph<void*>{instantiate(), MiB}; });
+  EXPECT_NE(*entry, first);
+  EXPECT_EQ(live_graphs(), 1) << "the first was destroyed";
+  EXPECT_TRUE(graphs.erase(1));
+  EXPECT_EQ(live_graphs(), 1) << "in use";
 }
 
 TEST_P(GraphDevice, FootprintsAreGivenElseEstimatedElseMeasured) {

@@ -50,7 +50,7 @@ TEST_F(HostGraph, NodesRunInOrderAtEveryLaunch) {
 
 TEST_F(HostGraph, ItsWorkspaceIsResidentFromRecordingUntilDestruction) {
   const auto before = resident_bytes();
-  builder_.workspace(32_MiB);
+  (void)builder_.workspace(32_MiB);
   auto graph = builder_.instantiate();
   const auto captured = resident_bytes();
   EXPECT_EQ(graph->bytes(), 32_MiB);
@@ -63,7 +63,7 @@ TEST_F(HostGraph, WhatWasNotInstantiatedGoesWithTheBuilder) {
   const auto before = resident_bytes();
   {
     lull::host_graph_builder builder;
-    builder.workspace(32_MiB);
+    (void)builder.workspace(32_MiB);
     EXPECT_GE(resident_bytes(), before + 31_MiB);
   }
   EXPECT_LE(resident_bytes(), before + 1_MiB);
@@ -73,18 +73,16 @@ TEST_F(HostGraph, WorkspacesAreZeroedAndCountedInWholePages) {
   const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   const auto small = builder_.workspace(100);
   const auto large = builder_.workspace(page + 1);
-  EXPECT_EQ(small.size(), 100U);
-  EXPECT_EQ(large.size(), page + 1);
-  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(small.data()) % page, 0U);
-  EXPECT_TRUE(std::all_of(large.begin(), large.end(), [](auto b) { return b == std::byte{0}; }));
-  std::memset(small.data(), 1, small.size());
-  EXPECT_EQ(large.front(), std::byte{0}) << "they do not overlap";
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(small) % page, 0U);
+  EXPECT_TRUE(std::all_of(large, large + page + 1, [](auto b) { return b == std::byte{0}; }));
+  std::memset(small, 1, 100);
+  EXPECT_EQ(*large, std::byte{0}) << "they do not overlap";
   EXPECT_EQ(builder_.instantiate()->bytes(), 3 * page);
 }
 
 TEST_F(HostGraph, ABuilderIsEmptyAfterInstantiating) {
   builder_.add([] {});
-  builder_.workspace(1);
+  (void)builder_.workspace(1);
   const auto first = builder_.instantiate();
   const auto second = builder_.instantiate();
   EXPECT_EQ(first->node_count(), 1U);
@@ -133,19 +131,19 @@ TEST_F(HostGraph, LaunchesDoNotOverlap) {
 TEST_F(HostGraph, BadInputIsRefused) {
   EXPECT_EQ(error_of([&] { builder_.add({}); }).code(), status::invalid_argument);
   for (const std::uint64_t bytes : {std::uint64_t{0}, UINT64_MAX, UINT64_MAX / 2}) {
-    const auto failure = error_of([&] { builder_.workspace(bytes); });
+    const auto failure = error_of([&] { (void)builder_.workspace(bytes); });
     EXPECT_EQ(failure.code(), status::invalid_argument) << bytes;
     EXPECT_THAT(failure.what(), HasSubstr(std::to_string(bytes)));
   }
   // More than any machine of today can address.
-  EXPECT_EQ(error_of([&] { builder_.workspace(std::uint64_t{1} << 60); }).code(),
+  EXPECT_EQ(error_of([&] { (void)builder_.workspace(std::uint64_t{1} << 60); }).code(),
             status::out_of_host_memory);
   EXPECT_EQ(builder_.instantiate()->bytes(), 0U);
 }
 
 TEST_F(HostGraph, TheDeviceCountsItsNodesAndDestroysIt) {
   ASSERT_TRUE(host_.supports(lull::capability::graphs));
-  builder_.workspace(32_MiB);
+  (void)builder_.workspace(32_MiB);
   const auto alive = std::make_shared<int>(0);
   for (int node = 0; node < 5; ++node) builder_.add([alive] {});
   lull::host_graph* const graph = builder_.instantiate().release();
@@ -190,7 +188,7 @@ TEST_F(HostGraph, ACacheReturnsItsMemory) {
   int launched = 0;
   for (int key = 0; key < 20; ++key) {
     const auto graph = cache.get_or_capture(key, [&] {
-      builder_.workspace(8_MiB);
+      (void)builder_.workspace(8_MiB);
       builder_.add([&] { ++launched; });
       auto made = builder_.instantiate();
       const std::uint64_t bytes = made->bytes();

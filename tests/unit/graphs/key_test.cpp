@@ -20,10 +20,14 @@ TEST(GraphCacheKeys, AndGraphsCanBeOfAnyType) {
     std::unique_ptr<std::string> text;
   };
   std::vector<std::string> destroyed;
-  lull::graph_cache<std::string, movable> texts(std::make_shared<lull::function_graph_driver>(
-      lull::graph_driver_functions{.destroy = [&](void* handle) {
-        destroyed.push_back(*static_cast<movable*>(handle)->text);
-      }}));
+  struct driver final : lull::graph_driver {
+    explicit driver(std::vector<std::string>& list) : destroyed(list) {}
+    void destroy(void* handle, std::uint64_t /*generation*/) override {
+      destroyed.push_back(*static_cast<movable*>(handle)->text);
+    }
+    std::vector<std::string>& destroyed;
+  };
+  lull::graph_cache<std::string, movable> texts(std::make_shared<driver>(destroyed));
   const auto make_text = [] { return movable{std::make_unique<std::string>("a graph")}; };
   EXPECT_EQ(*texts.get_or_capture("key", make_text)->text, "a graph");
   EXPECT_TRUE(texts.find("key"));
