@@ -58,8 +58,4 @@ std::string to_text(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-std::string error_body(int code, std::string_view type, std::string_view message) {
-  return to_text({{"error", {{"code", code}, {"type", type}, {"message", message}}}});
-}
-
 }  // namespace example

@@ -6,7 +6,6 @@
 #include <lull/sleeper.hpp>
 
 #include <string>
-#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -22,9 +21,6 @@ nlohmann::json to_json(const lull::graph_limits& limits);
 
 /// JSON as text. What is not UTF-8 (names of files, quotes of a client's words) is replaced.
 std::string to_text(const nlohmann::json& value);
-
-/// The body of an error, as llama.cpp's server writes it.
-std::string error_body(int code, std::string_view type, std::string_view message);
 
 }  // namespace example
 

@@ -12,7 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "server/graph_runner.hpp"
+#include "stand_in/graph_runner.hpp"
 #include "server/metrics.hpp"
 #include "server_fixture.hpp"
 

@@ -1,5 +1,5 @@
-#ifndef EXAMPLES_SERVER_MODEL_HPP
-#define EXAMPLES_SERVER_MODEL_HPP
+#ifndef EXAMPLES_STAND_IN_MODEL_HPP
+#define EXAMPLES_STAND_IN_MODEL_HPP
 
 #include <lull/lull.hpp>
 
@@ -85,4 +85,4 @@ class word_source {
 
 }  // namespace example
 
-#endif  // EXAMPLES_SERVER_MODEL_HPP
+#endif  // EXAMPLES_STAND_IN_MODEL_HPP

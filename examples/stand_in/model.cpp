@@ -1,4 +1,4 @@
-#include "server/model.hpp"
+#include "stand_in/model.hpp"
 
 #include <algorithm>
 #include <array>

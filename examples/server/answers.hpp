@@ -1,0 +1,28 @@
+#ifndef EXAMPLES_SERVER_ANSWERS_HPP
+#define EXAMPLES_SERVER_ANSWERS_HPP
+
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "http/reply.hpp"
+#include "server/json.hpp"
+
+namespace example {
+
+/// 200 with a JSON body.
+http::answer json_answer(const nlohmann::json& body);
+
+/// An error, as llama.cpp's server words it.
+http::answer error_answer(int code, std::string_view message);
+
+/// The answer to an exception: what an http::refusal says, 400 for what the client got wrong, 409 busy,
+/// 504 for a deadline, 503 for what may work later, 500 for the rest.
+http::answer error_answer(const std::exception& failure);
+
+}  // namespace example
+
+#endif  // EXAMPLES_SERVER_ANSWERS_HPP
