@@ -31,7 +31,7 @@ bool is_loopback_address(std::string_view host) noexcept {
 bool names_this_machine(std::string_view host, const access_rules& rules) noexcept {
   const std::string_view name = without_port(host);
   return same_letters(name, "localhost") || name == "[::1]" || is_loopback_address(name) ||
-         same_letters(name, rules.host);
+         (!rules.host.empty() && same_letters(name, rules.host));
 }
 
 /// Takes as long whichever byte is wrong.

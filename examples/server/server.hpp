@@ -75,7 +75,7 @@ class server {
 
   [[nodiscard]] lull::sleeper& sleeper() noexcept { return sleeper_; }
   [[nodiscard]] const lull::any_graph_cache& graphs() const noexcept { return engine_.graphs(); }
-  [[nodiscard]] bool is_ready() const noexcept { return ready_; }
+  [[nodiscard]] const lull::memory& memory() const noexcept { return engine_.memory(); }
 
  private:
   struct route {

@@ -55,8 +55,8 @@ struct transfer_progress {
   std::uint64_t total_bytes = 0;  ///< of the whole transfer
 };
 
-/// Called after every chunk, on the thread that moves the bytes. What it throws ends the transfer,
-/// which is rolled back, with status `callback`.
+/// Called after every chunk, on the thread that moves the bytes, which waits meanwhile: be quick. What it
+/// throws ends the transfer, which is rolled back, with status `callback`.
 using progress_callback = std::function<void(const transfer_progress&)>;
 
 }  // namespace lull

@@ -21,6 +21,7 @@
 
 #include "commands.hpp"
 #include "duration_option.hpp"
+#include "say.hpp"
 
 namespace lull::tool {
 namespace {
@@ -91,10 +92,10 @@ class signal_forwarder {
       how.signal = number;
       how.grace = grace;
       if (child_.stop(how).killed) {
-        fmt::print(stderr, "lull run: the command did not stop in time and was killed\n");
+        say("lull run: the command did not stop in time and was killed");
       }
     } catch (const std::exception& failure) {
-      fmt::print(stderr, "lull run: {}\n", failure.what());
+      say("lull run: {}", failure.what());
       give_up_.request_stop();
     }
   }
@@ -127,7 +128,7 @@ std::vector<device> devices_to_settle(const registry& all) {
     try {
       if (each.memory().free_bytes) chosen.push_back(each);
     } catch (const error& failure) {
-      fmt::print(stderr, "lull run: not waited for: {}\n", failure.what());
+      say("lull run: not waited for: {}", failure.what());
     }
   }
   return chosen;
@@ -146,9 +147,9 @@ void wait_for_memory(const registry& all, const release_clock& releases, duratio
   for (const device_settlement& each : result.devices) {
     if (each.verdict == settle_verdict::waiting) late.push_back(each.device);
   }
-  fmt::print(stderr, "lull run: not all memory may be back: {}{}{}{}\n", to_string(result.status),
-             result.reason.empty() ? "" : ", ", result.reason,
-             late.empty() ? "" : fmt::format(" ({})", fmt::join(late, ", ")));
+  say("lull run: not all memory may be back: {}{}{}{}", to_string(result.status),
+      result.reason.empty() ? "" : ", ", result.reason,
+      late.empty() ? "" : fmt::format(" ({})", fmt::join(late, ", ")));
 }
 
 exit_status run(const std::vector<std::string>& command, const run_arguments& arguments) {
@@ -158,13 +159,13 @@ exit_status run(const std::vector<std::string>& command, const run_arguments& ar
   try {
     child.emplace(start(command, arguments, releases));
   } catch (const error& failure) {
-    fmt::print(stderr, "lull run: {}\n", failure.what());
+    say("lull run: {}", failure.what());
     return failure.code() == status::not_found ? exit_no_such_command : exit_cannot_run;
   }
   const signal_forwarder signals(*child, arguments.stop_timeout);
   // Whatever happens to what looks at memory, the command and its result stand.
   const auto report_failure = [](const std::exception& failure) {
-    fmt::print(stderr, "lull run: cannot wait for memory: {}\n", failure.what());
+    say("lull run: cannot wait for memory: {}", failure.what());
   };
   std::optional<registry> all;
   try {
