@@ -1,17 +1,29 @@
 #ifndef EXAMPLES_SERVER_ANSWERS_HPP
 #define EXAMPLES_SERVER_ANSWERS_HPP
 
+#include <lull/graph_cache.hpp>
+#include <lull/sleeper.hpp>
+
 #include <exception>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include <nlohmann/json.hpp>
 
 #include "http/reply.hpp"
-#include "server/json.hpp"
 
 namespace example {
+
+/// Milliseconds with a fraction.
+double milliseconds(lull::duration span) noexcept;
+
+nlohmann::json to_json(const lull::transition_report& report);
+
+/// null where there is no bound.
+nlohmann::json to_json(const lull::graph_limits& limits);
+
+/// JSON as text. What is not UTF-8 (names of files, quotes of a client's words) is replaced.
+std::string to_text(const nlohmann::json& value);
 
 /// 200 with a JSON body.
 http::answer json_answer(const nlohmann::json& body);

@@ -248,17 +248,22 @@ void server::wake(const http::request& asked, http::reply&& to) {
                          });
 }
 
-/// For what may block.
-void server::run_on(workers& who, http::reply&& to, std::function<http::answer()> work) {
+/// For what may block. On the front door's thread, as all requests.
+void server::run_on(helpers& who, http::reply&& to, std::function<http::answer()> work) {
+  std::erase_if(who.running, [](const std::future<void>& each) {
+    return each.wait_for(std::chrono::seconds{0}) == std::future_status::ready;
+  });
+  if (who.running.size() >= who.most) {
+    return to.send(error_answer(503, "too many such requests are waiting already"));
+  }
   const auto answer = shared(std::move(to));
-  const bool taken = who.run(std::packaged_task<void()>([answer, work = std::move(work)] {
+  who.running.push_back(std::async(std::launch::async, [answer, work = std::move(work)] {
     try {
       answer->send(work());
     } catch (const std::exception& failure) {
       answer->send(error_answer(failure));
     }
   }));
-  if (!taken) answer->send(error_answer(503, "too many such requests are waiting already"));
 }
 
 }  // namespace example

@@ -7,10 +7,12 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -19,7 +21,6 @@
 #include "server/completion.hpp"
 #include "server/compute_loop.hpp"
 #include "server/engine.hpp"
-#include "server/workers.hpp"
 
 namespace example {
 
@@ -45,7 +46,7 @@ struct server_options : engine_options {
 /// | that of run() | reads requests and sends answers; waits for nobody |
 /// | the compute loop's | everything that touches the model: completions, loading, sleeping, waking |
 /// | the sleeper's | decides when to sleep and wake, and has the compute loop do it |
-/// | a few workers | what blocks: asking a device for its memory, POST /sleep |
+/// | a few helpers | what blocks: asking a device for its memory, POST /sleep |
 ///
 /// What only observes (/health, /props, /models, /metrics, /is_sleeping) takes no lease: it never wakes
 /// the model and never postpones its sleep. A wake that fails is an error for those who waited; the
@@ -84,6 +85,12 @@ class server {
     bool takes_json = false;  ///< and nothing else: a web page's form must not do
   };
 
+  /// Threads for what blocks, each for one request, and not too many of them.
+  struct helpers {
+    std::size_t most;
+    std::vector<std::future<void>> running = {};
+  };
+
   void add_routes();
   void add_observers();
   void handle(const http::request& asked, http::reply&& to);
@@ -97,7 +104,7 @@ class server {
   void complete(const http::request& asked, http::reply&& to);
   void sleep(const http::request& asked, http::reply&& to);
   void wake(const http::request& asked, http::reply&& to);
-  void run_on(workers& who, http::reply&& to, std::function<http::answer()> work);
+  void run_on(helpers& who, http::reply&& to, std::function<http::answer()> work);
 
   const server_options options_;
   std::stop_source stopping_;
@@ -111,8 +118,8 @@ class server {
   compute_loop loop_;
   lull::sleeper sleeper_;
   std::optional<lull::sleeper::lease> loading_;  ///< until the model is there nobody sleeps
-  workers observers_{2};
-  workers sleepers_{16};
+  helpers observers_{4};
+  helpers sleepers_{16};
 };
 
 }  // namespace example
