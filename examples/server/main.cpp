@@ -1,19 +1,29 @@
 // An inference server in the style of llama.cpp's, which gives its memory back when idle.
 
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <thread>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "server/log_writer.hpp"
 #include "server/server.hpp"
+#include "server/sleep_plans.hpp"
 
 namespace {
+
+using std::chrono::milliseconds;
 
 struct arguments {
   example::server_options server;
@@ -22,57 +32,86 @@ struct arguments {
   std::string kv_size = "64MiB";
   std::string graph_cache_size = "256MiB";
   std::string offload_directory;
-  std::uint64_t graph_cache_entries = 64;
+  std::string token_file;
+  std::int64_t graph_cache_entries = 64;
   double graph_cache_idle = 60;
   double idle_seconds = -1;
   double request_timeout = 120;
   int wake_delay_ms = 0;
+  int word_delay_ms = 0;
+  bool reload = false;
 };
 
-constexpr double most_idle_seconds = 1e9;
+constexpr double longest_seconds = 1e9;
 constexpr std::int64_t most_graphs = 1'000'000'000;
+constexpr const char* token_variable = "LULL_SERVER_TOKEN";
+
+/// A plain number within bounds. CLI::Range lets "nan" pass, which is below and above nothing.
+CLI::Validator seconds_within(double least, double most, bool or_never = false) {
+  return {[=](const std::string& text) {
+            double value = 0;
+            const char* const end = text.data() + text.size();
+            const auto [stopped, failed] = std::from_chars(text.data(), end, value);
+            const bool whole = failed == std::errc{} && stopped == end && std::isfinite(value);
+            if (whole && ((value >= least && value <= most) || (or_never && value == -1)))
+              return std::string();
+            return fmt::format("'{}' is no number from {} to {}{}", text, least, most,
+                               or_never ? ", or -1 for never" : "");
+          },
+          "SECONDS"};
+}
 
 void add_graph_options(CLI::App& app, arguments& given) {
   app.add_option("--graph-cache-entries", given.graph_cache_entries,
                  "Captured graphs that are kept; 0: no bound")
-      ->check(CLI::Range(std::int64_t{0}, most_graphs))  // signed: as a large number -1 would pass
+      ->check(CLI::Range(std::int64_t{0}, most_graphs))
       ->capture_default_str();
   app.add_option("--graph-cache-bytes", given.graph_cache_size, "What they may hold; 0: no bound")
       ->capture_default_str();
   app.add_option("--graph-cache-idle", given.graph_cache_idle,
                  "Seconds after which one that was not used goes; 0: never")
-      ->check(CLI::Range(0.0, most_idle_seconds))
+      ->check(seconds_within(0, longest_seconds))
       ->capture_default_str();
 }
 
+void add_sleep_options(CLI::App& app, arguments& given) {
+  app.add_option("--sleep-idle-seconds", given.idle_seconds,
+                 "Sleep after this long without work; 0: at once; -1: only when told to")
+      ->check(seconds_within(0, longest_seconds, true))
+      ->capture_default_str();
+  app.add_option("--sleep-level", given.level,
+                 "What a sleep does: offload, discard, or (on a GPU) reset")
+      ->capture_default_str();
+  app.add_flag(
+      "--reload", given.reload,
+      "Unload the model to sleep and load it anew to wake, as an engine without regions does");
+  app.add_option("--offload-dir", given.offload_directory,
+                 "Offload to a file in this directory (default: host memory for a GPU, the "
+                 "temporary directory for the host device)")
+      ->check(CLI::ExistingDirectory);
+}
+
 void add_options(CLI::App& app, arguments& given) {
-  app.add_option("-m,--model", given.server.model, "GGUF file")->required();
+  app.add_option("-m,--model", given.server.model, "GGUF file, or the first shard of one")
+      ->required();
   app.add_option("--device", given.device, "Device by name, PCI address or UUID")
       ->capture_default_str();
   app.add_option("--host", given.server.host, "Address to listen on")->capture_default_str();
   app.add_option("--port", given.server.port, "Port to listen on; 0: any that is free")
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
-  app.add_option("--sleep-idle-seconds", given.idle_seconds,
-                 "Sleep after this long without work; -1: only when told to")
-      ->check([](const std::string& text) {
-        const double value = std::strtod(text.c_str(), nullptr);
-        const bool valid = value == -1 || (value > 0 && value <= most_idle_seconds);
-        return valid ? std::string() : "must be above 0 and at most 1e9, or -1 for never";
-      })
-      ->capture_default_str();
-  app.add_option("--sleep-level", given.level,
-                 "What a sleep does: offload, discard, or (on a GPU) reset")
-      ->capture_default_str();
-  app.add_option("--offload-dir", given.offload_directory,
-                 "Offload to a file in this directory (default: host memory for a GPU, the "
-                 "temporary directory for the host device)")
-      ->check(CLI::ExistingDirectory);
+  app.add_option(
+         "--token-file", given.token_file,
+         fmt::format("File with the token that requests which change anything must bring "
+                     "(default: {} in the environment). Without one only this machine can connect",
+                     token_variable))
+      ->check(CLI::ExistingFile);
+  add_sleep_options(app, given);
   app.add_option("--parallel", given.server.parallel, "Completions computed at once")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   app.add_option("--request-timeout", given.request_timeout, "Seconds that a request may wait")
-      ->check(CLI::Range(0.001, 86400.0))
+      ->check(seconds_within(0.001, 86400))
       ->capture_default_str();
   app.add_option("--kv-size", given.kv_size, "Size of the cache, which no sleep keeps; 0: none")
       ->capture_default_str();
@@ -81,20 +120,26 @@ void add_options(CLI::App& app, arguments& given) {
                  "For tests: make each wake this much longer")
       ->check(CLI::Range(0, 600000))
       ->capture_default_str();
+  app.add_option("--word-delay-ms", given.word_delay_ms,
+                 "For tests: make each word this much longer")
+      ->check(CLI::Range(0, 600000))
+      ->capture_default_str();
   app.footer(
-      "Routes: GET /health /props /models /metrics (never wake it); POST /completion /sleep /wake\n"
+      "Routes: GET /health /props /models /metrics /is_sleeping (never wake it);\n"
+      "POST /completion /sleep /wake /wake_up\n"
       "Exit codes: 0 stopped by a signal, 1 failed, 2 wrong usage");
 }
 
-std::chrono::milliseconds to_ms(double seconds) {
-  return std::chrono::milliseconds{static_cast<std::int64_t>(seconds * 1000)};
+milliseconds to_ms(double seconds) {
+  return milliseconds{static_cast<std::int64_t>(seconds * 1000)};
 }
 
 lull::graph_limits graph_limits_from(const arguments& given) {
-  using std::chrono::milliseconds;
   const std::uint64_t bytes = lull::parse_bytes(given.graph_cache_size);
   lull::graph_limits limits;
-  if (given.graph_cache_entries > 0) limits.entries = given.graph_cache_entries;
+  if (given.graph_cache_entries > 0) {
+    limits.entries = static_cast<std::uint64_t>(given.graph_cache_entries);
+  }
   if (bytes > 0) limits.bytes = bytes;
   if (given.graph_cache_idle > 0) {
     limits.idle_time = std::max(milliseconds{1}, to_ms(given.graph_cache_idle));
@@ -102,22 +147,38 @@ lull::graph_limits graph_limits_from(const arguments& given) {
   return limits;
 }
 
-example::server_options options_from(const arguments& given) {
-  using std::chrono::milliseconds;
-  example::server_options options = given.server;
-  if (given.idle_seconds > 0) {
-    options.sleep_idle = std::max(milliseconds{1}, to_ms(given.idle_seconds));
+/// The first line of the file, or what the environment says.
+std::string token_from(const arguments& given) {
+  std::string token;
+  if (given.token_file.empty()) {
+    const char* const text = std::getenv(token_variable);
+    return text == nullptr ? token : text;
   }
+  std::getline(std::ifstream(given.token_file), token);
+  if (token.empty()) {
+    throw lull::error(lull::status::invalid_argument,
+                      fmt::format("there is no token in {}", given.token_file));
+  }
+  return token;
+}
+
+example::server_options options_from(const arguments& given) {
+  example::server_options options = given.server;
+  if (given.idle_seconds >= 0) options.sleep_idle = to_ms(given.idle_seconds);
   options.sleep_level = lull::parse_sleep_level(given.level);
   static_cast<void>(lull::plan_for(options.sleep_level));  // throws if there is no such level yet
+  options.mode = given.reload ? example::sleep_mode::reload : example::sleep_mode::regions;
+  if (given.reload && options.sleep_level == lull::sleep_level::offload) {
+    throw lull::error(lull::status::invalid_argument,
+                      "--reload keeps no contents that could be offloaded; use discard or reset");
+  }
+  options.token = token_from(given);
   options.request_timeout = to_ms(given.request_timeout);
   options.kv_bytes = lull::parse_bytes(given.kv_size);
   options.graphs = graph_limits_from(given);
   options.wake_delay = milliseconds{given.wake_delay_ms};
+  options.word_delay = milliseconds{given.word_delay_ms};
   if (!given.offload_directory.empty()) options.offload_directory = given.offload_directory;
-  options.log = lull::log_sink([](lull::log_level level, std::string_view line) {
-    std::cerr << fmt::format("{}: {}\n", to_string(level), line);
-  });
   return options;
 }
 
@@ -128,9 +189,18 @@ sigset_t block_signals() {
   sigaddset(&ending, SIGINT);
   sigaddset(&ending, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &ending, nullptr);
-  // A client that goes away in the middle of an answer is no reason to die.
+  // A reader of the log that goes away is no reason to die.
   std::signal(SIGPIPE, SIG_IGN);
   return ending;
+}
+
+/// Every connection takes a descriptor, and many systems give a program 1024 unless it asks.
+void raise_descriptor_limit() {
+  constexpr rlim_t enough = 4096;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= enough) return;
+  limit.rlim_cur = std::min(enough, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /// The device, if it can do what the server is asked to do.
@@ -147,21 +217,26 @@ lull::device checked_device(const arguments& given) {
   return device;
 }
 
-void serve(const arguments& given) {
+void serve(const arguments& given, const lull::log_sink& log) {
   const sigset_t ending = block_signals();
-  example::server server(checked_device(given), options_from(given));
-  fmt::print("listening on http://{}:{}\n", given.server.host, server.port());
-  std::fflush(stdout);
-  std::thread waiter([&] {
+  raise_descriptor_limit();
+  example::server_options options = options_from(given);
+  options.log = log;
+  example::server server(checked_device(given), std::move(options));
+  log.write(lull::log_level::info,
+            fmt::format("loading; port {} answers observers meanwhile", server.port()));
+  // Ends with the process: it may wait for a signal that never comes.
+  std::thread([stopping = server.stopping(), ending]() mutable {
     int signal = 0;
     sigwait(&ending, &signal);
-    server.stop();
+    stopping.request_stop();
+    sigwait(&ending, &signal);
+    std::_Exit(128 + signal);  // who asks twice does not want to wait
+  }).detach();
+  server.run([&] {
+    fmt::print("listening on http://{}:{}\n", given.server.host, server.port());
+    std::fflush(stdout);
   });
-  server.run();
-  // The listener may have ended by itself; the waiter then still waits.
-  // NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread): it does not kill, the thread waits for it
-  pthread_kill(waiter.native_handle(), SIGTERM);
-  waiter.join();
 }
 
 }  // namespace
@@ -180,15 +255,15 @@ int main(int argc, char** argv) {
     std::cerr << fmt::format("lull-example-server: {}\n", failure.what());
     return 2;
   }
+  const example::log_writer log(STDERR_FILENO);
   try {
-    serve(given);
+    serve(given, log.sink());
     return 0;
   } catch (const gguf::format_error& failure) {
-    std::cerr << fmt::format("lull-example-server: {}: {}\n", given.server.model.string(),
-                             failure.what());
-    return 1;
+    log.sink().write(lull::log_level::error,
+                     fmt::format("{}: {}", given.server.model.string(), failure.what()));
   } catch (const std::exception& failure) {
-    std::cerr << fmt::format("lull-example-server: {}\n", failure.what());
-    return 1;
+    log.sink().write(lull::log_level::error, failure.what());
   }
+  return 1;
 }

@@ -153,22 +153,25 @@ std::uint64_t resident_bytes() {
   return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-std::string metrics_text(const lull::sleeper& sleeper, const lull::memory& memory,
-                         const lull::device& device, const lull::any_graph_cache& graphs,
-                         const request_counts& requests) {
+std::string metrics_text(const lull::sleeper& sleeper, const engine& what,
+                         const completion_counters& completions) {
   metrics_writer out;
   write_sleeper(out, sleeper.observe());
-  write_memory(out, memory);
-  write_device(out, device);
+  write_memory(out, what.memory());
+  write_device(out, what.device());
   out.single("process_resident_memory_bytes", "gauge", "Resident set of the server.",
              resident_bytes());
   out.single("server_completions_total", "counter", "Completions that were answered.",
-             requests.completions);
+             completions.completed.load());
   out.single("server_rejected_total", "counter",
-             "Completions that were turned away: too many waited.", requests.rejected);
-  out.single("server_failed_total", "counter", "Completions that failed.", requests.failed);
-  out.single("server_tokens_total", "counter", "Tokens that were generated.", requests.tokens);
-  write_graphs(out, graphs.stats());
+             "Completions that were turned away: too many waited.", completions.rejected.load());
+  out.single("server_failed_total", "counter", "Completions that failed.",
+             completions.failed.load());
+  out.single("server_abandoned_total", "counter", "Completions whose clients left before the end.",
+             completions.abandoned.load());
+  out.single("server_tokens_total", "counter", "Tokens that were generated.",
+             completions.tokens.load());
+  write_graphs(out, what.graphs().stats());
   return out.take();
 }
 

@@ -6,20 +6,15 @@
 #include <cstdint>
 #include <string>
 
+#include "server/completion.hpp"
+#include "server/engine.hpp"
+
 namespace example {
 
-/// What the server counts itself.
-struct request_counts {
-  std::uint64_t completions = 0;
-  std::uint64_t rejected = 0;
-  std::uint64_t failed = 0;
-  std::uint64_t tokens = 0;
-};
-
-/// Everything that can be said without waking anybody, in Prometheus's text format 0.0.4.
-std::string metrics_text(const lull::sleeper& sleeper, const lull::memory& memory,
-                         const lull::device& device, const lull::any_graph_cache& graphs,
-                         const request_counts& requests);
+/// Everything that can be said without waking anybody, in Prometheus's text format 0.0.4. Asks the device
+/// for its memory, which may take half a second.
+std::string metrics_text(const lull::sleeper& sleeper, const engine& what,
+                         const completion_counters& completions);
 
 /// The resident set of this process.
 std::uint64_t resident_bytes();

@@ -1,24 +1,23 @@
 #include "server/requests.hpp"
 
+#include <algorithm>
 #include <cstdint>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "server/responses.hpp"
-
 namespace example {
 namespace {
 
+using http::refusal;
 using nlohmann::json;
 
 constexpr std::int64_t most_tokens = 4096;
-constexpr std::size_t most_body_bytes = std::size_t{4} << 20;
 
 json parse_object(const std::string& body) {
   if (body.empty()) return json::object();
   json parsed = json::parse(body, nullptr, false);
-  if (!parsed.is_object()) throw bad_request("the body must be a JSON object");
+  if (!parsed.is_object()) throw refusal(400, "the body must be a JSON object");
   return parsed;
 }
 
@@ -28,54 +27,71 @@ std::optional<T> member(const json& object, const char* name, bool (json::*is)()
                         const char* type) {
   const auto found = object.find(name);
   if (found == object.end()) return std::nullopt;
-  if (!((*found).*is)()) throw bad_request(fmt::format("'{}' must be {}", name, type));
+  if (!((*found).*is)()) throw refusal(400, fmt::format("'{}' must be {}", name, type));
   return found->template get<T>();
+}
+
+std::string level_named(const std::string& text) {
+  if (text == "1") return "offload";
+  if (text == "2") return "discard";
+  if (text.find_first_not_of("0123456789") == std::string::npos) {
+    throw refusal(400, fmt::format("there is no level {}: 1 offloads, 2 discards", text));
+  }
+  return text;
+}
+
+std::string tag_named(const std::string& text) {
+  if (text == "weights" || text == "kv") return text;
+  if (text == "kv_cache") return "kv";
+  throw refusal(400, fmt::format("there is no tag '{}': there are weights and kv", text));
+}
+
+void read_level(const json& value, sleep_request& into) {
+  if (value.is_string()) {
+    into.level = level_named(value.get<std::string>());
+  } else if (value.is_number_integer()) {
+    into.level = level_named(value.dump());
+  } else {
+    throw refusal(400, "'level' must be a string, or 1 or 2");
+  }
+}
+
+void read_tags(const json& value, sleep_request& into) {
+  const auto is_string = [](const json& each) { return each.is_string(); };
+  if (!value.is_array() || !std::all_of(value.begin(), value.end(), is_string)) {
+    throw refusal(400, "'tags' must be a list of strings");
+  }
+  into.tags.clear();
+  for (const json& each : value) into.tags.push_back(tag_named(each.get<std::string>()));
 }
 
 }  // namespace
 
-bool has_body(const httplib::Request& request) {
-  return request.has_header("Content-Length") || request.has_header("Transfer-Encoding");
-}
-
-std::optional<std::string> read_body(const httplib::Request& request, httplib::Response& response,
-                                     const httplib::ContentReader& reader) {
-  std::string body;
-  if (!has_body(request)) return body;
-  if (request.is_multipart_form_data()) throw bad_request("the body must be a JSON object");
-  // Counted here too: cpp-httplib's own limit does not hold for chunked bodies. What is too much is
-  // read all the same, so that the client gets to see the answer.
-  std::size_t bytes = 0;
-  const bool complete = reader([&](const char* text, std::size_t count) {
-    bytes += count;
-    if (bytes <= most_body_bytes) body.append(text, count);
-    return true;
-  });
-  if (!complete) return std::nullopt;
-  if (bytes > most_body_bytes) {
-    response.status = 413;
-    return std::nullopt;
-  }
-  return body;
-}
-
 completion_request parse_completion(const std::string& body) {
   const json object = parse_object(body);
   auto prompt = member<std::string>(object, "prompt", &json::is_string, "a string");
-  if (!prompt) throw bad_request("'prompt' is missing");
+  if (!prompt) throw refusal(400, "'prompt' is missing");
   // As wide as JSON's numbers: a narrower one would let 2^32 + 1 pass for 1.
   const auto tokens =
       member<std::int64_t>(object, "n_predict", &json::is_number_integer, "a whole number")
           .value_or(16);
   if (tokens < 1 || tokens > most_tokens) {
-    throw bad_request(fmt::format("'n_predict' must be 1 to {}", most_tokens));
+    throw refusal(400, fmt::format("'n_predict' must be 1 to {}", most_tokens));
   }
   const auto stream = member<bool>(object, "stream", &json::is_boolean, "true or false");
   return {std::move(*prompt), static_cast<int>(tokens), stream.value_or(false)};
 }
 
-std::optional<std::string> parse_sleep(const std::string& body) {
-  return member<std::string>(parse_object(body), "level", &json::is_string, "a string");
+sleep_request parse_sleep(const http::request& asked) {
+  sleep_request result;
+  for (const auto& [name, value] : asked.query) {
+    if (name == "level") result.level = level_named(value);
+    if (name == "tags") result.tags.push_back(tag_named(value));
+  }
+  const json object = parse_object(asked.body);
+  if (const auto level = object.find("level"); level != object.end()) read_level(*level, result);
+  if (const auto tags = object.find("tags"); tags != object.end()) read_tags(*tags, result);
+  return result;
 }
 
 }  // namespace example

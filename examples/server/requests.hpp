@@ -3,8 +3,9 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
-#include <httplib.h>
+#include "http/request.hpp"
 
 namespace example {
 
@@ -15,22 +16,19 @@ struct completion_request {
   bool stream = false;
 };
 
-/// Whether a body follows the headers of a request. cpp-httplib takes a POST without a length for
-/// one whose body ends with the connection, as `curl -X POST` sends it, and waits for that.
-bool has_body(const httplib::Request& request);
-
-/// The whole body, or an empty text when there is none.
-/// @return nothing when it cannot be had; the response's status then says why
-/// @throws bad_request for a form
-std::optional<std::string> read_body(const httplib::Request& request, httplib::Response& response,
-                                     const httplib::ContentReader& reader);
-
-/// @throws bad_request that names the member and what would be right
+/// @throws http::refusal 400 that names the member and what would be right
 completion_request parse_completion(const std::string& body);
 
-/// The body of POST /sleep: the level's name, or nothing for the server's own.
-/// @throws bad_request
-std::optional<std::string> parse_sleep(const std::string& body);
+/// What POST /sleep and POST /wake_up ask for, in the query or as JSON: the body counts.
+struct sleep_request {
+  /// A level's name; vLLM's numbers too: 1 offloads the weights, 2 discards everything.
+  std::optional<std::string> level = {};
+  /// "weights", "kv" (vLLM's "kv_cache"). Not empty: these only.
+  std::vector<std::string> tags = {};
+};
+
+/// @throws http::refusal 400
+sleep_request parse_sleep(const http::request& asked);
 
 }  // namespace example
 

@@ -5,113 +5,121 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <map>
-#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
-#include <httplib.h>
 #include <nlohmann/json.hpp>
 
-#include "server/graph_runner.hpp"
-#include "server/listener.hpp"
-#include "server/model.hpp"
-#include "server/requests.hpp"
-#include "server/slots.hpp"
+#include "http/access.hpp"
+#include "http/front_door.hpp"
+#include "server/completion.hpp"
+#include "server/compute_loop.hpp"
+#include "server/engine.hpp"
 
 namespace example {
 
-struct server_options {
-  std::filesystem::path model;
+struct server_options : engine_options {
   std::string host = "127.0.0.1";
   int port = 8080;  ///< 0: any that is free
-  std::optional<std::chrono::milliseconds> sleep_idle;
+  /// Demanded of what changes anything; empty: nothing is, and then only loopback is listened on.
+  std::string token;
+  std::optional<std::chrono::milliseconds> sleep_idle;  ///< 0: as soon as there is no work
   lull::sleep_level sleep_level = lull::sleep_level::discard;
-  /// Where offloaded weights go; absent: host memory on a GPU, the system's temporary directory on
-  /// the host device, where a copy in host memory would free nothing.
-  std::optional<std::filesystem::path> offload_directory;
-  int parallel = 2;        ///< completions computed at once
+  std::optional<std::filesystem::path> offload_directory;  ///< see plan_for()
+  int parallel = 2;                                        ///< completions computed at once
   int most_waiting = 256;  ///< completions that wait or are computed; more are turned away
   std::chrono::milliseconds request_timeout = std::chrono::minutes{2};
-  std::uint64_t kv_bytes = std::uint64_t{64} << 20;
-  /// Of the captured graphs. An absent bound does not bound.
-  lull::graph_limits graphs{
-      .entries = 64, .bytes = std::uint64_t{256} << 20, .idle_time = std::chrono::minutes{1}};
-  /// For tests: makes every wake take this much longer.
-  std::chrono::milliseconds wake_delay{0};
-  lull::log_sink log;
+  /// For tests: makes every word take this much longer.
+  std::chrono::milliseconds word_delay{0};
 };
 
 /// An inference server in the style of llama.cpp's, over a stand-in for inference.
 ///
-/// What only observes (/health, /props, /models, /metrics) takes no lease: it never wakes the model
-/// and never postpones its sleep. A wake that fails is an error for those who waited; the server
-/// lives on, and the next request tries again.
+/// | thread | what it does |
+/// |---|---|
+/// | that of run() | reads requests and sends answers; waits for nobody |
+/// | the compute loop's | everything that touches the model: completions, loading, sleeping, waking |
+/// | the sleeper's | decides when to sleep and wake, and has the compute loop do it |
+/// | a few helpers | what blocks: asking a device for its memory, POST /sleep |
+///
+/// What only observes (/health, /props, /models, /metrics, /is_sleeping) takes no lease: it never wakes
+/// the model and never postpones its sleep. A wake that fails is an error for those who waited; the
+/// server lives on, and the next request tries again.
 class server {
  public:
-  /// Loads the model and binds the port.
-  /// @throws gguf::format_error, gguf::model_error, std::system_error, lull::error
+  /// Reads the model's header and binds the port.
+  /// @throws gguf::format_error, gguf::model_error, std::system_error; lull::error: also
+  ///         invalid_argument when others than this machine could connect and there is no token
   server(lull::device device, server_options options);
   ~server();
   server(const server&) = delete;
   server& operator=(const server&) = delete;
 
-  [[nodiscard]] int port() const noexcept { return port_; }
+  [[nodiscard]] int port() const noexcept { return door_.port(); }
 
-  /// Answers until stop() is called from another thread.
-  void run();
-  /// Ends run(), now or as soon as it is called. Who waits for a wake or a slot gets an error,
-  /// streams end. Harmless when repeated; thread-safe.
-  void stop() noexcept;
+  /// Loads the model, and answers until stop() is called from another thread; while it loads,
+  /// observers are answered, and others told to come back. Once.
+  /// @param on_ready called on another thread when completions are answered
+  /// @throws what loading the model threw, unless stop() ended it
+  void run(const std::function<void()>& on_ready = {});
+  /// Ends run(), now or as soon as it is called: also a load, in the middle of a tensor. Who waits for
+  /// anything gets an error, streams end. Harmless when repeated; thread-safe.
+  void stop() noexcept { stopping_.request_stop(); }
+  /// What stop() stops, for those who may outlive the server.
+  [[nodiscard]] std::stop_source stopping() const noexcept { return stopping_; }
 
   [[nodiscard]] lull::sleeper& sleeper() noexcept { return sleeper_; }
-  [[nodiscard]] const lull::any_graph_cache& graphs() const noexcept { return graphs_.cache(); }
+  [[nodiscard]] const lull::any_graph_cache& graphs() const noexcept { return engine_.graphs(); }
+  [[nodiscard]] const lull::memory& memory() const noexcept { return engine_.memory(); }
 
  private:
-  struct running;
+  struct route {
+    std::string method;
+    std::function<void(const http::request&, http::reply&&)> handle;
+    bool takes_json = false;  ///< and nothing else: a web page's form must not do
+  };
 
-  void bind(std::size_t connections);
-  void get(const std::string& path, std::function<void(httplib::Response&)> handler);
-  void post(const std::string& path,
-            std::function<void(const std::string& body, httplib::Response&)> handler);
+  /// Threads for what blocks, each for one request, and not too many of them.
+  struct helpers {
+    std::size_t most;
+    std::vector<std::future<void>> running = {};
+  };
+
   void add_routes();
-  void add_error_handlers();
-  void refuse(const httplib::Request& request, httplib::Response& response) const;
-  [[nodiscard]] lull::sleep_plan plan_for(lull::sleep_level level) const;
+  void add_observers();
+  void handle(const http::request& asked, http::reply&& to);
+  [[nodiscard]] const route& route_for(const http::request& asked) const;
+  void load(const std::function<void()>& on_ready);
+  [[nodiscard]] lull::sleeper_options sleeper_options_from();
+
   [[nodiscard]] nlohmann::json props() const;
   [[nodiscard]] nlohmann::json models() const;
 
-  void complete(const std::string& body, httplib::Response& response);
-  void sleep(const std::string& body, httplib::Response& response);
-  void wake(httplib::Response& response);
-  [[nodiscard]] std::shared_ptr<running> admit(lull::time_point deadline);
-  void answer_whole(const completion_request& what, std::uint64_t digest,
-                    httplib::Response& response);
-  void answer_stream(const completion_request& what, std::uint64_t digest,
-                     std::shared_ptr<running> holding, httplib::Response& response);
+  void complete(const http::request& asked, http::reply&& to);
+  void sleep(const http::request& asked, http::reply&& to);
+  void wake(const http::request& asked, http::reply&& to);
+  void run_on(helpers& who, http::reply&& to, std::function<http::answer()> work);
 
   const server_options options_;
-  const lull::device device_;
-  lull::memory memory_;
-  model model_;
-  graph_runner graphs_;
-  lull::sleeper sleeper_;
-  slots slots_;
-  std::atomic<int> waiting_{0};
-  std::atomic<std::uint64_t> completions_{0};
-  std::atomic<std::uint64_t> rejected_{0};
-  std::atomic<std::uint64_t> failed_{0};
-  std::atomic<std::uint64_t> tokens_{0};
   std::stop_source stopping_;
-  std::map<std::string, std::string, std::less<>> methods_;  ///< of each route
-  httplib::Server http_;
-  std::optional<listener> listener_;
-  bool ran_ = false;
-  int port_ = 0;
+  std::atomic<bool> ready_{false};
+  completion_counters counters_;
+  std::map<std::string, route, std::less<>> routes_;
+  // In the order in which they need each other: the last one ends first.
+  engine engine_;
+  http::front_door door_;
+  http::access_rules rules_;
+  compute_loop loop_;
+  lull::sleeper sleeper_;
+  std::optional<lull::sleeper::lease> loading_;  ///< until the model is there nobody sleeps
+  helpers observers_{4};
+  helpers sleepers_{16};
 };
 
 }  // namespace example

@@ -248,8 +248,9 @@ struct sleeper_options {
   /// not run. Nothing else of the sleeper waits for the loop but the transition itself: callers give
   /// up at their deadlines, and the sleeper's destructor takes back work that has not begun.
   std::function<void(transition_work)> run_on = {};
-  /// Called after every transition, on the sleeper's thread; what it throws is swallowed and
-  /// logged.
+  /// Called after every transition, on the sleeper's thread, when those who waited for the transition
+  /// have been told. No further transition begins, and no upkeep, until it returns: be quick. What it
+  /// throws is swallowed and logged.
   std::function<void(const transition_report&)> on_transition = {};
   /// Gets a mark for every device on which a sleep has freed memory, before sleep() returns and before
   /// on_transition is called. A custom participant must mark memory that it frees without recording it

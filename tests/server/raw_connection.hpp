@@ -43,6 +43,13 @@ class raw_connection {
     }
   }
 
+  /// What comes next.
+  [[nodiscard]] std::string receive_some() const {
+    std::array<char, 4096> part;
+    const ssize_t got = ::recv(socket_, part.data(), part.size(), 0);
+    return {part.data(), static_cast<std::size_t>(got < 0 ? 0 : got)};
+  }
+
   /// All that comes until the other side closes.
   [[nodiscard]] std::string receive_all() const {
     std::string all;

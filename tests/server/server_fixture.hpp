@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,8 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <httplib.h>
+#include <nlohmann/json.hpp>
 
 #include "gguf/writer.hpp"
 #include "raw_connection.hpp"
@@ -32,7 +35,9 @@ class server_test : public testing::Test {
     options.port = 0;
     options.kv_bytes = std::uint64_t{1} << 20;
     server_.emplace(registry_.find("HOST"), std::move(options));
-    thread_ = std::thread([this] { server_->run(); });
+    const auto ready = std::make_shared<std::promise<void>>();
+    thread_ = std::thread([this, ready] { server_->run([ready] { ready->set_value(); }); });
+    ready->get_future().wait();
   }
   void stop() {
     if (!server_) return;

@@ -13,15 +13,30 @@
 
 #include "file_text.hpp"
 #include "server_fixture.hpp"
+#include "support/eventually.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
+using lull::test::eventually;
 using nlohmann::json;
 using testing::HasSubstr;
 
-using Server = server_test;
+class Server : public server_test {
+ protected:
+  static void send_completion(const raw_connection& over, const std::string& body) {
+    over.send(
+        fmt::format("POST /completion HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}",
+                    body.size(), body));
+  }
+  /// A sample of /metrics without labels.
+  int counter(const std::string& name) {
+    const std::string text = client().Get("/metrics")->body;
+    const auto at = text.find("\n" + name + " ");
+    return at == std::string::npos ? -1 : std::stoi(text.substr(at + name.size() + 2));
+  }
+};
 
 TEST_F(Server, AnswersAreTheSameAfterEverySleep) {
   start();
@@ -257,7 +272,7 @@ TEST_F(Server, ABadModelOrPortIsAClearError) {
   example::server_options taken;
   taken.model = model_;
   taken.port = server_->port();
-  EXPECT_THROW(example::server(registry_.find("HOST"), taken), lull::error);
+  EXPECT_THROW(example::server(registry_.find("HOST"), taken), std::system_error);
   stop();
   std::ofstream(model_, std::ios::trunc) << "no model";
   EXPECT_THROW(start(), gguf::format_error);
@@ -289,6 +304,193 @@ TEST_F(Server, AStopDoesNotWaitForAWake) {
   }
   EXPECT_THAT(received, testing::Contains(503));
   EXPECT_THAT(received, testing::Each(testing::AnyOf(0, 503)));
+}
+
+TEST_F(Server, AClientThatLeavesDuringAWakeIsGivenUp) {
+  example::server_options options;
+  options.wake_delay = 300ms;
+  start(options);
+  post(client(), "/sleep", json::object());
+  const auto before = counter("server_tokens_total");
+  {
+    const auto connection = connect_raw();
+    send_completion(connection, R"({"prompt":"x","n_predict":4})");
+    ASSERT_TRUE(eventually([this] { return seen().waiting == 1; }));
+  }
+  const auto left_at = std::chrono::steady_clock::now();
+  ASSERT_TRUE(eventually([this] { return seen().waiting == 0; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - left_at, 250ms);
+  ASSERT_TRUE(eventually([this] { return seen().state == lull::sleep_state::awake; }));
+  EXPECT_EQ(counter("server_tokens_total"), before) << "computed for nobody";
+  EXPECT_EQ(counter("server_abandoned_total"), 1);
+}
+
+TEST_F(Server, AWakeThatNobodyWantsAnyMoreIsNotBegun) {
+  example::server_options options;
+  options.mode = example::sleep_mode::reload;
+  options.word_delay = 300ms;  // a sleep waits for the word, and a wake for the sleep
+  start(options);
+  auto slow = std::async(std::launch::async, [this] {
+    auto own = connect();
+    return post(own, "/completion", {{"prompt", "x"}, {"n_predict", 1}})->status;
+  });
+  ASSERT_TRUE(eventually([this] { return seen().leases == 1; }));
+  auto slept = std::async(std::launch::async, [this] {
+    auto own = connect();
+    return post(own, "/sleep", json::object())->status;
+  });
+  ASSERT_TRUE(eventually([this] { return seen().state == lull::sleep_state::draining; }));
+  {
+    const auto connection = connect_raw();
+    send_completion(connection, R"({"prompt":"y"})");
+    ASSERT_TRUE(eventually([this] { return seen().waiting == 1; }));
+  }
+  EXPECT_EQ(slow.get(), 200);
+  EXPECT_EQ(slept.get(), 200);
+  EXPECT_EQ(seen().state, lull::sleep_state::asleep);
+  EXPECT_EQ(seen().counters.wakes, 0u);
+}
+
+TEST_F(Server, AClientThatLeavesTheLineIsGivenUp) {
+  example::server_options options;
+  options.parallel = 1;
+  options.word_delay = 5ms;
+  start(options);
+  const auto first = connect_raw();
+  send_completion(first, R"({"prompt":"x","n_predict":4096,"stream":true})");
+  ASSERT_TRUE(eventually([this] { return seen().leases == 1; }));
+  {
+    const auto second = connect_raw();
+    send_completion(second, R"({"prompt":"y"})");
+    ASSERT_TRUE(eventually([this] { return seen().leases == 2; }));
+  }
+  const auto left_at = std::chrono::steady_clock::now();
+  ASSERT_TRUE(eventually([this] { return seen().leases == 1; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - left_at, 250ms);
+}
+
+TEST_F(Server, WhatIsComputedForNobodyStopsAtTheNextWord) {
+  example::server_options options;
+  options.word_delay = 5ms;
+  start(options);
+  for (const char* body :
+       {R"({"prompt":"x","n_predict":4096})", R"({"prompt":"x","n_predict":4096,"stream":true})"}) {
+    {
+      const auto connection = connect_raw();
+      send_completion(connection, body);
+      ASSERT_TRUE(eventually([this] { return seen().leases == 1; }));
+    }
+    const auto left_at = std::chrono::steady_clock::now();
+    ASSERT_TRUE(eventually([this] { return seen().leases == 0; })) << body;
+    EXPECT_LT(std::chrono::steady_clock::now() - left_at, 1s) << body;
+  }
+  EXPECT_EQ(counter("server_abandoned_total"), 2);
+  EXPECT_LT(counter("server_tokens_total"), 4096);
+}
+
+TEST_F(Server, ALineThatIsTooSlowTimesOut) {
+  example::server_options options;
+  options.parallel = 1;
+  options.word_delay = 5ms;
+  options.request_timeout = 100ms;
+  start(options);
+  const auto first = connect_raw();
+  send_completion(first, R"({"prompt":"x","n_predict":4096,"stream":true})");
+  ASSERT_TRUE(eventually([this] { return seen().leases == 1; }));
+  const auto second = post(client(), "/completion", {{"prompt", "y"}});
+  EXPECT_EQ(second->status, 504);
+  EXPECT_THAT(second->body, HasSubstr("waiting for a free slot"));
+}
+
+TEST_F(Server, SlotsAreComputedInTurn) {
+  example::server_options options;
+  options.parallel = 2;
+  options.word_delay = 2ms;
+  start(options);
+  auto longer = std::async(std::launch::async, [this] {
+    auto own = connect();
+    return post(own, "/completion", {{"prompt", "x"}, {"n_predict", 1000}})->status;
+  });
+  ASSERT_TRUE(eventually([this] { return seen().leases == 1; }));
+  EXPECT_FALSE(answer("short").empty());
+  EXPECT_EQ(seen().leases, 1u) << "the long one is still computed";
+  EXPECT_EQ(longer.get(), 200);
+}
+
+TEST_F(Server, SleepsAtOnceWhenToldTo) {
+  example::server_options options;
+  options.sleep_idle = 0ms;
+  start(options);
+  EXPECT_FALSE(answer("one").empty());
+  EXPECT_TRUE(eventually([this] { return seen().state == lull::sleep_state::asleep; }));
+  EXPECT_FALSE(answer("one").empty());
+}
+
+TEST_F(Server, AReloadUnloadsAndLoads) {
+  example::server_options options;
+  options.mode = example::sleep_mode::reload;
+  start(options);
+  const std::string expected = answer("one");
+  const auto slept = post(client(), "/sleep", json::object());
+  ASSERT_EQ(slept->status, 200) << slept->body;
+  EXPECT_THAT(slept->body, HasSubstr("unload"));
+  EXPECT_EQ(registry_.find("HOST").memory().used_by_process_bytes, 0u);
+  EXPECT_TRUE(server_->memory().regions().empty());
+  EXPECT_EQ(answer("one"), expected);
+  const auto refused = post(client(), "/sleep", {{"level", "offload"}});
+  EXPECT_EQ(refused->status, 400);
+  EXPECT_THAT(refused->body, HasSubstr("keeps no contents"));
+  EXPECT_EQ(answer("one"), expected) << "it is still there";
+}
+
+TEST_F(Server, AReloadThatFailsLeavesNothingAndIsTriedAgain) {
+  example::server_options options;
+  options.mode = example::sleep_mode::reload;
+  start(options);
+  const std::string expected = answer("one");
+  post(client(), "/sleep", json::object());
+  const fs::path away = model_.string() + ".away";
+  fs::rename(model_, away);
+  EXPECT_EQ(post(client(), "/completion", {{"prompt", "one"}})->status, 503);
+  EXPECT_EQ(registry_.find("HOST").memory().used_by_process_bytes, 0u);
+  fs::rename(away, model_);
+  EXPECT_EQ(answer("one"), expected);
+}
+
+TEST_F(Server, AReloadTakesAnotherFileForAnotherModel) {
+  example::server_options options;
+  options.mode = example::sleep_mode::reload;
+  start(options);
+  const std::string before = answer("one");
+  post(client(), "/sleep", json::object());
+  gguf::write_model(model_, {.total_bytes = std::uint64_t{4} << 20, .seed = 2, .blocks = 3});
+  const std::string after = answer("one");
+  EXPECT_FALSE(after.empty());
+  EXPECT_NE(after, before);
+  EXPECT_EQ(get("/models").at("data").at(0).at("meta").at("n_tensors"), 3 + 3 * 9);
+}
+
+TEST_F(Server, NothingSleepsUnderAComputation) {
+  example::server_options options;
+  options.mode = example::sleep_mode::reload;
+  options.sleep_idle = 1ms;
+  options.parallel = 3;
+  start(options);
+  const std::string expected = answer("same");
+  std::vector<std::jthread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&, i] {
+      auto own = connect();
+      for (int round = 0; round < 15; ++round) {
+        const auto result = post(own, "/completion", {{"prompt", "same"}, {"n_predict", 12}});
+        ASSERT_TRUE(result);
+        EXPECT_EQ(json::parse(result->body).value("content", result->body), expected);
+        if (i == 0) post(own, "/sleep", json::object());
+      }
+    });
+  }
+  clients.clear();
+  EXPECT_GT(seen().counters.sleeps, 5u);
 }
 
 TEST_F(Server, AStopBeforeTheRunIsNotLost) {

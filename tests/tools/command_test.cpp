@@ -38,6 +38,33 @@ TEST(Command, WrongUsageIsExitCodeTwo) {
   }
 }
 
+TEST(Command, ACommandThatThereIsNotIsNamed) {
+  const auto [code, output] = run("nosuch --json");
+  EXPECT_EQ(code, 2);
+  EXPECT_THAT(output, HasSubstr("no command 'nosuch'"));
+  EXPECT_THAT(output, HasSubstr("devices, "));
+}
+
+TEST(Command, NumbersThatAreNoneAreWrongUsage) {
+  for (const char* arguments :
+       {"demo --clients nan", "demo --clients -1", "demo --clients 4294967297", "demo --size nan",
+        "demo --size -1", "demo --size inf", "demo --size 1e30", "settle --max-wait nan",
+        "settle --max-wait inf", "settle --max-wait -1", "settle --max-wait 1e9",
+        "reset-probe --cycles nan", "reset-probe --cycles -1", "reset-probe --cycles 99999999999",
+        "top --interval nan", "top --interval -1s"}) {
+    const auto [code, output] = run(arguments);
+    EXPECT_EQ(code, 2) << arguments << ": " << output;
+  }
+}
+
+TEST(Command, ARunEndsAlsoWhenNobodyReadsItsErrors) {
+  // The pipe is full before the tool has anything to say, and its reader does not read.
+  const auto [code, output] =
+      lull::test::run_shell("( head -c 65536 /dev/zero; " + std::string(LULL_CLI) +
+                            " run -- /nonexistent/command 2>&1 >&3; echo $? >&3 ) 3>&1 | sleep 3");
+  EXPECT_EQ(output, "127\n");
+}
+
 TEST(Command, EveryCommandHasHelp) {
   for (const char* arguments : {"--help", "devices --help", "demo --help", "orphans --help",
                                 "run --help", "settle --help", "top --help"}) {

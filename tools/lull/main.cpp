@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "commands.hpp"
 
@@ -22,6 +23,18 @@ std::vector<std::string> split_command(std::vector<std::string>& arguments) {
   std::vector<std::string> words(mark + 1, arguments.end());
   arguments.erase(mark, arguments.end());
   return words;
+}
+
+/// The parser would say that a command is missing, and not that there is none of that name.
+/// @return whether the first argument is a command
+bool is_known(const CLI::App& app, const std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments.front().starts_with('-')) return true;
+  std::vector<std::string> names;
+  for (const CLI::App* const each : app.get_subcommands({})) names.push_back(each->get_name());
+  if (std::find(names.begin(), names.end(), arguments.front()) != names.end()) return true;
+  fmt::print(stderr, "lull: there is no command '{}'; there are {}\n", arguments.front(),
+             fmt::join(names, ", "));
+  return false;
 }
 
 }  // namespace
@@ -43,6 +56,7 @@ int main(int argc, char** argv) {
   lull::tool::add_run_command(app, status, std::move(words));
   lull::tool::add_settle_command(app, status);
   lull::tool::add_top_command(app, status);
+  if (!is_known(app, arguments)) return lull::tool::exit_usage;
   try {
     std::reverse(arguments.begin(), arguments.end());  // as the parser wants them
     app.parse(arguments);

@@ -25,6 +25,7 @@
 #include "commands.hpp"
 #include "duration_option.hpp"
 #include "pid_directory.hpp"
+#include "say.hpp"
 
 namespace lull::tool {
 namespace {
@@ -97,10 +98,10 @@ class signal_forwarder {
       how.signal = number;
       how.grace = grace;
       if (child_.stop(how).killed) {
-        fmt::print(stderr, "lull run: the command did not stop in time and was killed\n");
+        say("lull run: the command did not stop in time and was killed");
       }
     } catch (const std::exception& failure) {
-      fmt::print(stderr, "lull run: {}\n", failure.what());
+      say("lull run: {}", failure.what());
       give_up_.request_stop();
     }
   }
@@ -120,7 +121,7 @@ std::vector<device> devices_to_settle(const registry& all) {
     try {
       if (each.memory().free_bytes) chosen.push_back(each);
     } catch (const error& failure) {
-      fmt::print(stderr, "lull run: not waited for: {}\n", failure.what());
+      say("lull run: not waited for: {}", failure.what());
     }
   }
   return chosen;
@@ -164,9 +165,9 @@ void wait_for_memory(const std::vector<device>& devices, const release_clock& re
   for (const device_settlement& each : result.devices) {
     if (each.verdict == settle_verdict::waiting) late.push_back(each.device);
   }
-  fmt::print(stderr, "lull run: not all memory may be back: {}{}{}{}\n", to_string(result.status),
-             result.reason.empty() ? "" : ", ", result.reason,
-             late.empty() ? "" : fmt::format(" ({})", fmt::join(late, ", ")));
+  say("lull run: not all memory may be back: {}{}{}{}", to_string(result.status),
+      result.reason.empty() ? "" : ", ", result.reason,
+      late.empty() ? "" : fmt::format(" ({})", fmt::join(late, ", ")));
 }
 
 exit_status run(const std::vector<std::string>& command, const run_arguments& arguments) {
@@ -176,13 +177,13 @@ exit_status run(const std::vector<std::string>& command, const run_arguments& ar
   try {
     child.emplace(start(command, arguments, releases));
   } catch (const error& failure) {
-    fmt::print(stderr, "lull run: {}\n", failure.what());
+    say("lull run: {}", failure.what());
     return failure.code() == status::not_found ? exit_no_such_command : exit_cannot_run;
   }
   const signal_forwarder signals(*child, arguments.stop_timeout);
   // Whatever happens to what looks at memory, the command and its result stand.
   const auto report_failure = [](const std::exception& failure) {
-    fmt::print(stderr, "lull run: cannot wait for memory: {}\n", failure.what());
+    say("lull run: cannot wait for memory: {}", failure.what());
   };
   std::vector<device> devices;
   try {

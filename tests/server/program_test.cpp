@@ -1,0 +1,218 @@
+// The example server as a program: its options, what it prints, and how it ends.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include "file_text.hpp"
+#include "gguf/types.hpp"
+#include "gguf/writer.hpp"
+#include "support/run_shell.hpp"
+#include "support/scratch_folder.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+/// The server as a child.
+class child {
+ public:
+  /// @param deaf its standard error is a pipe that is full from the start, and read by nobody
+  explicit child(const std::vector<std::string>& arguments, bool deaf = false) {
+    EXPECT_EQ(::pipe2(output_.data(), O_CLOEXEC), 0);
+    EXPECT_EQ(::pipe2(errors_.data(), O_CLOEXEC), 0);
+    if (deaf) fill(errors_[1]);
+    posix_spawn_file_actions_t actions;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawn_file_actions_adddup2(&actions, output_[1], STDOUT_FILENO);
+    ::posix_spawn_file_actions_adddup2(&actions, errors_[1], STDERR_FILENO);
+    std::vector<char*> words;
+    std::string program = LULL_SERVER;
+    words.push_back(program.data());
+    std::vector<std::string> copies = arguments;
+    for (std::string& each : copies) words.push_back(each.data());
+    words.push_back(nullptr);
+    EXPECT_EQ(::posix_spawn(&id_, LULL_SERVER, &actions, nullptr, words.data(), environ), 0);
+    ::posix_spawn_file_actions_destroy(&actions);
+    ::close(output_[1]);
+  }
+  ~child() {
+    if (!reaped_) {
+      ::kill(id_, SIGKILL);
+      ::waitpid(id_, nullptr, 0);
+    }
+    ::close(output_[0]);
+    ::close(errors_[0]);
+    ::close(errors_[1]);
+  }
+  child(const child&) = delete;
+  child& operator=(const child&) = delete;
+
+  /// The next line of its standard output; empty when there is none any more.
+  std::string line() const { return line_of(output_[0]); }
+  std::string error_line() const { return line_of(errors_[0]); }
+  void tell(int number) const { ::kill(id_, number); }
+  /// How long it takes to end; and its exit status, -1 by a signal or not at all within a minute.
+  int wait(std::chrono::milliseconds& took) {
+    const auto begun = std::chrono::steady_clock::now();
+    int status = 0;
+    while (::waitpid(id_, &status, WNOHANG) == 0) {
+      took = std::chrono::duration_cast<std::chrono::milliseconds>(
+          std::chrono::steady_clock::now() - begun);
+      if (took > 1min) return -1;
+      std::this_thread::sleep_for(2ms);
+    }
+    reaped_ = true;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+ private:
+  static std::string line_of(int descriptor) {
+    std::string text;
+    for (char c = 0; ::read(descriptor, &c, 1) == 1 && c != '\n';) text += c;
+    return text;
+  }
+  static void fill(int pipe) {
+    ::fcntl(pipe, F_SETPIPE_SZ, 4096);
+    const std::string full(static_cast<std::size_t>(::fcntl(pipe, F_GETPIPE_SZ)), 'x');
+    EXPECT_EQ(::write(pipe, full.data(), full.size()), static_cast<ssize_t>(full.size()));
+  }
+
+  std::array<int, 2> output_{};
+  std::array<int, 2> errors_{};
+  pid_t id_ = 0;
+  bool reaped_ = false;
+};
+
+class Program : public testing::Test {
+ protected:
+  static lull::test::shell_result run(const std::string& arguments) {
+    return lull::test::run_shell(fmt::format("timeout 60 {} {} 2>&1", LULL_SERVER, arguments));
+  }
+  std::string model() {
+    const fs::path path = folder_ / "m.gguf";
+    gguf::write_model(path, {.total_bytes = std::uint64_t{8} << 20, .blocks = 2});
+    return path.string();
+  }
+
+  lull::test::scratch_folder scratch_;
+  const fs::path& folder_ = scratch_.path();
+};
+
+TEST_F(Program, NumbersThatAreNoneAreWrongUsage) {
+  for (const char* option : {"--request-timeout nan",
+                             "--request-timeout inf",
+                             "--request-timeout -1",
+                             "--request-timeout 0",
+                             "--request-timeout 1e300",
+                             "--request-timeout 1e999",
+                             "--request-timeout 5s",
+                             "--request-timeout ''",
+                             "--graph-cache-idle nan",
+                             "--graph-cache-idle -inf",
+                             "--graph-cache-idle -1",
+                             "--graph-cache-entries -1",
+                             "--graph-cache-entries nan",
+                             "--graph-cache-entries 99999999999999999999",
+                             "--graph-cache-bytes -1",
+                             "--graph-cache-bytes nan",
+                             "--kv-size inf",
+                             "--kv-size 1e30",
+                             "--kv-size 99999999999EiB",
+                             "--sleep-idle-seconds nan",
+                             "--sleep-idle-seconds -2",
+                             "--sleep-idle-seconds -0.5",
+                             "--sleep-idle-seconds 1e10",
+                             "--parallel 0",
+                             "--parallel 99999999999",
+                             "--parallel nan",
+                             "--port 65536",
+                             "--port -1",
+                             "--port 0.5",
+                             "--wake-delay-ms -1",
+                             "--sleep-level rebirth",
+                             "--sleep-level ''"}) {
+    const auto [code, output] = run(std::string("--model x ") + option);
+    EXPECT_EQ(code, 2) << option << ": " << output;
+  }
+  const auto [code, output] = run("--model x --reload --sleep-level offload");
+  EXPECT_EQ(code, 2) << output;
+}
+
+TEST_F(Program, NumbersThatAreSomeAreTaken) {
+  for (const char* option : {"--sleep-idle-seconds 0", "--sleep-idle-seconds -1",
+                             "--sleep-idle-seconds 0.5", "--request-timeout 1e3"}) {
+    const auto [code, output] = run(std::string("--model /nonexistent ") + option);
+    EXPECT_EQ(code, 1) << option << ": " << output;
+    EXPECT_THAT(output, HasSubstr("/nonexistent: No such file"));
+  }
+}
+
+TEST_F(Program, ModelsThatAreNoneAreRefused) {
+  std::ofstream(folder_ / "bad.gguf") << "no model";
+  EXPECT_THAT(run("--model " + (folder_ / "bad.gguf").string()).output,
+              HasSubstr("not a GGUF file"));
+  std::ofstream(folder_ / "empty.gguf") << file_text{}.start(0, 0).bytes;
+  const auto [code, output] = run("--model " + (folder_ / "empty.gguf").string());
+  EXPECT_EQ(code, 1);
+  EXPECT_THAT(output, HasSubstr("no tensors"));
+}
+
+TEST_F(Program, BeyondThisMachineATokenIsRequired) {
+  const auto [code, output] = run("--host 0.0.0.0 --port 0 --model " + model());
+  EXPECT_EQ(code, 1);
+  EXPECT_THAT(output, HasSubstr("token"));
+  EXPECT_THAT(output, testing::Not(HasSubstr("listening")));
+}
+
+TEST_F(Program, AnErrorOutputThatNobodyReadsStopsNothing) {
+  child server({"--model", model(), "--port", "0", "--kv-size", "0"}, true);
+  const std::string line = server.line();
+  ASSERT_THAT(line, StartsWith("listening on http://127.0.0.1:"));
+  httplib::Client client("127.0.0.1", std::stoi(line.substr(line.rfind(':') + 1)));
+  client.set_read_timeout(60s);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(client.Post("/sleep")->status, 200);
+    EXPECT_EQ(client.Post("/completion", R"({"prompt":"x"})", "application/json")->status, 200);
+  }
+  server.tell(SIGTERM);
+  std::chrono::milliseconds took{};
+  EXPECT_EQ(server.wait(took), 0);
+  EXPECT_LT(took, 5s);
+}
+
+TEST_F(Program, ASignalDuringTheFirstLoadEndsItInTheMiddleOfATensor) {
+  // Nothing is written for it, and it takes seconds to read.
+  const fs::path path = folder_ / "large.gguf";
+  constexpr std::uint64_t elements = std::uint64_t{2} << 30;
+  std::ofstream(path)
+      << file_text{}.start(1, 0).tensor("a", {elements}, gguf::type_f16, 0).data(0).bytes;
+  fs::resize_file(path, fs::file_size(path) + elements * 2);
+  child server({"--model", path.string(), "--port", "0"});
+  ASSERT_THAT(server.error_line(), HasSubstr("loading"));
+  server.tell(SIGTERM);
+  std::chrono::milliseconds took{};
+  EXPECT_EQ(server.wait(took), 0);
+  EXPECT_LT(took, 1500ms);
+  EXPECT_EQ(server.line(), "") << "it never listened";
+}
+
+}  // namespace
