@@ -15,7 +15,7 @@ namespace lull::capi {
 template <>
 inline constexpr process_state last_of<process_state> = process_state::stopped;
 template <>
-inline constexpr stream last_of<stream> = stream::pipe;
+inline constexpr child_stream last_of<child_stream> = child_stream::pipe;
 template <>
 inline constexpr lull_standard_stream last_of<lull_standard_stream> = LULL_STANDARD_ERRORS;
 

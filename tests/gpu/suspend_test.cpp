@@ -69,8 +69,8 @@ class memory_holder {
     result.arguments = {"/proc/self/exe", "--gtest_filter=GpuChild.*",
                         "--gtest_also_run_disabled_tests"};
     result.environment = {{"GTEST_OUTPUT", std::nullopt}};
-    result.input = stream::pipe;
-    result.output = stream::pipe;
+    result.input = child_stream::pipe;
+    result.output = child_stream::pipe;
     result.stopping.grace = duration::zero();
     return result;
   }

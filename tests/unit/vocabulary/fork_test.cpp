@@ -119,7 +119,7 @@ TEST_F(Fork, ACallOfTheCApiIsRefusedToo) {
     return lull_last_error_message();
   });
   EXPECT_THAT(words, HasSubstr("fork"));
-  lull_device_release(host);
+  lull_device_destroy(host);
   lull_registry_destroy(registry);
 }
 
