@@ -78,7 +78,7 @@ struct arguments {
   std::string size = "8GiB";
   int cycles = 3;
   unsigned threads = 0;
-  std::string directory = std::filesystem::temp_directory_path();
+  std::string directory = "/tmp";
   std::string output;
 };
 

@@ -160,6 +160,9 @@ typedef struct lull_graph_capture_options {
 } lull_graph_capture_options;
 LULL_API void lull_graph_capture_options_init(lull_graph_capture_options* options);
 
+/// Shown one graph of a cache.
+typedef void (*lull_graph_see_fn)(void* user, lull_graph_key key, void* graph);
+
 /// The graph of a key, pinned; captured first when there is none. One thread captures, others who
 /// want the same key wait for it. Nothing is destroyed in the process while `capture` runs.
 /// @param options may be null, here and below
@@ -182,8 +185,8 @@ LULL_API lull_status lull_graph_pin_recapture(lull_graph_pin* pin, lull_capture_
                                               void* user,
                                               const lull_graph_capture_options* options);
 /// Calls `see` for each entry, pinned meanwhile; `graph` is null where there is none.
-LULL_API lull_status lull_graph_cache_for_each(
-    lull_graph_cache* cache, void (*see)(void* user, lull_graph_key key, void* graph), void* user);
+LULL_API lull_status lull_graph_cache_for_each(lull_graph_cache* cache, lull_graph_see_fn see,
+                                               void* user);
 
 /// Evicts the entry of a key. `erased` (may be null) gets whether there was one.
 LULL_API lull_status lull_graph_cache_erase(lull_graph_cache* cache, lull_graph_key key,
