@@ -39,10 +39,14 @@ file(RELATIVE_PATH lull_includedir_from_prefix
   ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_INCLUDEDIR})
 # What a C program that links the archive needs besides; a shared library brings it along.
 set(lull_private_libs "-lstdc++ -lm -pthread -ldl")
-if(BUILD_SHARED_LIBS)
-  set(lull_public_libs "")
-else()
-  set(lull_public_libs "${lull_private_libs}")
+set(lull_public_libs "")
+set(lull_public_flags "")
+if(lull_kind STREQUAL "STATIC")
+  set(lull_public_libs " ${lull_private_libs}")
+endif()
+if(LULL_HIDDEN)
+  string(PREPEND lull_public_libs " -Wl,--exclude-libs,liblull.a")
+  set(lull_public_flags " -DLULL_HIDDEN")
 endif()
 configure_file(cmake/lull.pc.in lull.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lull.pc

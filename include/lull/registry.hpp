@@ -5,6 +5,7 @@
 /// The registry: which backends there are, and the devices they bring.
 
 #include <lull/backend.h>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
 #include <lull/export.h>
 #include <lull/log.hpp>
