@@ -2,10 +2,17 @@
 
 #include <lull/lull.hpp>
 
+#include <string>
+
 #define main use_from_cpp
 #include "use_lull.cpp"
 #undef main
 
-extern "C" __attribute__((visibility("default"))) int plugin_entry() {
-  return use_from_cpp();
+/// Empty, or what went wrong.
+extern "C" __attribute__((visibility("default"))) const char* plugin_entry() try {
+  return use_from_cpp() == 0 ? "" : "a wrong answer";
+} catch (const lull::error& failure) {
+  static std::string words;
+  words = failure.what();
+  return words.c_str();
 }
