@@ -3,13 +3,23 @@
 #         there is no SDK)
 #   ON    or it is an error
 #   OFF   never
+# AUTO is the default, OFF where lull is part of another project.
 # Only headers are needed: no module links a vendor's library.
 
 include_guard(GLOBAL)
 
+if(lull_is_top_level)
+  set(lull_vendor_default AUTO)
+else()
+  set(lull_vendor_default OFF)
+endif()
 foreach(vendor IN ITEMS CUDA HIP MUSA)
-  set(LULL_${vendor} AUTO CACHE STRING "Build the ${vendor} module: AUTO, ON or OFF")
-  set_property(CACHE LULL_${vendor} PROPERTY STRINGS AUTO ON OFF)
+  # Before CMake 3.21 this would remove a variable of the same name that a host project has set.
+  if(NOT DEFINED LULL_${vendor})
+    set(LULL_${vendor} ${lull_vendor_default} CACHE STRING
+      "Build the ${vendor} module: AUTO, ON or OFF")
+    set_property(CACHE LULL_${vendor} PROPERTY STRINGS AUTO ON OFF)
+  endif()
 endforeach()
 
 # lull_find_vendor(<vendor> <header> HINTS <folder>...): sets lull_<vendor>_include and

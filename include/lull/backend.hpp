@@ -15,6 +15,7 @@
 
 #include <lull/backend.h>
 #include <lull/detail/backend_operations.h>
+#include <lull/detail/requires_cxx17.hpp>
 
 #include <algorithm>
 #include <cstdint>

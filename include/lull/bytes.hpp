@@ -4,6 +4,7 @@
 /// @file
 /// Byte counts: literals, and text that people read and write.
 
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
 
 #include <cstdint>
@@ -14,13 +15,13 @@ namespace lull {
 
 /// `using namespace lull::literals` brings 64_MiB and the like.
 inline namespace literals {
-consteval std::uint64_t operator""_KiB(unsigned long long n) {
+constexpr std::uint64_t operator""_KiB(unsigned long long n) {
   return n << 10;
 }
-consteval std::uint64_t operator""_MiB(unsigned long long n) {
+constexpr std::uint64_t operator""_MiB(unsigned long long n) {
   return n << 20;
 }
-consteval std::uint64_t operator""_GiB(unsigned long long n) {
+constexpr std::uint64_t operator""_GiB(unsigned long long n) {
   return n << 30;
 }
 }  // namespace literals

@@ -4,6 +4,7 @@
 /// @file
 /// Time, as an object that is passed in, so that policy can be tested without sleeping.
 
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
 
 #include <atomic>

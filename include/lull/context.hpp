@@ -8,6 +8,7 @@
 /// `once_per_context` and `context_local` remake such things by themselves, `context_bound` refuses to
 /// hand them out, and `reset_hook` calls whatever else has to be told.
 
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
 #include <lull/error.hpp>
 #include <lull/export.h>

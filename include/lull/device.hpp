@@ -5,6 +5,7 @@
 /// A device: its facts, its memory as seen without waking it, and its operations.
 
 #include <lull/backend.h>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
 
 #include <chrono>
@@ -72,7 +73,12 @@ struct device_process {
   std::int64_t id = 0;
   std::optional<std::uint64_t> used_bytes = {};  ///< absent where the platform cannot tell
 
-  friend bool operator==(const device_process&, const device_process&) = default;
+  friend bool operator==(const device_process& a, const device_process& b) noexcept {
+    return a.id == b.id && a.used_bytes == b.used_bytes;
+  }
+  friend bool operator!=(const device_process& a, const device_process& b) noexcept {
+    return !(a == b);
+  }
 };
 
 /// Whether something holds; "cannot tell" is an answer. See lull_tristate.

@@ -4,6 +4,7 @@
 /// @file
 /// The one exception type of lull, and the status codes as a C++ enumeration.
 
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
 #include <lull/status.h>
 

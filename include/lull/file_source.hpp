@@ -4,6 +4,7 @@
 /// @file
 /// Files that regions are filled from.
 
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
 
 #include <cstdint>

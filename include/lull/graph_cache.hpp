@@ -6,6 +6,7 @@
 
 #include <lull/clock.hpp>
 #include <lull/detail/graph_entry.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
 #include <lull/graph_driver.hpp>
 #include <lull/log.hpp>

@@ -6,6 +6,7 @@
 /// destroying graphs.
 
 #include <lull/clock.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
 
 #include <atomic>

@@ -5,6 +5,7 @@
 /// Host memory that devices copy at the full speed of the link: where offloaded contents are kept.
 
 #include <lull/clock.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
 #include <lull/export.h>
 #include <lull/log.hpp>

@@ -6,6 +6,7 @@
 /// its memory included, can be seen and tested without a GPU.
 
 #include <lull/backend.h>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
 
 #include <cstddef>

@@ -5,6 +5,7 @@
 /// Where lull's log lines go: a callback of the caller. Without one lull is silent; it never writes
 /// to standard output or standard error.
 
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
 
 #include <cstdint>

@@ -7,6 +7,7 @@
 #include <lull/bytes.hpp>
 #include <lull/clock.hpp>
 #include <lull/context.hpp>
+#include <lull/detail/requires_cxx20.hpp>
 #include <lull/device.hpp>
 #include <lull/error.hpp>
 #include <lull/graph_cache.hpp>

@@ -6,6 +6,7 @@
 /// address stays.
 
 #include <lull/clock.hpp>
+#include <lull/detail/requires_cxx20.hpp>
 #include <lull/device.hpp>
 #include <lull/export.h>
 #include <lull/file_source.hpp>

@@ -7,6 +7,7 @@
 /// child says in which state it is.
 
 #include <lull/clock.hpp>
+#include <lull/detail/requires_cxx20.hpp>
 #include <lull/device.hpp>
 #include <lull/export.h>
 #include <lull/log.hpp>

@@ -5,6 +5,7 @@
 /// The registry: which backends there are, and the devices they bring.
 
 #include <lull/backend.h>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
 #include <lull/export.h>
 #include <lull/log.hpp>
@@ -60,8 +61,8 @@ struct registry_options {
 /// `host` is built in. Others are shared objects `liblull-backend-*.so`, looked for in this order:
 /// the caller's module_paths; the files and directories in the environment variable
 /// LULL_BACKEND_PATH (separated by ':', absolute; ignored in set-user-ID programs); the directory
-/// of the library itself (of the program when linked statically); the install directory. The
-/// current directory is never searched. They are opened with RTLD_NOW | RTLD_LOCAL.
+/// of the library itself (of the program when linked statically), and `lull` in it; the install
+/// directory. The current directory is never searched. They are opened with RTLD_NOW | RTLD_LOCAL.
 ///
 /// A module that cannot be used never stops the rest: it is listed with its reason by modules().
 /// Of several modules of one backend the one with the highest score is active, the first found
@@ -72,7 +73,9 @@ struct registry_options {
 class LULL_API registry {
  public:
   /// Loads all modules it finds. Never fails because of a module.
-  /// @throws error (invalid_argument) when a setting of the built-in host backend is wrong.
+  /// @throws error invalid_argument: a setting of the built-in host backend is wrong; unsupported:
+  ///         another copy of lull is in use in this process (two plugins with the static library
+  ///         inside), with the names of both files.
   explicit registry(registry_options options = {});
   ~registry();
   registry(const registry&) = delete;

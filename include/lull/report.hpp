@@ -5,6 +5,7 @@
 /// What a transition did, as measured. Plain values; copying one is all it takes to keep it.
 
 #include <lull/clock.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
 
 #include <cstdint>

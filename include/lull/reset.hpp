@@ -8,6 +8,7 @@
 /// is in lull/context.hpp.
 
 #include <lull/clock.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
 #include <lull/error.hpp>
 #include <lull/export.h>

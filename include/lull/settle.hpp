@@ -9,6 +9,7 @@
 /// next calls settle() first, which costs one look when all is back and is bounded when it is not.
 
 #include <lull/clock.hpp>
+#include <lull/detail/requires_cxx20.hpp>
 #include <lull/device.hpp>
 #include <lull/export.h>
 

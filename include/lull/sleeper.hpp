@@ -5,6 +5,7 @@
 /// Sleeping when idle and waking when work arrives: the gate, the idle timer, and the transitions.
 
 #include <lull/clock.hpp>
+#include <lull/detail/requires_cxx20.hpp>
 #include <lull/error.hpp>
 #include <lull/export.h>
 #include <lull/log.hpp>

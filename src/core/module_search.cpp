@@ -110,7 +110,10 @@ module_files find_module_files(const std::vector<fs::path>& named, bool search) 
   for (const fs::path& place : named) result.add_named(place);
   if (search) {
     add_environment(result);
-    if (const auto own = own_directory()) result.add_directory(*own);
+    if (const auto own = own_directory()) {
+      result.add_directory(*own);
+      result.add_directory(*own / "lull");  // installed, perhaps elsewhere than it was built for
+    }
     result.add_directory(LULL_INSTALLED_MODULE_DIR);
   }
   return result.take();

@@ -9,6 +9,7 @@
 #include "core/device_match.hpp"
 #include "core/module.hpp"
 #include "core/module_search.hpp"
+#include "core/single_copy.hpp"
 #include "host/host.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/fork.hpp"
@@ -143,6 +144,7 @@ void registry::impl::log(const module_info& info) const {
 }
 
 registry::registry(registry_options options) : impl_(std::make_unique<impl>(std::move(options))) {
+  detail::keep_process_to_this_copy();
   detail::note_use();
   impl_->add_host();
   impl_->load_all();

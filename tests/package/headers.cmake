@@ -1,29 +1,74 @@
-# Compiles every public header alone, twice in a row, as C++20; the C ones as C11 too.
+# Compiles every public header alone, twice in a row, in each dialect that it promises: the C ones as C11
+# and as C++11 to C++23 without exceptions and run-time types, the others as C++20 and, unless they say
+# that they need it, as C++17.
 
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include
   ${PROJECT_SOURCE_DIR}/include/lull/*.h ${PROJECT_SOURCE_DIR}/include/lull/*.hpp
   ${PROJECT_SOURCE_DIR}/include/lull/c/*.h
   ${PROJECT_SOURCE_DIR}/include/lull/detail/*.h ${PROJECT_SOURCE_DIR}/include/lull/detail/*.hpp)
 
-set(header_units "")
-foreach(header IN LISTS headers)
-  set(languages cpp)
-  if(header MATCHES "\\.h$")
-    list(APPEND languages c)
-  endif()
-  string(MAKE_C_IDENTIFIER ${header} unit)
-  foreach(language IN LISTS languages)
+# header_units(<name> <language> <standard> <header>...): one target per dialect.
+function(header_units name language standard)
+  string(REPLACE "CXX" "cpp" extension ${language})
+  string(TOLOWER ${extension} extension)
+  set(units "")
+  foreach(header IN LISTS ARGN)
+    string(MAKE_C_IDENTIFIER ${header} unit)
     # ISO C wants a unit to declare something.
-    file(CONFIGURE OUTPUT headers/${unit}.${language} @ONLY CONTENT
+    file(CONFIGURE OUTPUT headers/${name}/${unit}.${extension} @ONLY CONTENT
 "#include <@header@>
 #include <@header@>
 typedef int unit_declares_something;
 ")
-    list(APPEND header_units ${CMAKE_CURRENT_BINARY_DIR}/headers/${unit}.${language})
+    list(APPEND units ${CMAKE_CURRENT_BINARY_DIR}/headers/${name}/${unit}.${extension})
   endforeach()
+  add_library(lull_headers_${name} OBJECT ${units})
+  set_target_properties(lull_headers_${name} PROPERTIES
+    ${language}_STANDARD ${standard}
+    ${language}_STANDARD_REQUIRED ON
+    ${language}_EXTENSIONS OFF)
+  target_compile_options(lull_headers_${name} PRIVATE -Wall -Wextra -Wpedantic -Wshadow)
+  target_include_directories(lull_headers_${name} PRIVATE ${PROJECT_SOURCE_DIR}/include)
+endfunction()
+
+set(c_headers ${headers})
+list(FILTER c_headers INCLUDE REGEX "\\.h$")
+set(cxx_headers ${headers})
+list(FILTER cxx_headers INCLUDE REGEX "\\.hpp$")
+set(cxx17_headers "")
+foreach(header IN LISTS cxx_headers)
+  file(READ ${PROJECT_SOURCE_DIR}/include/${header} text)
+  if(NOT text MATCHES "detail/requires_cxx(17|20)\\.hpp|LULL_DETAIL_REQUIRES_CXX(17|20)_HPP")
+    message(SEND_ERROR "${header} does not say what it needs: include <lull/detail/requires_cxx17.hpp> "
+      "or requires_cxx20.hpp")
+  endif()
+  if(CMAKE_MATCH_1 STREQUAL "17" OR CMAKE_MATCH_2 STREQUAL "17")
+    list(APPEND cxx17_headers ${header})
+  endif()
 endforeach()
 
-add_library(lull_header_units OBJECT ${header_units})
-lull_target(lull_header_units)
-set_target_properties(lull_header_units PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON)
-target_include_directories(lull_header_units PRIVATE ${PROJECT_SOURCE_DIR}/include)
+header_units(c11 C 11 ${c_headers})
+foreach(standard IN ITEMS 11 14 17 20 23)
+  # Alone in the oldest and the newest; what lies between has seen each of them through these.
+  set(these ${c_headers})
+  if(standard GREATER 11 AND standard LESS 23)
+    set(these lull/lull.h lull/graph_cache.h lull/backend_module.h)
+  endif()
+  header_units(c_as_cxx${standard} CXX ${standard} ${these})
+  target_compile_options(lull_headers_c_as_cxx${standard} PRIVATE -fno-exceptions -fno-rtti)
+endforeach()
+header_units(cxx17 CXX 17 ${cxx17_headers})
+header_units(cxx20 CXX 20 ${cxx_headers})
+
+# What a C++ header says to a program in an older dialect.
+foreach(case IN ITEMS "14|bytes|17" "17|memory|20")
+  string(REPLACE "|" ";" case ${case})
+  list(GET case 0 dialect)
+  list(GET case 1 header)
+  list(GET case 2 needed)
+  add_test(NAME package.header_refuses_cxx${dialect}
+    COMMAND ${CMAKE_CXX_COMPILER} -std=c++${dialect} -fsyntax-only -I ${PROJECT_SOURCE_DIR}/include
+      -include lull/${header}.hpp -x c++ /dev/null)
+  set_tests_properties(package.header_refuses_cxx${dialect} PROPERTIES
+    PASS_REGULAR_EXPRESSION "error[^\n]*this header needs C\\+\\+${needed}")
+endforeach()

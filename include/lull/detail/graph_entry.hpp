@@ -4,6 +4,7 @@
 /// @file
 /// What the template in <lull/graph_cache.hpp> shares with the library. Not for direct use.
 
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
 
 #include <atomic>

@@ -1,0 +1,5 @@
+int mine(void);
+
+int mine(void) {
+  return 0;
+}
