@@ -6,7 +6,7 @@
 ///
 /// - types and constants: `stream`, `device_address`, `memory_handle`, `device_to_host`, ...;
 /// - the functions below, each a vendor_fn that is looked up when the module is loaded;
-/// - a group of functions that this machine's libraries lack is null, all of it (bind());
+/// - a symbol_group for each group of operations that this machine's libraries may lack;
 /// - `check(result, call)`: throws backend_failure for a result that is not success;
 /// - `own`: what is truly the vendor's, for as long as the backend is open: devices and their facts,
 ///   observing without a context, whether there is one, and the reset;
@@ -406,18 +406,18 @@ lull_backend_ops make_ops(const Api& api, decltype(lull_backend_ops::score) scor
   table.pinned = &group_of<lull_pinned_ops, backend>;
   table.context = &group_of<lull_context_ops, backend>;
   table.reset = &group_of<lull_reset_ops, backend>;
-  if (api.vm_map) table.stable_addresses = &group_of<lull_stable_addresses_ops, backend>;
-  if (api.event_create) table.streams = &group_of<lull_streams_ops, backend>;
-  if (api.host_register) table.registration = &group_of<lull_registration_ops, backend>;
-  if (api.pool_trim) table.pools = &group_of<lull_pools_ops, backend>;
-  if (api.graph_exec_destroy) table.graphs = &group_of<lull_graphs_ops, backend>;
-  if (api.graph_upload) table.graph_upload = &group_of<lull_graph_upload_ops, backend>;
-  if (api.graph_trim) table.graph_trim = &group_of<lull_graph_trim_ops, backend>;
+  if (api.addresses) table.stable_addresses = &group_of<lull_stable_addresses_ops, backend>;
+  if (api.events) table.streams = &group_of<lull_streams_ops, backend>;
+  if (api.registration) table.registration = &group_of<lull_registration_ops, backend>;
+  if (api.pools) table.pools = &group_of<lull_pools_ops, backend>;
+  if (api.graphs) table.graphs = &group_of<lull_graphs_ops, backend>;
+  if (api.graph_uploads) table.graph_upload = &group_of<lull_graph_upload_ops, backend>;
+  if (api.graph_trims) table.graph_trim = &group_of<lull_graph_trim_ops, backend>;
   if constexpr (lists_processes<typename Api::own>) {
     table.processes = &group_of<lull_processes_ops, backend>;
   }
   if constexpr (checkpoints_processes<typename Api::own>) {
-    if (api.checkpoint_save) table.checkpoint = &group_of<lull_checkpoint_ops, backend>;
+    if (api.checkpoints) table.checkpoint = &group_of<lull_checkpoint_ops, backend>;
   }
   return table;
 }
