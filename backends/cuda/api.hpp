@@ -62,8 +62,9 @@ struct cuda_api {
   symbol_group graphs{runtime};
   symbol_group graph_uploads{runtime};
   symbol_group graph_trims{runtime};
+  symbol_group peers{driver};
   symbol_group addresses{driver};
-  symbol_group checkpoints{driver};
+  symbol_group suspension{driver};
 
   // Runtime.
   vendor_fn<"cudaGetDeviceCount", decltype(::cudaGetDeviceCount)> get_device_count{needed_runtime};
@@ -149,8 +150,10 @@ struct cuda_api {
       vm_set_access{addresses};
   vendor_fn<"cuMemUnmap", CUresult(CUdeviceptr, std::size_t)> vm_unmap{addresses};
 
-  // Process checkpoint, since the driver of CUDA 12.8. The arguments are structs of 64 bytes whose
-  // fields move from release to release (cuda-python issue 2145), so they are declared here.
+  vendor_fn<"cuDeviceCanAccessPeer", CUresult(int*, CUdevice, CUdevice)> can_access_peer{peers};
+
+  // Process checkpoint, since the driver of CUDA 12.8. The arguments are structs of 64 bytes, zeroed,
+  // whose fields move from release to release (cuda-python issue 2145), so they are declared here.
   struct alignas(8) lock_arguments {
     unsigned timeout_ms = 0;
     unsigned reserved[15] = {};
@@ -159,13 +162,14 @@ struct cuda_api {
     unsigned reserved[16] = {};
   };
   static_assert(sizeof(lock_arguments) == 64 && sizeof(no_arguments) == 64);
-  enum process_state : int { running = 0, locked = 1, checkpointed = 2, failed = 3 };
-  vendor_fn<"cuCheckpointProcessGetState", CUresult(int, int*)> checkpoint_state{checkpoints};
-  vendor_fn<"cuCheckpointProcessLock", CUresult(int, lock_arguments*)> checkpoint_lock{checkpoints};
+  vendor_fn<"cuCheckpointProcessGetState", CUresult(int, int*)> checkpoint_state{suspension};
+  vendor_fn<"cuCheckpointProcessLock", CUresult(int, lock_arguments*)> checkpoint_lock{suspension};
   vendor_fn<"cuCheckpointProcessCheckpoint", CUresult(int, no_arguments*)> checkpoint_save{
-      checkpoints};
+      suspension};
+  vendor_fn<"cuCheckpointProcessRestore", CUresult(int, no_arguments*)> checkpoint_restore{
+      suspension};
   vendor_fn<"cuCheckpointProcessUnlock", CUresult(int, no_arguments*)> checkpoint_unlock{
-      checkpoints};
+      suspension};
 
   /// Why the backend cannot be used here: which library or function is missing. Empty when it can.
   std::string problem = find_problem();

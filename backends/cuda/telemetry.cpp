@@ -11,7 +11,7 @@ namespace lull::backends {
 bool cuda_telemetry::ready() {
   const std::lock_guard lock(mutex_);
   if (tried_) return ready_;
-  api_->emplace();
+  api_.emplace();
   ready_ = api_->needed && api_->init() == nvml::success;
   tried_ = true;
   return ready_;

@@ -57,6 +57,7 @@ struct hip_api {
   symbol_group graphs{library};
   symbol_group graph_uploads{library};
   symbol_group graph_trims{library};
+  symbol_group peers{library};
   symbol_group addresses{library};
 
   vendor_fn<"hipInit", decltype(::hipInit)> init{needed};
@@ -111,6 +112,8 @@ struct hip_api {
   vendor_fn<"hipMemMap", decltype(::hipMemMap)> vm_map{addresses};
   vendor_fn<"hipMemSetAccess", decltype(::hipMemSetAccess)> vm_set_access{addresses};
   vendor_fn<"hipMemUnmap", decltype(::hipMemUnmap)> vm_unmap{addresses};
+
+  vendor_fn<"hipDeviceCanAccessPeer", decltype(::hipDeviceCanAccessPeer)> can_access_peer{peers};
 
   /// Why the backend cannot be used here. Empty when it can.
   std::string problem = find_problem();

@@ -72,6 +72,7 @@ struct musa_api {
   symbol_group graphs{runtime};
   symbol_group graph_uploads{runtime};
   symbol_group graph_trims{runtime};
+  symbol_group peers{runtime};
   symbol_group addresses{driver};
   symbol_group names{driver};
 
@@ -121,6 +122,8 @@ struct musa_api {
   vendor_fn<"musaGraphUpload", musaError_t(musaGraphExec_t, musaStream_t)> graph_upload{
       graph_uploads};
   vendor_fn<"musaDeviceGraphMemTrim", musaError_t(int)> graph_trim{graph_trims};
+
+  vendor_fn<"musaDeviceCanAccessPeer", musaError_t(int*, int, int)> can_access_peer{peers};
 
   // Driver.
   vendor_fn<"muInit", MUresult(unsigned)> driver_init{needed_driver};
