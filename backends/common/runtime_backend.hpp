@@ -6,7 +6,7 @@
 ///
 /// - types and constants: `stream`, `device_address`, `memory_handle`, `device_to_host`, ...;
 /// - the functions below, each a vendor_fn that is looked up when the module is loaded;
-/// - a group of functions that this machine's libraries lack is null, all of it (bind());
+/// - a symbol_group for each group of operations that this machine's libraries may lack;
 /// - `check(result, call)`: throws backend_failure for a result that is not success;
 /// - `own`: what is truly the vendor's, for as long as the backend is open: devices and their facts,
 ///   observing without a context, whether there is one, and the reset;
@@ -45,8 +45,8 @@ concept lists_processes = requires(Own& own, std::uint32_t device) {
 };
 
 template <class Own>
-concept checkpoints_processes = requires(Own& own, int pid, std::uint32_t timeout_ms) {
-  own.checkpoint(pid, timeout_ms);
+concept suspends_processes = requires(Own& own, int pid) {
+  own.suspend_save(pid);
 };
 
 template <class Api>
@@ -84,9 +84,34 @@ class runtime_backend {
     *count = all.size();
   }
 
-  void process_checkpoint(std::uint32_t, std::int64_t pid, std::uint32_t timeout_ms) requires
-      checkpoints_processes<typename Api::own> {
-    own_.checkpoint(static_cast<int>(pid), timeout_ms);
+  void suspend_state(std::uint32_t, std::int64_t pid, lull_gpu_state* state) {
+    *state = own_.suspend_state(static_cast<int>(pid));
+  }
+  void suspend_lock(std::uint32_t, std::int64_t pid, std::uint32_t timeout_ms) {
+    own_.suspend_lock(static_cast<int>(pid), timeout_ms);
+  }
+  void suspend_save(std::uint32_t, std::int64_t pid) { own_.suspend_save(static_cast<int>(pid)); }
+  void suspend_restore(std::uint32_t, std::int64_t pid) {
+    own_.suspend_restore(static_cast<int>(pid));
+  }
+  void suspend_unlock(std::uint32_t, std::int64_t pid) {
+    own_.suspend_unlock(static_cast<int>(pid));
+  }
+
+  void peer_can_access(std::uint32_t device, std::uint32_t peer, std::int32_t* can) {
+    int answer = peer == device ? 1 : 0;
+    if (peer != device) {
+      call(api_.can_access_peer, &answer, own_.driver_device(peer), own_.driver_device(device));
+    }
+    *can = answer;
+  }
+
+  void vm_set_access(std::uint32_t device, void* address, std::uint64_t bytes,
+                     const std::uint32_t* peers, std::uint64_t peer_count) {
+    const scope current(own_, device);
+    std::vector<typename Api::access> wanted{access_for(device)};
+    for (std::uint64_t i = 0; i < peer_count; ++i) wanted.push_back(access_for(peers[i]));
+    call(api_.vm_set_access, at(address), bytes, wanted.data(), wanted.size());
   }
 
   void allocate(std::uint32_t device, std::uint64_t bytes, void** address) {
@@ -144,10 +169,7 @@ class runtime_backend {
     own_.mapping_at(device, address);
     call(api_.vm_map, at(address), bytes, std::size_t{0},
          handle_cast<typename Api::memory_handle>(handle), 0ull);
-    typename Api::access access{};
-    access.location.type = Api::location_device;
-    access.location.id = own_.driver_device(device);
-    access.flags = Api::access_read_write;
+    const typename Api::access access = access_for(device);
     try {
       call(api_.vm_set_access, at(address), bytes, &access, std::size_t{1});
     } catch (...) {
@@ -372,6 +394,14 @@ class runtime_backend {
     return handle_cast<typename Api::event>(event);
   }
 
+  [[nodiscard]] typename Api::access access_for(std::uint32_t device) const {
+    typename Api::access access{};
+    access.location.type = Api::location_device;
+    access.location.id = own_.driver_device(device);
+    access.flags = Api::access_read_write;
+    return access;
+  }
+
   [[nodiscard]] typename Api::memory_properties memory_properties(std::uint32_t device) const {
     typename Api::memory_properties properties{};
     properties.type = Api::memory_pinned;
@@ -406,18 +436,19 @@ lull_backend_ops make_ops(const Api& api, decltype(lull_backend_ops::score) scor
   table.pinned = &group_of<lull_pinned_ops, backend>;
   table.context = &group_of<lull_context_ops, backend>;
   table.reset = &group_of<lull_reset_ops, backend>;
-  if (api.vm_map) table.stable_addresses = &group_of<lull_stable_addresses_ops, backend>;
-  if (api.event_create) table.streams = &group_of<lull_streams_ops, backend>;
-  if (api.host_register) table.registration = &group_of<lull_registration_ops, backend>;
-  if (api.pool_trim) table.pools = &group_of<lull_pools_ops, backend>;
-  if (api.graph_exec_destroy) table.graphs = &group_of<lull_graphs_ops, backend>;
-  if (api.graph_upload) table.graph_upload = &group_of<lull_graph_upload_ops, backend>;
-  if (api.graph_trim) table.graph_trim = &group_of<lull_graph_trim_ops, backend>;
+  if (api.addresses) table.stable_addresses = &group_of<lull_stable_addresses_ops, backend>;
+  if (api.addresses && api.peers) table.peers = &group_of<lull_peers_ops, backend>;
+  if (api.events) table.streams = &group_of<lull_streams_ops, backend>;
+  if (api.registration) table.registration = &group_of<lull_registration_ops, backend>;
+  if (api.pools) table.pools = &group_of<lull_pools_ops, backend>;
+  if (api.graphs) table.graphs = &group_of<lull_graphs_ops, backend>;
+  if (api.graph_uploads) table.graph_upload = &group_of<lull_graph_upload_ops, backend>;
+  if (api.graph_trims) table.graph_trim = &group_of<lull_graph_trim_ops, backend>;
   if constexpr (lists_processes<typename Api::own>) {
     table.processes = &group_of<lull_processes_ops, backend>;
   }
-  if constexpr (checkpoints_processes<typename Api::own>) {
-    if (api.checkpoint_save) table.checkpoint = &group_of<lull_checkpoint_ops, backend>;
+  if constexpr (suspends_processes<typename Api::own>) {
+    if (api.suspension) table.suspend = &group_of<lull_suspend_ops, backend>;
   }
   return table;
 }

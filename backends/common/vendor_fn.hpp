@@ -4,19 +4,41 @@
 /// @file
 /// A vendor's function that is looked up by name when the program runs. The name is part of the type,
 /// so a failed call can say what failed, and the signature is taken from the vendor's header, so that
-/// a wrong call does not compile:
+/// a wrong call does not compile. It is looked up as one of a group:
 ///
-///     vendor_fn<"cudaFree", decltype(::cudaFree)> free;
+///     symbol_group events{runtime};
+///     vendor_fn<"cudaEventQuery", decltype(::cudaEventQuery)> event_query{events};
 ///
-/// `bind(library, f, g, ...)` looks up a group of them.
+/// A group that lacks a function is false, and none of it is called.
 
 #include <algorithm>
 #include <cstddef>
-#include <string_view>
 
 #include "common/vendor_library.hpp"
 
 namespace lull::backends {
+
+/// Functions of one library that are there together or not at all.
+class symbol_group {
+ public:
+  /// @param library outlives the group
+  explicit symbol_group(const vendor_library& library) noexcept : library_(library) {}
+
+  /// Whether all that were asked for are there.
+  explicit operator bool() const noexcept { return missing_ == nullptr; }
+  /// The first that is missing; null when all are there.
+  [[nodiscard]] const char* missing() const noexcept { return missing_; }
+
+  void* look_up(const char* name) noexcept {
+    void* const found = library_.symbol(name);
+    if (found == nullptr && missing_ == nullptr) missing_ = name;
+    return found;
+  }
+
+ private:
+  const vendor_library& library_;
+  const char* missing_ = nullptr;
+};
 
 /// Text as a template argument.
 template <std::size_t Size>
@@ -32,30 +54,13 @@ template <symbol_name Name, class Result, class... Arguments>
 struct vendor_fn<Name, Result(Arguments...)> {
   static constexpr const char* name = Name.text;
 
-  Result (*address)(Arguments...) = nullptr;
+  explicit vendor_fn(symbol_group& group) noexcept
+      : address(reinterpret_cast<Result (*)(Arguments...)>(group.look_up(name))) {}
 
-  explicit operator bool() const noexcept { return address != nullptr; }
   Result operator()(Arguments... arguments) const { return address(arguments...); }
 
-  /// @return whether the library has it
-  bool look_up(const vendor_library& library) {
-    address = reinterpret_cast<Result (*)(Arguments...)>(library.symbol(name));
-    return address != nullptr;
-  }
+  Result (*address)(Arguments...);
 };
-
-/// Looks up all of `functions`, and none of them if one is missing.
-/// @return the name of the first that is missing; null when all are there
-template <class... Functions>
-const char* bind(const vendor_library& library, Functions&... functions) {
-  const char* missing = nullptr;
-  const auto look_up = [&](auto& function) {
-    if (!function.look_up(library) && missing == nullptr) missing = function.name;
-  };
-  (look_up(functions), ...);
-  if (missing != nullptr) ((functions.address = nullptr), ...);
-  return missing;
-}
 
 }  // namespace lull::backends
 

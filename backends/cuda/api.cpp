@@ -3,7 +3,6 @@
 #include <lull/backend.hpp>
 
 #include "common/capture.hpp"
-#include "common/optional_groups.hpp"
 
 namespace lull::backends {
 namespace {
@@ -38,35 +37,12 @@ const cuda_api& cuda_api::instance() {
   return api;
 }
 
-cuda_api::cuda_api() {
-  // The driver first: without one nothing else matters, and a runtime without it is common.
-  const auto driver = vendor_library::open({"libcuda.so.1"});
-  if (!driver) {
-    problem = "no NVIDIA driver: " + driver.problem();
-    return;
-  }
-  // Every function below has the same signature in both majors.
-  const auto runtime = vendor_library::open({"libcudart.so.13", "libcudart.so.12"});
-  if (!runtime) {
-    problem = "no CUDA runtime: " + runtime.problem();
-    return;
-  }
-  if (const char* missing = bind(driver, driver_init, driver_version, driver_error_name,
-                                 driver_error_string, device_get, device_name, device_uuid,
-                                 device_attribute, context_state, context_retain, context_release,
-                                 context_reset, context_push, context_pop, memory_info)) {
-    problem = too_old(driver, missing);
-    return;
-  }
-  if (const char* missing = bind(runtime, get_device_count, get_pci_address, runtime_version,
-                                 error_name, error_string, take_last_error, device_synchronize,
-                                 malloc, free, memcpy, memcpy_async, memset, pinned_allocate,
-                                 pinned_free, stream_create, stream_destroy, stream_synchronize)) {
-    problem = too_old(runtime, missing);
-    return;
-  }
-  bind(driver, checkpoint_state, checkpoint_lock, checkpoint_save, checkpoint_unlock);
-  bind_optional_groups(*this, runtime, driver);
+std::string cuda_api::find_problem() const {
+  if (!driver) return "no NVIDIA driver: " + driver.problem();
+  if (!runtime) return "no CUDA runtime: " + runtime.problem();
+  if (!needed_driver) return too_old(driver, needed_driver.missing());
+  if (!needed_runtime) return too_old(runtime, needed_runtime.missing());
+  return {};
 }
 
 void cuda_api::check(cudaError_t result, const char* call) const {

@@ -48,81 +48,112 @@ struct cuda_api {
   static constexpr auto access_read_write = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
   static constexpr auto granularity_minimum = CU_MEM_ALLOC_GRANULARITY_MINIMUM;
 
+  // The driver first: without one nothing else matters, and a runtime without it is common. All of the
+  // runtime's functions here have the same signature in both majors.
+  vendor_library driver = vendor_library::open({"libcuda.so.1"});
+  vendor_library runtime =
+      driver ? vendor_library::open({"libcudart.so.13", "libcudart.so.12"}) : vendor_library{};
+
+  symbol_group needed_driver{driver};
+  symbol_group needed_runtime{runtime};
+  symbol_group events{runtime};
+  symbol_group registration{runtime};
+  symbol_group pools{runtime};
+  symbol_group graphs{runtime};
+  symbol_group graph_uploads{runtime};
+  symbol_group graph_trims{runtime};
+  symbol_group peers{driver};
+  symbol_group addresses{driver};
+  symbol_group suspension{driver};
+
   // Runtime.
-  vendor_fn<"cudaGetDeviceCount", decltype(::cudaGetDeviceCount)> get_device_count;
-  vendor_fn<"cudaDeviceGetPCIBusId", decltype(::cudaDeviceGetPCIBusId)> get_pci_address;
-  vendor_fn<"cudaRuntimeGetVersion", decltype(::cudaRuntimeGetVersion)> runtime_version;
-  vendor_fn<"cudaGetErrorName", decltype(::cudaGetErrorName)> error_name;
-  vendor_fn<"cudaGetErrorString", decltype(::cudaGetErrorString)> error_string;
-  vendor_fn<"cudaGetLastError", decltype(::cudaGetLastError)> take_last_error;
-  vendor_fn<"cudaDeviceSynchronize", decltype(::cudaDeviceSynchronize)> device_synchronize;
-  vendor_fn<"cudaMalloc", cudaError_t(void**, std::size_t)> malloc;
-  vendor_fn<"cudaFree", decltype(::cudaFree)> free;
-  vendor_fn<"cudaMemcpy", decltype(::cudaMemcpy)> memcpy;
-  vendor_fn<"cudaMemcpyAsync", decltype(::cudaMemcpyAsync)> memcpy_async;
-  vendor_fn<"cudaMemset", decltype(::cudaMemset)> memset;
-  vendor_fn<"cudaHostAlloc", cudaError_t(void**, std::size_t, unsigned)> pinned_allocate;
-  vendor_fn<"cudaFreeHost", decltype(::cudaFreeHost)> pinned_free;
-  vendor_fn<"cudaStreamCreateWithFlags", decltype(::cudaStreamCreateWithFlags)> stream_create;
-  vendor_fn<"cudaStreamDestroy", decltype(::cudaStreamDestroy)> stream_destroy;
-  vendor_fn<"cudaStreamSynchronize", decltype(::cudaStreamSynchronize)> stream_synchronize;
+  vendor_fn<"cudaGetDeviceCount", decltype(::cudaGetDeviceCount)> get_device_count{needed_runtime};
+  vendor_fn<"cudaDeviceGetPCIBusId", decltype(::cudaDeviceGetPCIBusId)> get_pci_address{
+      needed_runtime};
+  vendor_fn<"cudaRuntimeGetVersion", decltype(::cudaRuntimeGetVersion)> runtime_version{
+      needed_runtime};
+  vendor_fn<"cudaGetErrorName", decltype(::cudaGetErrorName)> error_name{needed_runtime};
+  vendor_fn<"cudaGetErrorString", decltype(::cudaGetErrorString)> error_string{needed_runtime};
+  vendor_fn<"cudaGetLastError", decltype(::cudaGetLastError)> take_last_error{needed_runtime};
+  vendor_fn<"cudaDeviceSynchronize", decltype(::cudaDeviceSynchronize)> device_synchronize{
+      needed_runtime};
+  vendor_fn<"cudaMalloc", cudaError_t(void**, std::size_t)> malloc{needed_runtime};
+  vendor_fn<"cudaFree", decltype(::cudaFree)> free{needed_runtime};
+  vendor_fn<"cudaMemcpy", decltype(::cudaMemcpy)> memcpy{needed_runtime};
+  vendor_fn<"cudaMemcpyAsync", decltype(::cudaMemcpyAsync)> memcpy_async{needed_runtime};
+  vendor_fn<"cudaMemset", decltype(::cudaMemset)> memset{needed_runtime};
+  vendor_fn<"cudaHostAlloc", cudaError_t(void**, std::size_t, unsigned)> pinned_allocate{
+      needed_runtime};
+  vendor_fn<"cudaFreeHost", decltype(::cudaFreeHost)> pinned_free{needed_runtime};
+  vendor_fn<"cudaStreamCreateWithFlags", decltype(::cudaStreamCreateWithFlags)> stream_create{
+      needed_runtime};
+  vendor_fn<"cudaStreamDestroy", decltype(::cudaStreamDestroy)> stream_destroy{needed_runtime};
+  vendor_fn<"cudaStreamSynchronize", decltype(::cudaStreamSynchronize)> stream_synchronize{
+      needed_runtime};
 
-  vendor_fn<"cudaEventCreateWithFlags", decltype(::cudaEventCreateWithFlags)> event_create;
-  vendor_fn<"cudaEventDestroy", decltype(::cudaEventDestroy)> event_destroy;
-  vendor_fn<"cudaEventRecord", decltype(::cudaEventRecord)> event_record;
-  vendor_fn<"cudaEventQuery", decltype(::cudaEventQuery)> event_query;
-  vendor_fn<"cudaEventSynchronize", decltype(::cudaEventSynchronize)> event_synchronize;
-  vendor_fn<"cudaStreamWaitEvent", decltype(::cudaStreamWaitEvent)> stream_wait_event;
+  vendor_fn<"cudaEventCreateWithFlags", decltype(::cudaEventCreateWithFlags)> event_create{events};
+  vendor_fn<"cudaEventDestroy", decltype(::cudaEventDestroy)> event_destroy{events};
+  vendor_fn<"cudaEventRecord", decltype(::cudaEventRecord)> event_record{events};
+  vendor_fn<"cudaEventQuery", decltype(::cudaEventQuery)> event_query{events};
+  vendor_fn<"cudaEventSynchronize", decltype(::cudaEventSynchronize)> event_synchronize{events};
+  vendor_fn<"cudaStreamWaitEvent", decltype(::cudaStreamWaitEvent)> stream_wait_event{events};
 
-  vendor_fn<"cudaHostRegister", decltype(::cudaHostRegister)> host_register;
-  vendor_fn<"cudaHostUnregister", decltype(::cudaHostUnregister)> host_unregister;
+  vendor_fn<"cudaHostRegister", decltype(::cudaHostRegister)> host_register{registration};
+  vendor_fn<"cudaHostUnregister", decltype(::cudaHostUnregister)> host_unregister{registration};
 
-  vendor_fn<"cudaDeviceGetDefaultMemPool", decltype(::cudaDeviceGetDefaultMemPool)> pool_default;
-  vendor_fn<"cudaMemPoolTrimTo", decltype(::cudaMemPoolTrimTo)> pool_trim;
+  vendor_fn<"cudaDeviceGetDefaultMemPool", decltype(::cudaDeviceGetDefaultMemPool)> pool_default{
+      pools};
+  vendor_fn<"cudaMemPoolTrimTo", decltype(::cudaMemPoolTrimTo)> pool_trim{pools};
 
-  vendor_fn<"cudaGraphExecDestroy", decltype(::cudaGraphExecDestroy)> graph_exec_destroy;
-  vendor_fn<"cudaGraphGetNodes", decltype(::cudaGraphGetNodes)> graph_nodes;
-  vendor_fn<"cudaGraphUpload", decltype(::cudaGraphUpload)> graph_upload;
-  vendor_fn<"cudaDeviceGraphMemTrim", decltype(::cudaDeviceGraphMemTrim)> graph_trim;
+  vendor_fn<"cudaGraphExecDestroy", decltype(::cudaGraphExecDestroy)> graph_exec_destroy{graphs};
+  vendor_fn<"cudaGraphGetNodes", decltype(::cudaGraphGetNodes)> graph_nodes{graphs};
+  vendor_fn<"cudaGraphUpload", decltype(::cudaGraphUpload)> graph_upload{graph_uploads};
+  vendor_fn<"cudaDeviceGraphMemTrim", decltype(::cudaDeviceGraphMemTrim)> graph_trim{graph_trims};
 
   // Driver.
-  vendor_fn<"cuInit", CUresult(unsigned)> driver_init;
-  vendor_fn<"cuDriverGetVersion", CUresult(int*)> driver_version;
-  vendor_fn<"cuGetErrorName", CUresult(CUresult, const char**)> driver_error_name;
-  vendor_fn<"cuGetErrorString", CUresult(CUresult, const char**)> driver_error_string;
-  vendor_fn<"cuDeviceGet", CUresult(CUdevice*, int)> device_get;
-  vendor_fn<"cuDeviceGetName", CUresult(char*, int, CUdevice)> device_name;
-  vendor_fn<"cuDeviceGetUuid_v2", CUresult(CUuuid*, CUdevice)> device_uuid;
-  vendor_fn<"cuDeviceGetAttribute", CUresult(int*, CUdevice_attribute, CUdevice)> device_attribute;
-  vendor_fn<"cuDevicePrimaryCtxGetState", CUresult(CUdevice, unsigned*, int*)> context_state;
-  vendor_fn<"cuDevicePrimaryCtxRetain", CUresult(CUcontext*, CUdevice)> context_retain;
-  vendor_fn<"cuDevicePrimaryCtxRelease_v2", CUresult(CUdevice)> context_release;
-  vendor_fn<"cuDevicePrimaryCtxReset_v2", CUresult(CUdevice)> context_reset;
-  vendor_fn<"cuCtxPushCurrent_v2", CUresult(CUcontext)> context_push;
-  vendor_fn<"cuCtxPopCurrent_v2", CUresult(CUcontext*)> context_pop;
-  vendor_fn<"cuMemGetInfo_v2", CUresult(std::size_t*, std::size_t*)> memory_info;
+  vendor_fn<"cuInit", CUresult(unsigned)> driver_init{needed_driver};
+  vendor_fn<"cuDriverGetVersion", CUresult(int*)> driver_version{needed_driver};
+  vendor_fn<"cuGetErrorName", CUresult(CUresult, const char**)> driver_error_name{needed_driver};
+  vendor_fn<"cuGetErrorString", CUresult(CUresult, const char**)> driver_error_string{
+      needed_driver};
+  vendor_fn<"cuDeviceGet", CUresult(CUdevice*, int)> device_get{needed_driver};
+  vendor_fn<"cuDeviceGetName", CUresult(char*, int, CUdevice)> device_name{needed_driver};
+  vendor_fn<"cuDeviceGetUuid_v2", CUresult(CUuuid*, CUdevice)> device_uuid{needed_driver};
+  vendor_fn<"cuDeviceGetAttribute", CUresult(int*, CUdevice_attribute, CUdevice)> device_attribute{
+      needed_driver};
+  vendor_fn<"cuDevicePrimaryCtxGetState", CUresult(CUdevice, unsigned*, int*)> context_state{
+      needed_driver};
+  vendor_fn<"cuDevicePrimaryCtxRetain", CUresult(CUcontext*, CUdevice)> context_retain{
+      needed_driver};
+  vendor_fn<"cuDevicePrimaryCtxRelease_v2", CUresult(CUdevice)> context_release{needed_driver};
+  vendor_fn<"cuDevicePrimaryCtxReset_v2", CUresult(CUdevice)> context_reset{needed_driver};
+  vendor_fn<"cuCtxPushCurrent_v2", CUresult(CUcontext)> context_push{needed_driver};
+  vendor_fn<"cuCtxPopCurrent_v2", CUresult(CUcontext*)> context_pop{needed_driver};
+  vendor_fn<"cuMemGetInfo_v2", CUresult(std::size_t*, std::size_t*)> memory_info{needed_driver};
 
   vendor_fn<"cuMemGetAllocationGranularity",
             CUresult(std::size_t*, const CUmemAllocationProp*, CUmemAllocationGranularity_flags)>
-      vm_granularity;
+      vm_granularity{addresses};
   vendor_fn<"cuMemAddressReserve",
             CUresult(CUdeviceptr*, std::size_t, std::size_t, CUdeviceptr, unsigned long long)>
-      vm_reserve;
-  vendor_fn<"cuMemAddressFree", CUresult(CUdeviceptr, std::size_t)> vm_release;
+      vm_reserve{addresses};
+  vendor_fn<"cuMemAddressFree", CUresult(CUdeviceptr, std::size_t)> vm_release{addresses};
   vendor_fn<"cuMemCreate", CUresult(CUmemGenericAllocationHandle*, std::size_t,
                                     const CUmemAllocationProp*, unsigned long long)>
-      vm_create;
-  vendor_fn<"cuMemRelease", CUresult(CUmemGenericAllocationHandle)> vm_destroy;
+      vm_create{addresses};
+  vendor_fn<"cuMemRelease", CUresult(CUmemGenericAllocationHandle)> vm_destroy{addresses};
   vendor_fn<"cuMemMap", CUresult(CUdeviceptr, std::size_t, std::size_t,
                                  CUmemGenericAllocationHandle, unsigned long long)>
-      vm_map;
+      vm_map{addresses};
   vendor_fn<"cuMemSetAccess",
             CUresult(CUdeviceptr, std::size_t, const CUmemAccessDesc*, std::size_t)>
-      vm_set_access;
-  vendor_fn<"cuMemUnmap", CUresult(CUdeviceptr, std::size_t)> vm_unmap;
+      vm_set_access{addresses};
+  vendor_fn<"cuMemUnmap", CUresult(CUdeviceptr, std::size_t)> vm_unmap{addresses};
 
-  // Process checkpoint, since the driver of CUDA 12.8. The arguments are structs of 64 bytes whose
-  // fields move from release to release (cuda-python issue 2145), so they are declared here.
+  vendor_fn<"cuDeviceCanAccessPeer", CUresult(int*, CUdevice, CUdevice)> can_access_peer{peers};
+
+  // Process checkpoint, since the driver of CUDA 12.8. The arguments are structs of 64 bytes, zeroed,
+  // whose fields move from release to release (cuda-python issue 2145), so they are declared here.
   struct alignas(8) lock_arguments {
     unsigned timeout_ms = 0;
     unsigned reserved[15] = {};
@@ -131,14 +162,17 @@ struct cuda_api {
     unsigned reserved[16] = {};
   };
   static_assert(sizeof(lock_arguments) == 64 && sizeof(no_arguments) == 64);
-  enum process_state : int { running = 0, locked = 1, checkpointed = 2, failed = 3 };
-  vendor_fn<"cuCheckpointProcessGetState", CUresult(int, int*)> checkpoint_state;
-  vendor_fn<"cuCheckpointProcessLock", CUresult(int, lock_arguments*)> checkpoint_lock;
-  vendor_fn<"cuCheckpointProcessCheckpoint", CUresult(int, no_arguments*)> checkpoint_save;
-  vendor_fn<"cuCheckpointProcessUnlock", CUresult(int, no_arguments*)> checkpoint_unlock;
+  vendor_fn<"cuCheckpointProcessGetState", CUresult(int, int*)> checkpoint_state{suspension};
+  vendor_fn<"cuCheckpointProcessLock", CUresult(int, lock_arguments*)> checkpoint_lock{suspension};
+  vendor_fn<"cuCheckpointProcessCheckpoint", CUresult(int, no_arguments*)> checkpoint_save{
+      suspension};
+  vendor_fn<"cuCheckpointProcessRestore", CUresult(int, no_arguments*)> checkpoint_restore{
+      suspension};
+  vendor_fn<"cuCheckpointProcessUnlock", CUresult(int, no_arguments*)> checkpoint_unlock{
+      suspension};
 
   /// Why the backend cannot be used here: which library or function is missing. Empty when it can.
-  std::string problem;
+  std::string problem = find_problem();
 
   /// Looks everything up, once per process.
   static const cuda_api& instance();
@@ -148,7 +182,8 @@ struct cuda_api {
   void check(CUresult result, const char* call) const;
 
  private:
-  cuda_api();
+  cuda_api() = default;
+  [[nodiscard]] std::string find_problem() const;
 };
 
 }  // namespace lull::backends

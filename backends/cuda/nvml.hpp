@@ -44,13 +44,18 @@ static_assert(sizeof(process_info) == 24);
 inline constexpr unsigned long long value_not_available = ~0ull;
 
 struct api {
-  vendor_fn<"nvmlInit_v2", int()> init;
-  vendor_fn<"nvmlErrorString", const char*(int)> error_string;
-  vendor_fn<"nvmlDeviceGetHandleByPciBusId_v2", int(const char*, device*)> by_pci_address;
-  vendor_fn<"nvmlDeviceGetHandleByUUID", int(const char*, device*)> by_uuid;
-  vendor_fn<"nvmlDeviceGetMemoryInfo", int(device, memory*)> memory_info;
+  vendor_library library = vendor_library::open({"libnvidia-ml.so.1"});
+  symbol_group needed{library};
+  /// Older drivers lack this one: memory is known then, but not whose it is.
+  symbol_group processes{library};
+
+  vendor_fn<"nvmlInit_v2", int()> init{needed};
+  vendor_fn<"nvmlErrorString", const char*(int)> error_string{needed};
+  vendor_fn<"nvmlDeviceGetHandleByPciBusId_v2", int(const char*, device*)> by_pci_address{needed};
+  vendor_fn<"nvmlDeviceGetHandleByUUID", int(const char*, device*)> by_uuid{needed};
+  vendor_fn<"nvmlDeviceGetMemoryInfo", int(device, memory*)> memory_info{needed};
   vendor_fn<"nvmlDeviceGetComputeRunningProcesses_v3", int(device, unsigned*, process_info*)>
-      compute_processes;
+      compute_processes{processes};
 };
 
 }  // namespace lull::backends::nvml

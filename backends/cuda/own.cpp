@@ -53,8 +53,8 @@ std::unique_ptr<cuda_own::device_state> cuda_own::inspect(int ordinal) const {
   api_.check(api_.device_uuid(&uuid, device->driver_device), api_.device_uuid.name);
   // Of a slice of a GPU this is the slice's own (cuda.h, cuDeviceGetUuid_v2), and its name says what
   // it is: "NVIDIA A100-SXM4-40GB MIG 1g.5gb".
-  const bool slice = std::string_view{device->name}.find(" MIG ") != std::string_view::npos;
-  device->identity.uuid = to_text(uuid, slice ? "MIG-" : "GPU-");
+  device->slice = std::string_view{device->name}.find(" MIG ") != std::string_view::npos;
+  device->identity.uuid = to_text(uuid, device->slice ? "MIG-" : "GPU-");
   device->identity.pci_address = pci_address_of(api_, ordinal);
   device->integrated = attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_INTEGRATED) != 0;
   device->stable_addresses =
@@ -71,6 +71,8 @@ void cuda_own::describe(std::uint32_t device, lull_backend_device& facts) const 
   if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
   if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
   if (state.pools) facts.capabilities |= LULL_CAP_POOLS;
+  // CRIU's plugin for CUDA, README: slices cannot be checkpointed.
+  if (state.slice) facts.capabilities &= ~std::uint64_t{LULL_CAP_SUSPEND};
   if (state.read_only_registration) facts.capabilities |= LULL_CAP_READ_ONLY_REGISTRATION;
   // NVIDIA's own executable graph cache counts 10 KB a kernel node (NVIDIA/cccl pull request 3768).
   facts.graph_node_bytes = 10 << 10;
@@ -158,24 +160,6 @@ void cuda_own::let_go(device_state& device) const noexcept {
   if (device.context == nullptr) return;
   static_cast<void>(api_.context_release(device.driver_device));
   device.context = nullptr;
-}
-
-void cuda_own::checkpoint(int pid, std::uint32_t timeout_ms) const {
-  int state = cuda_api::running;
-  api_.check(api_.checkpoint_state(pid, &state), api_.checkpoint_state.name);
-  if (state == cuda_api::checkpointed) return;
-  if (state == cuda_api::running) {
-    cuda_api::lock_arguments lock{.timeout_ms = timeout_ms};
-    api_.check(api_.checkpoint_lock(pid, &lock), api_.checkpoint_lock.name);
-  }
-  cuda_api::no_arguments none;
-  try {
-    api_.check(api_.checkpoint_save(pid, &none), api_.checkpoint_save.name);
-  } catch (...) {
-    // A failure leaves the process locked, and then it hangs in its next call of the driver.
-    static_cast<void>(api_.checkpoint_unlock(pid, &none));
-    throw;
-  }
 }
 
 cuda_scope::cuda_scope(cuda_own& own, std::uint32_t device) : api_(own.api()) {

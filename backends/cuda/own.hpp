@@ -37,8 +37,12 @@ class cuda_own {
   /// The device's primary context, made if there is none. Kept alive from then on, until a reset.
   [[nodiscard]] CUcontext retain(std::uint32_t device);
 
-  /// Locks another process and moves its GPU state to the host.
-  void checkpoint(int pid, std::uint32_t timeout_ms) const;
+  // What a process has on its GPUs, moved to its host memory and back by the driver (suspend.cpp).
+  [[nodiscard]] lull_gpu_state suspend_state(int pid) const;
+  void suspend_lock(int pid, std::uint32_t timeout_ms) const;
+  void suspend_save(int pid) const;
+  void suspend_restore(int pid) const;
+  void suspend_unlock(int pid) const;
 
   /// One that still runs is freed when it has finished (cuda.h, cuGraphExecDestroy).
   void before_graph_destroy() const noexcept {}
@@ -63,6 +67,7 @@ class cuda_own {
     bool stable_addresses = false;
     bool pools = false;
     bool read_only_registration = false;
+    bool slice = false;  ///< of a larger GPU
     char name[128] = {};
     mutable std::mutex mutex;  ///< guards `context`
     CUcontext context = nullptr;

@@ -11,12 +11,8 @@ namespace lull::backends {
 bool cuda_telemetry::ready() {
   const std::lock_guard lock(mutex_);
   if (tried_) return ready_;
-  const auto library = vendor_library::open({"libnvidia-ml.so.1"});
-  const bool complete = library && bind(library, api_.init, api_.error_string, api_.by_pci_address,
-                                        api_.by_uuid, api_.memory_info) == nullptr;
-  // Older drivers lack this one: memory is known then, but not whose it is.
-  if (complete) bind(library, api_.compute_processes);
-  ready_ = complete && api_.init() == nvml::success;
+  api_.emplace();
+  ready_ = api_->needed && api_->init() == nvml::success;
   tried_ = true;
   return ready_;
 }
@@ -25,8 +21,8 @@ std::optional<nvml::device> cuda_telemetry::find(const target& device) const {
   nvml::device found = nullptr;
   // A slice of a GPU shares the PCI address with the other slices, and only the UUID tells it apart.
   const bool slice = device.uuid.starts_with("MIG-");
-  const int result = slice ? api_.by_uuid(device.uuid.c_str(), &found)
-                           : api_.by_pci_address(device.pci_address.c_str(), &found);
+  const int result = slice ? api_->by_uuid(device.uuid.c_str(), &found)
+                           : api_->by_pci_address(device.pci_address.c_str(), &found);
   if (result != nvml::success) return std::nullopt;
   return found;
 }
@@ -38,7 +34,7 @@ int cuda_telemetry::list_processes(nvml::device device,
   // The list can grow between the call that asks for its size and the one that fetches it.
   for (int attempt = 0; attempt < 4 && result == nvml::insufficient_size; ++attempt) {
     auto count = static_cast<unsigned>(processes.size());
-    result = api_.compute_processes(device, &count, processes.data());
+    result = api_->compute_processes(device, &count, processes.data());
     processes.resize(result == nvml::insufficient_size ? std::size_t{count} + 32 : count);
   }
   return result;
@@ -46,7 +42,7 @@ int cuda_telemetry::list_processes(nvml::device device,
 
 std::optional<std::uint64_t> cuda_telemetry::used_by_process(nvml::device device,
                                                              bool has_context) {
-  if (!api_.compute_processes) return std::nullopt;
+  if (!api_->processes) return std::nullopt;
   std::vector<nvml::process_info> processes;
   if (list_processes(device, processes) != nvml::success) return std::nullopt;
 
@@ -60,7 +56,7 @@ std::optional<std::uint64_t> cuda_telemetry::used_by_process(nvml::device device
 }
 
 std::vector<lull_backend_process> cuda_telemetry::processes(const target& device) {
-  if (!ready() || !api_.compute_processes) {
+  if (!ready() || !api_->processes) {
     throw backend_failure(LULL_ERROR_UNSUPPORTED, "", 0,
                           "the NVML of this machine is missing or too old to list processes");
   }
@@ -75,7 +71,7 @@ std::vector<lull_backend_process> cuda_telemetry::processes(const target& device
   if (const int result = list_processes(*handle, listed); result != nvml::success) {
     const bool refused = result == nvml::not_supported || result == nvml::no_permission;
     throw backend_failure(refused ? LULL_ERROR_UNSUPPORTED : LULL_ERROR_BACKEND,
-                          api_.compute_processes.name, result, api_.error_string(result));
+                          api_->compute_processes.name, result, api_->error_string(result));
   }
   std::vector<lull_backend_process> processes;
   for (const nvml::process_info& each : listed) {
@@ -90,7 +86,7 @@ void cuda_telemetry::observe(const target& device, bool has_context, lull_backen
   const auto handle = find(device);
   if (!handle) return;
   nvml::memory memory{};
-  if (api_.memory_info(*handle, &memory) == nvml::success) {
+  if (api_->memory_info(*handle, &memory) == nvml::success) {
     out.source = LULL_SOURCE_MANAGEMENT;
     out.total_bytes = memory.total;
     out.free_bytes = memory.free;

@@ -42,7 +42,7 @@ class cuda_telemetry {
   std::mutex mutex_;
   bool tried_ = false;
   bool ready_ = false;
-  nvml::api api_;
+  std::optional<nvml::api> api_;
   own_process self_;
 };
 

@@ -3,7 +3,6 @@
 #include <lull/backend.hpp>
 
 #include "common/capture.hpp"
-#include "common/optional_groups.hpp"
 
 namespace lull::backends {
 namespace {
@@ -24,23 +23,10 @@ const hip_api& hip_api::instance() {
   return api;
 }
 
-hip_api::hip_api() {
-  // Every function below has the same signature in these majors.
-  const auto library =
-      vendor_library::open({"libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5"});
-  if (!library) {
-    problem = "no HIP runtime: " + library.problem();
-    return;
-  }
-  if (const char* missing =
-          bind(library, init, get_device_count, get_device, set_device, get_attribute, device_name,
-               get_pci_address, error_name, error_string, take_last_error, device_synchronize,
-               device_reset, malloc, free, memcpy, memcpy_async, memset, pinned_allocate,
-               pinned_free, stream_create, stream_destroy, stream_synchronize)) {
-    problem = library.name() + " is too old: it lacks " + missing;
-    return;
-  }
-  bind_optional_groups(*this, library, library);
+std::string hip_api::find_problem() const {
+  if (!library) return "no HIP runtime: " + library.problem();
+  if (!needed) return library.name() + " is too old: it lacks " + needed.missing();
+  return {};
 }
 
 void hip_api::check(hipError_t result, const char* call) const {

@@ -3,7 +3,6 @@
 #include <lull/backend.hpp>
 
 #include "common/capture.hpp"
-#include "common/optional_groups.hpp"
 
 namespace lull::backends {
 namespace {
@@ -33,34 +32,15 @@ const musa_api& musa_api::instance() {
   return api;
 }
 
-musa_api::musa_api() {
-  const auto driver = vendor_library::open({"libmusa.so.1", "libmusa.so"});
-  if (!driver) {
-    problem = "no Moore Threads driver: " + driver.problem();
-    return;
-  }
-  // The names of SDK 5, 4 and 3.1; the functions below are the same in all of them.
-  const auto runtime =
-      vendor_library::open({"libmusart.so.5", "libmusart.so.4", "libmusart.so.1", "libmusart.so"});
-  if (!runtime) {
-    problem = "no MUSA runtime: " + runtime.problem();
-    return;
-  }
-  if (const char* missing = bind(driver, driver_init, driver_error_string, device_get,
-                                 device_attribute, context_state)) {
-    problem = driver.name() + " is too old: it lacks " + missing;
-    return;
-  }
-  if (const char* missing =
-          bind(runtime, get_device_count, get_device, set_device, get_pci_address, error_name,
-               error_string, take_last_error, device_synchronize, device_reset, malloc, free,
-               memcpy, memcpy_async, memset, pinned_allocate, pinned_free, stream_create,
-               stream_destroy, stream_synchronize)) {
-    problem = runtime.name() + " is too old: it lacks " + missing;
-    return;
-  }
-  bind(driver, device_name);
-  bind_optional_groups(*this, runtime, driver);
+std::string musa_api::find_problem() const {
+  const auto too_old = [](const vendor_library& library, const symbol_group& needed) {
+    return library.name() + " is too old: it lacks " + needed.missing();
+  };
+  if (!driver) return "no Moore Threads driver: " + driver.problem();
+  if (!runtime) return "no MUSA runtime: " + runtime.problem();
+  if (!needed_driver) return too_old(driver, needed_driver);
+  if (!needed_runtime) return too_old(runtime, needed_runtime);
+  return {};
 }
 
 void musa_api::check(musaError_t result, const char* call) const {

@@ -52,83 +52,111 @@ struct musa_api {
 
   /// musaMallocHost in the form of its relatives, which take flags too.
   struct pinned_allocate_fn : vendor_fn<"musaMallocHost", musaError_t(void**, std::size_t)> {
+    using vendor_fn::vendor_fn;
     musaError_t operator()(void** address_out, std::size_t bytes, unsigned) const {
       return address(address_out, bytes);
     }
   };
 
+  vendor_library driver = vendor_library::open({"libmusa.so.1", "libmusa.so"});
+  // The names of SDK 5, 4 and 3.1; the functions below are the same in all of them.
+  vendor_library runtime = driver ? vendor_library::open({"libmusart.so.5", "libmusart.so.4",
+                                                          "libmusart.so.1", "libmusart.so"})
+                                  : vendor_library{};
+
+  symbol_group needed_driver{driver};
+  symbol_group needed_runtime{runtime};
+  symbol_group events{runtime};
+  symbol_group registration{runtime};
+  symbol_group pools{runtime};
+  symbol_group graphs{runtime};
+  symbol_group graph_uploads{runtime};
+  symbol_group graph_trims{runtime};
+  symbol_group peers{runtime};
+  symbol_group addresses{driver};
+  symbol_group names{driver};
+
   // Runtime.
-  vendor_fn<"musaGetDeviceCount", musaError_t(int*)> get_device_count;
-  vendor_fn<"musaGetDevice", musaError_t(int*)> get_device;
-  vendor_fn<"musaSetDevice", musaError_t(int)> set_device;
-  vendor_fn<"musaDeviceGetPCIBusId", musaError_t(char*, int, int)> get_pci_address;
-  vendor_fn<"musaGetErrorName", const char*(musaError_t)> error_name;
-  vendor_fn<"musaGetErrorString", const char*(musaError_t)> error_string;
-  vendor_fn<"musaGetLastError", musaError_t()> take_last_error;
-  vendor_fn<"musaDeviceSynchronize", musaError_t()> device_synchronize;
-  vendor_fn<"musaDeviceReset", musaError_t()> device_reset;
-  vendor_fn<"musaMalloc", musaError_t(void**, std::size_t)> malloc;
-  vendor_fn<"musaFree", musaError_t(void*)> free;
-  vendor_fn<"musaMemcpy", musaError_t(void*, const void*, std::size_t, musaMemcpyKind)> memcpy;
+  vendor_fn<"musaGetDeviceCount", musaError_t(int*)> get_device_count{needed_runtime};
+  vendor_fn<"musaGetDevice", musaError_t(int*)> get_device{needed_runtime};
+  vendor_fn<"musaSetDevice", musaError_t(int)> set_device{needed_runtime};
+  vendor_fn<"musaDeviceGetPCIBusId", musaError_t(char*, int, int)> get_pci_address{needed_runtime};
+  vendor_fn<"musaGetErrorName", const char*(musaError_t)> error_name{needed_runtime};
+  vendor_fn<"musaGetErrorString", const char*(musaError_t)> error_string{needed_runtime};
+  vendor_fn<"musaGetLastError", musaError_t()> take_last_error{needed_runtime};
+  vendor_fn<"musaDeviceSynchronize", musaError_t()> device_synchronize{needed_runtime};
+  vendor_fn<"musaDeviceReset", musaError_t()> device_reset{needed_runtime};
+  vendor_fn<"musaMalloc", musaError_t(void**, std::size_t)> malloc{needed_runtime};
+  vendor_fn<"musaFree", musaError_t(void*)> free{needed_runtime};
+  vendor_fn<"musaMemcpy", musaError_t(void*, const void*, std::size_t, musaMemcpyKind)> memcpy{
+      needed_runtime};
   vendor_fn<"musaMemcpyAsync",
             musaError_t(void*, const void*, std::size_t, musaMemcpyKind, musaStream_t)>
-      memcpy_async;
-  vendor_fn<"musaMemset", musaError_t(void*, int, std::size_t)> memset;
-  pinned_allocate_fn pinned_allocate;
-  vendor_fn<"musaFreeHost", musaError_t(void*)> pinned_free;
-  vendor_fn<"musaStreamCreateWithFlags", musaError_t(musaStream_t*, unsigned)> stream_create;
-  vendor_fn<"musaStreamDestroy", musaError_t(musaStream_t)> stream_destroy;
-  vendor_fn<"musaStreamSynchronize", musaError_t(musaStream_t)> stream_synchronize;
+      memcpy_async{needed_runtime};
+  vendor_fn<"musaMemset", musaError_t(void*, int, std::size_t)> memset{needed_runtime};
+  pinned_allocate_fn pinned_allocate{needed_runtime};
+  vendor_fn<"musaFreeHost", musaError_t(void*)> pinned_free{needed_runtime};
+  vendor_fn<"musaStreamCreateWithFlags", musaError_t(musaStream_t*, unsigned)> stream_create{
+      needed_runtime};
+  vendor_fn<"musaStreamDestroy", musaError_t(musaStream_t)> stream_destroy{needed_runtime};
+  vendor_fn<"musaStreamSynchronize", musaError_t(musaStream_t)> stream_synchronize{needed_runtime};
 
-  vendor_fn<"musaEventCreateWithFlags", musaError_t(musaEvent_t*, unsigned)> event_create;
-  vendor_fn<"musaEventDestroy", musaError_t(musaEvent_t)> event_destroy;
-  vendor_fn<"musaEventRecord", musaError_t(musaEvent_t, musaStream_t)> event_record;
-  vendor_fn<"musaEventQuery", musaError_t(musaEvent_t)> event_query;
-  vendor_fn<"musaEventSynchronize", musaError_t(musaEvent_t)> event_synchronize;
+  vendor_fn<"musaEventCreateWithFlags", musaError_t(musaEvent_t*, unsigned)> event_create{events};
+  vendor_fn<"musaEventDestroy", musaError_t(musaEvent_t)> event_destroy{events};
+  vendor_fn<"musaEventRecord", musaError_t(musaEvent_t, musaStream_t)> event_record{events};
+  vendor_fn<"musaEventQuery", musaError_t(musaEvent_t)> event_query{events};
+  vendor_fn<"musaEventSynchronize", musaError_t(musaEvent_t)> event_synchronize{events};
   vendor_fn<"musaStreamWaitEvent", musaError_t(musaStream_t, musaEvent_t, unsigned)>
-      stream_wait_event;
+      stream_wait_event{events};
 
-  vendor_fn<"musaHostRegister", musaError_t(void*, std::size_t, unsigned)> host_register;
-  vendor_fn<"musaHostUnregister", musaError_t(void*)> host_unregister;
+  vendor_fn<"musaHostRegister", musaError_t(void*, std::size_t, unsigned)> host_register{
+      registration};
+  vendor_fn<"musaHostUnregister", musaError_t(void*)> host_unregister{registration};
 
-  vendor_fn<"musaDeviceGetDefaultMemPool", musaError_t(musaMemPool_t*, int)> pool_default;
-  vendor_fn<"musaMemPoolTrimTo", musaError_t(musaMemPool_t, std::size_t)> pool_trim;
+  vendor_fn<"musaDeviceGetDefaultMemPool", musaError_t(musaMemPool_t*, int)> pool_default{pools};
+  vendor_fn<"musaMemPoolTrimTo", musaError_t(musaMemPool_t, std::size_t)> pool_trim{pools};
 
-  vendor_fn<"musaGraphExecDestroy", musaError_t(musaGraphExec_t)> graph_exec_destroy;
+  vendor_fn<"musaGraphExecDestroy", musaError_t(musaGraphExec_t)> graph_exec_destroy{graphs};
   vendor_fn<"musaGraphGetNodes", musaError_t(musaGraph_t, musaGraphNode_t*, std::size_t*)>
-      graph_nodes;
-  vendor_fn<"musaGraphUpload", musaError_t(musaGraphExec_t, musaStream_t)> graph_upload;
-  vendor_fn<"musaDeviceGraphMemTrim", musaError_t(int)> graph_trim;
+      graph_nodes{graphs};
+  vendor_fn<"musaGraphUpload", musaError_t(musaGraphExec_t, musaStream_t)> graph_upload{
+      graph_uploads};
+  vendor_fn<"musaDeviceGraphMemTrim", musaError_t(int)> graph_trim{graph_trims};
+
+  vendor_fn<"musaDeviceCanAccessPeer", musaError_t(int*, int, int)> can_access_peer{peers};
 
   // Driver.
-  vendor_fn<"muInit", MUresult(unsigned)> driver_init;
-  vendor_fn<"muGetErrorString", MUresult(MUresult, const char**)> driver_error_string;
-  vendor_fn<"muDeviceGet", MUresult(MUdevice*, int)> device_get;
-  vendor_fn<"muDeviceGetName", MUresult(char*, int, MUdevice)> device_name;
-  vendor_fn<"muDeviceGetAttribute", MUresult(int*, MUdevice_attribute, MUdevice)> device_attribute;
-  vendor_fn<"muDevicePrimaryCtxGetState", MUresult(MUdevice, unsigned*, int*)> context_state;
+  vendor_fn<"muInit", MUresult(unsigned)> driver_init{needed_driver};
+  vendor_fn<"muGetErrorString", MUresult(MUresult, const char**)> driver_error_string{
+      needed_driver};
+  vendor_fn<"muDeviceGet", MUresult(MUdevice*, int)> device_get{needed_driver};
+  vendor_fn<"muDeviceGetName", MUresult(char*, int, MUdevice)> device_name{names};
+  vendor_fn<"muDeviceGetAttribute", MUresult(int*, MUdevice_attribute, MUdevice)> device_attribute{
+      needed_driver};
+  vendor_fn<"muDevicePrimaryCtxGetState", MUresult(MUdevice, unsigned*, int*)> context_state{
+      needed_driver};
 
   vendor_fn<"muMemGetAllocationGranularity",
             MUresult(std::size_t*, const MUmemAllocationProp*, MUmemAllocationGranularity_flags)>
-      vm_granularity;
+      vm_granularity{addresses};
   vendor_fn<"muMemAddressReserve",
             MUresult(MUdeviceptr*, std::size_t, std::size_t, MUdeviceptr, unsigned long long)>
-      vm_reserve;
-  vendor_fn<"muMemAddressFree", MUresult(MUdeviceptr, std::size_t)> vm_release;
+      vm_reserve{addresses};
+  vendor_fn<"muMemAddressFree", MUresult(MUdeviceptr, std::size_t)> vm_release{addresses};
   vendor_fn<"muMemCreate", MUresult(MUmemGenericAllocationHandle*, std::size_t,
                                     const MUmemAllocationProp*, unsigned long long)>
-      vm_create;
-  vendor_fn<"muMemRelease", MUresult(MUmemGenericAllocationHandle)> vm_destroy;
+      vm_create{addresses};
+  vendor_fn<"muMemRelease", MUresult(MUmemGenericAllocationHandle)> vm_destroy{addresses};
   vendor_fn<"muMemMap", MUresult(MUdeviceptr, std::size_t, std::size_t,
                                  MUmemGenericAllocationHandle, unsigned long long)>
-      vm_map;
+      vm_map{addresses};
   vendor_fn<"muMemSetAccess",
             MUresult(MUdeviceptr, std::size_t, const MUmemAccessDesc*, std::size_t)>
-      vm_set_access;
-  vendor_fn<"muMemUnmap", MUresult(MUdeviceptr, std::size_t)> vm_unmap;
+      vm_set_access{addresses};
+  vendor_fn<"muMemUnmap", MUresult(MUdeviceptr, std::size_t)> vm_unmap{addresses};
 
   /// Why the backend cannot be used here. Empty when it can.
-  std::string problem;
+  std::string problem = find_problem();
 
   /// Looks everything up, once per process.
   static const musa_api& instance();
@@ -138,7 +166,8 @@ struct musa_api {
   void check(MUresult result, const char* call) const;
 
  private:
-  musa_api();
+  musa_api() = default;
+  [[nodiscard]] std::string find_problem() const;
 };
 
 }  // namespace lull::backends

@@ -62,6 +62,7 @@ musaError_t musaEventDestroy(musaEvent_t);
 musaError_t musaEventRecord(musaEvent_t, musaStream_t);
 musaError_t musaEventQuery(musaEvent_t);
 musaError_t musaEventSynchronize(musaEvent_t);
+musaError_t musaDeviceCanAccessPeer(int*, int, int);
 musaError_t musaHostRegister(void*, std::size_t, unsigned);
 musaError_t musaHostUnregister(void*);
 musaError_t musaGraphExecDestroy(musaGraphExec_t);

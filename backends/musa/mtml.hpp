@@ -18,14 +18,17 @@ struct memory;
 inline constexpr int success = 0;
 
 struct api {
-  vendor_fn<"mtmlLibraryInit", int(library**)> init;
+  vendor_library from = vendor_library::open({"libmtml.so.1", "libmtml.so"});
+  symbol_group needed{from};
+
+  vendor_fn<"mtmlLibraryInit", int(library**)> init{needed};
   vendor_fn<"mtmlLibraryInitDeviceByPciSbdf", int(const library*, const char*, device**)>
-      by_pci_address;
-  vendor_fn<"mtmlLibraryFreeDevice", int(device*)> free_device;
-  vendor_fn<"mtmlDeviceInitMemory", int(const device*, memory**)> init_memory;
-  vendor_fn<"mtmlDeviceFreeMemory", int(memory*)> free_memory;
-  vendor_fn<"mtmlMemoryGetTotal", int(const memory*, unsigned long long*)> total;
-  vendor_fn<"mtmlMemoryGetUsed", int(const memory*, unsigned long long*)> used;
+      by_pci_address{needed};
+  vendor_fn<"mtmlLibraryFreeDevice", int(device*)> free_device{needed};
+  vendor_fn<"mtmlDeviceInitMemory", int(const device*, memory**)> init_memory{needed};
+  vendor_fn<"mtmlDeviceFreeMemory", int(memory*)> free_memory{needed};
+  vendor_fn<"mtmlMemoryGetTotal", int(const memory*, unsigned long long*)> total{needed};
+  vendor_fn<"mtmlMemoryGetUsed", int(const memory*, unsigned long long*)> used{needed};
 };
 
 }  // namespace lull::backends::mtml

@@ -23,8 +23,7 @@ musa_own::device_state musa_own::inspect(int ordinal) const {
   device_state device;
   api_.check(api_.device_get(&device.driver_device, ordinal), api_.device_get.name);
   char name[128] = {};
-  if (api_.device_name &&
-      api_.device_name(name, sizeof name - 1, device.driver_device) == MUSA_SUCCESS) {
+  if (api_.names && api_.device_name(name, sizeof name - 1, device.driver_device) == MUSA_SUCCESS) {
     device.name = name;
   }
   device.pci_address = pci_address_of(api_, ordinal);
@@ -38,7 +37,7 @@ void musa_own::describe(std::uint32_t device, lull_backend_device& facts) const 
   const device_state& state = devices_[device];
   if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
   if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
-  if (api_.pool_trim) facts.capabilities |= LULL_CAP_POOLS;
+  if (api_.pools) facts.capabilities |= LULL_CAP_POOLS;
   copy_text(facts.description, state.name);
   copy_text(facts.pci_address, state.pci_address);
 }

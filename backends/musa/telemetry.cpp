@@ -5,11 +5,8 @@ namespace lull::backends {
 /// Initializes MTML once; another user of it in this process may count on its staying so.
 bool musa_telemetry::ready() {
   if (tried_) return library_ != nullptr;
-  const auto library = vendor_library::open({"libmtml.so.1", "libmtml.so"});
-  const bool complete =
-      library && bind(library, api_.init, api_.by_pci_address, api_.free_device, api_.init_memory,
-                      api_.free_memory, api_.total, api_.used) == nullptr;
-  if (complete && api_.init(&library_) != mtml::success) library_ = nullptr;
+  api_.emplace();
+  if (api_->needed && api_->init(&library_) != mtml::success) library_ = nullptr;
   tried_ = true;
   return library_ != nullptr;
 }
@@ -18,19 +15,20 @@ void musa_telemetry::observe(const std::string& pci_address, lull_backend_memory
   const std::lock_guard lock(mutex_);
   if (!ready()) return;
   mtml::device* device = nullptr;
-  if (api_.by_pci_address(library_, pci_address.c_str(), &device) != mtml::success) return;
+  if (api_->by_pci_address(library_, pci_address.c_str(), &device) != mtml::success) return;
   mtml::memory* memory = nullptr;
-  if (api_.init_memory(device, &memory) == mtml::success) {
+  if (api_->init_memory(device, &memory) == mtml::success) {
     unsigned long long total = 0;
     unsigned long long used = 0;
-    if (api_.total(memory, &total) == mtml::success && api_.used(memory, &used) == mtml::success) {
+    if (api_->total(memory, &total) == mtml::success &&
+        api_->used(memory, &used) == mtml::success) {
       out.source = LULL_SOURCE_MANAGEMENT;
       out.total_bytes = total;
       out.free_bytes = used < total ? total - used : 0;
     }
-    static_cast<void>(api_.free_memory(memory));
+    static_cast<void>(api_->free_memory(memory));
   }
-  static_cast<void>(api_.free_device(device));
+  static_cast<void>(api_->free_device(device));
 }
 
 }  // namespace lull::backends

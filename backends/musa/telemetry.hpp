@@ -4,6 +4,7 @@
 #include <lull/backend.h>
 
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "musa/mtml.hpp"
@@ -23,7 +24,7 @@ class musa_telemetry {
   std::mutex mutex_;  ///< MTML does not say whether it may be called from several threads
   bool tried_ = false;
   mtml::library* library_ = nullptr;
-  mtml::api api_;
+  std::optional<mtml::api> api_;
 };
 
 }  // namespace lull::backends

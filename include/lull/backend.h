@@ -78,12 +78,12 @@ typedef enum lull_capability {
   LULL_CAP_RESET = 1 << 6,             ///< lull_reset_ops
   LULL_CAP_POOLS = 1 << 7,             ///< lull_pools_ops
   LULL_CAP_GRAPHS = 1 << 8,            ///< lull_graphs_ops
-  LULL_CAP_SUSPEND = 1 << 9,           ///< no group yet, and no device has it
+  LULL_CAP_SUSPEND = 1 << 9,           ///< lull_suspend_ops
   LULL_CAP_GRAPH_UPLOAD = 1 << 10,     ///< lull_graph_upload_ops
   LULL_CAP_GRAPH_TRIM = 1 << 11,       ///< lull_graph_trim_ops
   LULL_CAP_PROCESSES = 1 << 12,        ///< lull_processes_ops
-  LULL_CAP_CHECKPOINT = 1 << 13,       ///< lull_checkpoint_ops
-  LULL_CAP_REGISTRATION = 1 << 14,     ///< lull_registration_ops
+  LULL_CAP_REGISTRATION = 1 << 13,     ///< lull_registration_ops
+  LULL_CAP_PEERS = 1 << 14,            ///< lull_peers_ops
 
   /// A fact: the CPU can use device addresses directly.
   LULL_CAP_HOST_ACCESSIBLE = 1 << 24,
@@ -108,6 +108,14 @@ typedef enum lull_memory_source {
 /// Whether something holds; "cannot tell" is an answer.
 typedef enum lull_tristate { LULL_NO = 0, LULL_YES = 1, LULL_CANNOT_TELL = 2 } lull_tristate;
 
+/// Where a process is on its way off its GPUs and back.
+typedef enum lull_gpu_state {
+  LULL_GPU_STATE_RUNNING = 0,
+  LULL_GPU_STATE_LOCKED = 1,     ///< its calls of the vendor's runtime wait
+  LULL_GPU_STATE_SUSPENDED = 2,  ///< and what it had on its GPUs is in its host memory
+  LULL_GPU_STATE_LOST = 3        ///< it cannot come back and can only be ended
+} lull_gpu_state;
+
 /// Filled in by an operation that fails. Texts are zero-terminated UTF-8, cut where too long.
 typedef struct lull_backend_error {
   int64_t vendor_code;  ///< the vendor's or the system's own code (errno for the host backend)
@@ -124,12 +132,12 @@ typedef struct lull_backend_setting {
 /// What is fixed about a device. The caller sets struct_size; the callee fills what fits.
 typedef struct lull_backend_device {
   uint32_t struct_size;
-  uint32_t type;          ///< a lull_device_type
-  uint64_t capabilities;  ///< the lull_capability bits that this device has
-  char name[32];          ///< unique among all devices of the process: "CUDA0", "HOST"
-  char description[128];  ///< for people: "NVIDIA H200"
-  char pci_address[24];   ///< "0000:65:00.0", lower case; empty when the device has none
-  char uuid[64];          ///< the vendor's UUID text; empty when the device has none
+  uint32_t type;              ///< a lull_device_type
+  uint64_t capabilities;      ///< the lull_capability bits that this device has
+  char name[32];              ///< unique among all devices of the process: "CUDA0", "HOST"
+  char description[128];      ///< for people: "NVIDIA H200"
+  char pci_address[24];       ///< "0000:65:00.0", lower case; empty when the device has none
+  char uuid[64];              ///< the vendor's UUID text; empty when the device has none
   uint64_t graph_node_bytes;  ///< what a node of an executable graph holds, roughly; 0: unknown
 } lull_backend_device;
 
@@ -255,8 +263,8 @@ typedef struct lull_streams_ops {
   lull_status (*event_record)(lull_backend* backend, uint32_t device, void* event, void* stream,
                               lull_backend_error* error);
   /// Whether it has happened: 1 or 0. Never recorded counts as happened. Does not wait.
-  lull_status (*event_query)(lull_backend* backend, uint32_t device, void* event,
-                             int32_t* happened, lull_backend_error* error);
+  lull_status (*event_query)(lull_backend* backend, uint32_t device, void* event, int32_t* happened,
+                             lull_backend_error* error);
   /// Waits until it has happened, without keeping a CPU busy where the vendor can.
   lull_status (*event_synchronize)(lull_backend* backend, uint32_t device, void* event,
                                    lull_backend_error* error);
@@ -384,19 +392,56 @@ typedef struct lull_processes_ops {
 } lull_processes_ops;
 #define LULL_PROCESSES_OPS_VERSION 1u
 
-/// LULL_CAP_CHECKPOINT: the GPU state of another process, by the driver.
-typedef struct lull_checkpoint_ops {
+/// LULL_CAP_SUSPEND: the driver moves all that a process has on its GPUs to its host memory and back:
+/// its memory, contexts, streams, graphs and handles, all of them valid afterwards at the same addresses,
+/// as are registrations of host memory. Each operation is about all devices of the process, whichever
+/// device it is called with. None creates a context, or passes through one. `pid` is a process id as
+/// this process knows it; its own too, and then no other function of the vendor's libraries may be called
+/// until suspend_unlock has returned: it would wait, and a management library's has been seen never to
+/// return.
+///
+/// LULL_ERROR_NOT_FOUND: there is no such process, or it does not use a GPU. LULL_ERROR_BUSY: it is in
+/// another state than the operation begins with.
+typedef struct lull_suspend_ops {
   uint32_t struct_size;
-  uint32_t version;  ///< LULL_CHECKPOINT_OPS_VERSION
+  uint32_t version;  ///< LULL_SUSPEND_OPS_VERSION
 
-  /// Locks another process out of its GPUs, waits for its submitted work, at most `timeout_ms` > 0,
-  /// and moves its GPU state into its host memory. For a process that is about to be killed: it does
-  /// not come back from this by itself. One that is checkpointed already is left alone. Blocks for
-  /// the copies. Creates no context.
-  lull_status (*process_checkpoint)(lull_backend* backend, uint32_t device, int64_t pid,
-                                    uint32_t timeout_ms, lull_backend_error* error);
-} lull_checkpoint_ops;
-#define LULL_CHECKPOINT_OPS_VERSION 1u
+  lull_status (*suspend_state)(lull_backend* backend, uint32_t device, int64_t pid,
+                               lull_gpu_state* state, lull_backend_error* error);
+  /// From running to locked: keeps the process from its GPUs and waits for work that it submitted, at
+  /// most `timeout_ms` > 0.
+  /// @return LULL_ERROR_TIMED_OUT: the work did not end, and the process runs as before
+  lull_status (*suspend_lock)(lull_backend* backend, uint32_t device, int64_t pid,
+                              uint32_t timeout_ms, lull_backend_error* error);
+  /// From locked to suspended. Blocks for the copies; the process's host memory grows by them. After a
+  /// failure it is still locked.
+  lull_status (*suspend_save)(lull_backend* backend, uint32_t device, int64_t pid,
+                              lull_backend_error* error);
+  /// From suspended to locked. Blocks for the copies. The caller has seen to it that what the process
+  /// had fits on the devices: one that does not find the memory is lost (measured with CUDA 13.0).
+  lull_status (*suspend_restore)(lull_backend* backend, uint32_t device, int64_t pid,
+                                 lull_backend_error* error);
+  /// From locked to running.
+  lull_status (*suspend_unlock)(lull_backend* backend, uint32_t device, int64_t pid,
+                                lull_backend_error* error);
+} lull_suspend_ops;
+#define LULL_SUSPEND_OPS_VERSION 1u
+
+/// LULL_CAP_PEERS: stable-address memory that other devices use directly.
+typedef struct lull_peers_ops {
+  uint32_t struct_size;
+  uint32_t version;  ///< LULL_PEERS_OPS_VERSION
+
+  /// Whether another device can read and write memory of `device`: 1 or 0; a device its own always can.
+  lull_status (*peer_can_access)(lull_backend* backend, uint32_t device, uint32_t peer,
+                                 int32_t* can, lull_backend_error* error);
+  /// Lets the devices in `peers` read and write what one vm_map of `device` mapped, beside the device
+  /// itself, until it is unmapped. Access that was given before stays.
+  lull_status (*vm_set_access)(lull_backend* backend, uint32_t device, void* address,
+                               uint64_t bytes, const uint32_t* peers, uint64_t peer_count,
+                               lull_backend_error* error);
+} lull_peers_ops;
+#define LULL_PEERS_OPS_VERSION 1u
 
 /// The operations table: what every module has, and its groups.
 typedef struct lull_backend_ops {
@@ -445,7 +490,8 @@ typedef struct lull_backend_ops {
   const lull_graph_upload_ops* graph_upload;
   const lull_graph_trim_ops* graph_trim;
   const lull_processes_ops* processes;
-  const lull_checkpoint_ops* checkpoint;
+  const lull_suspend_ops* suspend;
+  const lull_peers_ops* peers;
 } lull_backend_ops;
 
 /// The smallest table that is accepted: everything up to and including memory_info.

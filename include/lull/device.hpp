@@ -42,8 +42,8 @@ enum class capability : std::uint64_t {
   graph_upload = LULL_CAP_GRAPH_UPLOAD,
   graph_trim = LULL_CAP_GRAPH_TRIM,
   processes = LULL_CAP_PROCESSES,
-  checkpoint = LULL_CAP_CHECKPOINT,
   registration = LULL_CAP_REGISTRATION,
+  peers = LULL_CAP_PEERS,
   host_accessible = LULL_CAP_HOST_ACCESSIBLE,
   read_only_registration = LULL_CAP_READ_ONLY_REGISTRATION,
 };
@@ -105,6 +105,15 @@ struct event_handle {
 
 /// What a device may do with registered host memory.
 enum class host_access : std::uint32_t { read_write, read_only };
+
+/// Where a process is on its way off its GPUs and back. See lull_gpu_state.
+enum class gpu_state : std::uint32_t {
+  running = LULL_GPU_STATE_RUNNING,
+  locked = LULL_GPU_STATE_LOCKED,
+  suspended = LULL_GPU_STATE_SUSPENDED,
+  lost = LULL_GPU_STATE_LOST,
+};
+LULL_API std::string_view to_string(gpu_state state) noexcept;
 
 /// How long a question to the platform may take unless the caller says otherwise. Healthy libraries
 /// answer within milliseconds; the first call of a process may take a second on a large machine.
@@ -192,6 +201,18 @@ class LULL_API device {
   void vm_destroy(std::uint64_t handle) const;
   void vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) const;
   void vm_unmap(void* address, std::uint64_t bytes) const;
+  /// @}
+
+  /// @name Memory that other devices use (capability::peers)
+  /// @{
+  /// Whether `peer` can read and write stable-address memory of this device. A device can its own; one
+  /// of another backend cannot. Creates no context.
+  [[nodiscard]] bool is_accessible_from(const device& peer) const;
+  /// Lets `peers` read and write what one vm_map mapped, beside this device, until it is unmapped. May
+  /// create this device's context.
+  /// @throws error stale: nothing of lull's is mapped there any more; invalid_argument: a peer is of
+  ///         another backend; backend: one cannot
+  void vm_set_access(void* address, std::uint64_t bytes, const std::vector<device>& peers) const;
   /// @}
 
   /// @name Contents (capability::copy). Each call returns when the bytes have arrived.
@@ -286,13 +307,36 @@ class LULL_API device {
   void graph_trim() const;
   /// @}
 
-  /// Moves the GPU state of another process to its host memory, for good (capability::checkpoint).
-  /// What a process needs before it is killed where the driver cannot bear that: see
-  /// checkpoint_before_kill(). Blocks for the copies; creates no context.
-  /// @param pid as this process knows it; takes the right to trace it
-  /// @param timeout for its submitted work; 1 ms to 49 days
-  /// @throws error unsupported; invalid_argument; backend: with the driver's reason
+  /// @name What a process has on its GPUs, moved to its host memory and back (capability::suspend)
+  /// Each of these is about all devices of the process, whichever device it is called on, and about
+  /// this process or another. They pass by the device's gate, create no context and block for as long
+  /// as the driver takes: copies run at 2 to 5 GB/s (docs/hardware-notes.md). For another process they
+  /// take the right to trace it. While this process itself is not `running`, whatever calls the
+  /// vendor's libraries waits, and a question to a management library may never return; so nothing of
+  /// lull but suspend_restore and suspend_unlock may be called on any device then.
+  /// @param pid as this process knows it
+  /// @throws error not_found: no such process, or it uses no GPU; busy: it is in another state than the
+  ///         operation begins with; unsupported; backend: with the driver's reason
+  /// @{
+  [[nodiscard]] gpu_state suspend_state(std::int64_t pid) const;
+  /// From running to locked: its calls of the vendor's runtime wait, and so does this for work that it
+  /// submitted.
+  /// @param timeout for that work; 1 ms to 49 days
+  /// @throws error timed_out: the process runs as before; invalid_argument
+  void suspend_lock(std::int64_t pid, std::chrono::milliseconds timeout) const;
+  /// From locked to suspended. After a failure it is still locked.
+  void suspend_save(std::int64_t pid) const;
+  /// From suspended to locked. See to it before that what the process had fits on its devices: one that
+  /// does not find the memory is `lost`, for good.
+  void suspend_restore(std::int64_t pid) const;
+  /// From locked to running.
+  void suspend_unlock(std::int64_t pid) const;
+  /// Locks another process and saves it, for good: what it needs before it is killed where the driver
+  /// cannot bear that, see checkpoint_before_kill(). One that is suspended already is left alone, and
+  /// one that cannot be saved is unlocked.
+  /// @param timeout as for suspend_lock
   void checkpoint_process(std::int64_t pid, std::chrono::milliseconds timeout) const;
+  /// @}
 
   /// Whether both refer to the same device of the same registry.
   friend bool operator==(const device& a, const device& b) noexcept { return a.state_ == b.state_; }

@@ -125,7 +125,7 @@ using release_callback = std::function<void(time_point when)>;
 /// A before_kill hook for a process whose CUDA state was restored from a checkpoint: locks and
 /// checkpoints it before it is killed. Killing such a process without that hung the host with driver
 /// 595.71 (NVIDIA/cuda-checkpoint issue 53).
-/// @param device any device with capability::checkpoint
+/// @param device any device with capability::suspend
 /// @param timeout for the work that the process has submitted; keep it below before_kill_timeout
 /// @throws error (unsupported) when the device lacks the capability
 [[nodiscard]] LULL_API std::function<void(int id)> checkpoint_before_kill(

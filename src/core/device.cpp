@@ -22,8 +22,7 @@ constexpr named_capability capability_names[] = {
 #define LULL_NAME(group, GROUP) {capability::group, #group},
     LULL_BACKEND_OPERATIONS(LULL_NAME, LULL_BACKEND_NOTHING)
 #undef LULL_NAME
-        {capability::suspend, "suspend"},
-    {capability::host_accessible, "host_accessible"},
+        {capability::host_accessible, "host_accessible"},
     {capability::read_only_registration, "read_only_registration"},
 };
 
@@ -121,6 +120,16 @@ std::string_view to_string(tristate answer) noexcept {
     case tristate::no: return "no";
     case tristate::yes: return "yes";
     case tristate::cannot_tell: return "cannot tell";
+  }
+  return "?";
+}
+
+std::string_view to_string(gpu_state state) noexcept {
+  switch (state) {
+    case gpu_state::running: return "running";
+    case gpu_state::locked: return "locked";
+    case gpu_state::suspended: return "suspended";
+    case gpu_state::lost: return "lost";
   }
   return "?";
 }

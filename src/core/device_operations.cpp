@@ -184,6 +184,26 @@ void device::vm_unmap(void* address, std::uint64_t bytes) const {
   end(*state_, object_kind::mapping, op::vm_unmap, address, bytes);
 }
 
+bool device::is_accessible_from(const device& peer) const {
+  if (peer == *this) return true;
+  if (peer.state_->backend != state_->backend) return false;
+  return ask<std::int32_t>(*state_, op::peer_can_access, peer.state_->index) != 0;
+}
+
+void device::vm_set_access(void* address, std::uint64_t bytes,
+                           const std::vector<device>& peers) const {
+  std::vector<std::uint32_t> indices;
+  for (const device& peer : peers) {
+    if (peer.state_->backend != state_->backend) {
+      detail::fail(status::invalid_argument, "{}: vm_set_access: {} is of another backend", name(),
+                   peer.name());
+    }
+    indices.push_back(peer.state_->index);
+  }
+  use(*state_, {{object_kind::mapping, address}}, op::vm_set_access, address, bytes, indices.data(),
+      std::uint64_t{indices.size()});
+}
+
 // --- Contents ---------------------------------------------------------------------------------------
 
 void device::copy_to_host(void* host, const void* address, std::uint64_t bytes) const {
@@ -325,14 +345,48 @@ void device::graph_trim() const {
 
 // --- Processes --------------------------------------------------------------------------------------
 
-void device::checkpoint_process(std::int64_t pid, std::chrono::milliseconds timeout) const {
+// Past the gate: they are about processes, and about all devices of one.
+
+gpu_state device::suspend_state(std::int64_t pid) const {
+  lull_gpu_state state = LULL_GPU_STATE_RUNNING;
+  detail::call(*state_, op::suspend_state, pid, &state);
+  return static_cast<gpu_state>(detail::raw(state));
+}
+
+void device::suspend_lock(std::int64_t pid, std::chrono::milliseconds timeout) const {
   // The vendors take 0 for "no timeout", and 32 bits.
   if (timeout.count() < 1 || timeout.count() > UINT32_MAX) {
     detail::fail(status::invalid_argument, "{}: a timeout of {} ms for the work of process {}",
                  name(), timeout.count(), pid);
   }
-  // Past the gate: it is about another process.
-  detail::call(*state_, op::process_checkpoint, pid, static_cast<std::uint32_t>(timeout.count()));
+  detail::call(*state_, op::suspend_lock, pid, static_cast<std::uint32_t>(timeout.count()));
+}
+
+void device::suspend_save(std::int64_t pid) const {
+  detail::call(*state_, op::suspend_save, pid);
+}
+
+void device::suspend_restore(std::int64_t pid) const {
+  detail::call(*state_, op::suspend_restore, pid);
+}
+
+void device::suspend_unlock(std::int64_t pid) const {
+  detail::call(*state_, op::suspend_unlock, pid);
+}
+
+void device::checkpoint_process(std::int64_t pid, std::chrono::milliseconds timeout) const {
+  const gpu_state before = suspend_state(pid);
+  if (before == gpu_state::suspended) return;
+  if (before != gpu_state::locked) suspend_lock(pid, timeout);
+  try {
+    suspend_save(pid);
+  } catch (const error&) {
+    try {
+      suspend_unlock(pid);
+    } catch (const error&) {  // the first failure is the one to report
+    }
+    throw;
+  }
 }
 
 }  // namespace lull

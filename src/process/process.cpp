@@ -286,7 +286,7 @@ void child::finish() noexcept {
 
 std::function<void(int)> checkpoint_before_kill(const device& device,
                                                 std::chrono::milliseconds timeout) {
-  device.require(capability::checkpoint, "checkpoint_before_kill");
+  device.require(capability::suspend, "checkpoint_before_kill");
   return [device, timeout](int id) { device.checkpoint_process(id, timeout); };
 }
 

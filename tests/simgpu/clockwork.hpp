@@ -35,6 +35,10 @@ struct clockwork {
     return per_gib(bytes, 10000, 276000);
   }
 
+  // A process from and to its host memory, with its context: from bare ones and 16 GiB.
+  [[nodiscard]] duration save(std::uint64_t bytes) const { return per_gib(bytes, 400e6, 540e6); }
+  [[nodiscard]] duration restore(std::uint64_t bytes) const { return per_gib(bytes, 340e6, 225e6); }
+
  private:
   static constexpr double link_bytes_per_ns = 55.3;
 

@@ -3,6 +3,7 @@
 
 #include <cuda.h>
 
+#include <algorithm>
 #include <string>
 
 #include "simgpu/current_device.hpp"
@@ -30,14 +31,25 @@ CUresult to_cuda(code what) {
     case code::not_permitted: return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     case code::registered_already: return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
     case code::not_registered: return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
+    case code::not_initialized: return CUDA_ERROR_NOT_INITIALIZED;
+    case code::illegal_state: return CUDA_ERROR_ILLEGAL_STATE;
+    case code::operating_system: return CUDA_ERROR_OPERATING_SYSTEM;
+    case code::timed_out: return CUDA_ERROR_NOT_READY;
   }
   return CUDA_ERROR_UNKNOWN;
 }
 
+/// About processes: also when this one is locked.
 template <class Work>
-CUresult run(const char* function, Work&& work) {
+CUresult run_always(const char* function, Work&& work) {
   const int injected = gpu().script.enter(function);
   return injected != 0 ? static_cast<CUresult>(injected) : to_cuda(work());
+}
+
+template <class Work>
+CUresult run(const char* function, Work&& work) {
+  gpu().wait_until_unlocked();
+  return run_always(function, work);
 }
 
 /// A context's handle depends on its device alone: as with the real driver, a new context gets the
@@ -47,6 +59,12 @@ CUcontext handle_of(CUdevice device) {
 }
 CUdevice device_of(CUcontext context) {
   return static_cast<CUdevice>((reinterpret_cast<std::uintptr_t>(context) - 0x1000) / 16);
+}
+
+/// Whether the 64 bytes of a call's arguments are zero from an offset on.
+bool is_zero_after(const void* arguments, std::size_t offset) {
+  const auto* const bytes = static_cast<const char*>(arguments);
+  return std::all_of(bytes + offset, bytes + 64, [](char each) { return each == 0; });
 }
 
 void* pointer(CUdeviceptr address) {
@@ -215,41 +233,61 @@ CUresult cuMemMap(CUdeviceptr address, std::size_t bytes, std::size_t,
 }
 
 CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc* access,
-                        std::size_t) {
-  return run("cuMemSetAccess",
-             [&] { return gpu().vm_set_access(pointer(address), bytes, access->location.id); });
+                        std::size_t count) {
+  return run("cuMemSetAccess", [&] {
+    code given = code::ok;
+    for (std::size_t i = 0; i < count && given == code::ok; ++i) {
+      given = gpu().vm_set_access(pointer(address), bytes, access[i].location.id);
+    }
+    return given;
+  });
 }
 
 CUresult cuMemUnmap(CUdeviceptr address, std::size_t bytes) {
   return run("cuMemUnmap", [&] { return gpu().vm_unmap(pointer(address), bytes); });
 }
 
-// The processes of others are known by their state alone.
-
-CUresult cuCheckpointProcessGetState(int pid, CUprocessState* state) {
-  return run("cuCheckpointProcessGetState", [&] {
-    *state = static_cast<CUprocessState>(gpu().process_state(pid));
+CUresult cuDeviceCanAccessPeer(int* can, CUdevice device, CUdevice memory_of) {
+  return run("cuDeviceCanAccessPeer", [&] {
+    *can = gpu().can_access_peer(device, memory_of) ? 1 : 0;
     return code::ok;
   });
 }
 
+CUresult cuCheckpointProcessGetState(int pid, CUprocessState* state) {
+  return run_always("cuCheckpointProcessGetState", [&] {
+    int now = 0;
+    const code seen = gpu().look_at_process(pid, &now);
+    *state = static_cast<CUprocessState>(now);
+    return seen;
+  });
+}
+
 CUresult cuCheckpointProcessLock(int pid, CUcheckpointLockArgs* arguments) {
-  return run("cuCheckpointProcessLock", [&] {
-    // For ever is no time to wait.
-    if (arguments->timeoutMs == 0) return code::invalid_value;
-    return gpu().change_process(pid, CU_PROCESS_STATE_RUNNING, CU_PROCESS_STATE_LOCKED);
+  return run_always("cuCheckpointProcessLock", [&] {
+    // For ever is no time to wait, and what is reserved must be zero (cuda.h).
+    if (arguments->timeoutMs == 0 || !is_zero_after(arguments, sizeof arguments->timeoutMs)) {
+      return code::invalid_value;
+    }
+    return gpu().lock_process(pid);
   });
 }
 
-CUresult cuCheckpointProcessCheckpoint(int pid, CUcheckpointCheckpointArgs*) {
-  return run("cuCheckpointProcessCheckpoint", [&] {
-    return gpu().change_process(pid, CU_PROCESS_STATE_LOCKED, CU_PROCESS_STATE_CHECKPOINTED);
+CUresult cuCheckpointProcessCheckpoint(int pid, CUcheckpointCheckpointArgs* arguments) {
+  return run_always("cuCheckpointProcessCheckpoint", [&] {
+    return is_zero_after(arguments, 0) ? gpu().save_process(pid) : code::invalid_value;
   });
 }
 
-CUresult cuCheckpointProcessUnlock(int pid, CUcheckpointUnlockArgs*) {
-  return run("cuCheckpointProcessUnlock", [&] {
-    return gpu().change_process(pid, CU_PROCESS_STATE_LOCKED, CU_PROCESS_STATE_RUNNING);
+CUresult cuCheckpointProcessRestore(int pid, CUcheckpointRestoreArgs* arguments) {
+  return run_always("cuCheckpointProcessRestore", [&] {
+    return is_zero_after(arguments, 0) ? gpu().restore_process(pid) : code::invalid_value;
+  });
+}
+
+CUresult cuCheckpointProcessUnlock(int pid, CUcheckpointUnlockArgs* arguments) {
+  return run_always("cuCheckpointProcessUnlock", [&] {
+    return is_zero_after(arguments, 0) ? gpu().unlock_process(pid) : code::invalid_value;
   });
 }
 

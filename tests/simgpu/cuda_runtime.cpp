@@ -33,6 +33,10 @@ cudaError_t to_cuda(code what) {
     case code::not_permitted: return cudaErrorStreamCaptureUnsupported;
     case code::registered_already: return cudaErrorHostMemoryAlreadyRegistered;
     case code::not_registered: return cudaErrorHostMemoryNotRegistered;
+    case code::not_initialized: return cudaErrorInitializationError;
+    case code::illegal_state: return cudaErrorIllegalState;
+    case code::operating_system: return cudaErrorOperatingSystem;
+    case code::timed_out: return cudaErrorNotReady;
   }
   return cudaErrorUnknown;
 }
@@ -44,6 +48,7 @@ int current() {
 
 template <class Work>
 cudaError_t run(const char* function, Work&& work) {
+  gpu().wait_until_unlocked();
   const int injected = gpu().script.enter(function);
   const cudaError_t result = injected != 0 ? static_cast<cudaError_t>(injected) : work();
   if (result != cudaSuccess) here().last_error = result;

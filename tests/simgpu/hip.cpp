@@ -32,6 +32,11 @@ hipError_t to_hip(code what) {
     case code::not_permitted: return hipErrorStreamCaptureUnsupported;
     case code::registered_already: return hipErrorHostMemoryAlreadyRegistered;
     case code::not_registered: return hipErrorHostMemoryNotRegistered;
+    // Of processes, which HIP cannot suspend.
+    case code::not_initialized:
+    case code::illegal_state:
+    case code::operating_system:
+    case code::timed_out: break;
   }
   return hipErrorUnknown;
 }
@@ -301,9 +306,21 @@ hipError_t hipMemMap(void* address, std::size_t bytes, std::size_t,
 }
 
 hipError_t hipMemSetAccess(void* address, std::size_t bytes, const hipMemAccessDesc* access,
-                           std::size_t) {
-  return run("hipMemSetAccess",
-             [&] { return gpu().vm_set_access(address, bytes, access->location.id); });
+                           std::size_t count) {
+  return run("hipMemSetAccess", [&] {
+    code given = code::ok;
+    for (std::size_t i = 0; i < count && given == code::ok; ++i) {
+      given = gpu().vm_set_access(address, bytes, access[i].location.id);
+    }
+    return given;
+  });
+}
+
+hipError_t hipDeviceCanAccessPeer(int* can, int device, int memory_of) {
+  return run("hipDeviceCanAccessPeer", [&] {
+    *can = gpu().can_access_peer(device, memory_of) ? 1 : 0;
+    return code::ok;
+  });
 }
 
 hipError_t hipMemUnmap(void* address, std::size_t bytes) {

@@ -26,6 +26,11 @@ MUresult to_musa(code what) {
     case code::not_permitted: return static_cast<MUresult>(900);
     case code::registered_already: return static_cast<MUresult>(712);
     case code::not_registered: return static_cast<MUresult>(713);
+    // Of processes, which MUSA cannot suspend.
+    case code::not_initialized:
+    case code::illegal_state:
+    case code::operating_system:
+    case code::timed_out: break;
   }
   return static_cast<MUresult>(999);
 }
@@ -129,9 +134,14 @@ MUresult muMemMap(MUdeviceptr address, std::size_t bytes, std::size_t,
 }
 
 MUresult muMemSetAccess(MUdeviceptr address, std::size_t bytes, const MUmemAccessDesc* access,
-                        std::size_t) {
-  return run("muMemSetAccess",
-             [&] { return gpu().vm_set_access(pointer(address), bytes, access->location.id); });
+                        std::size_t count) {
+  return run("muMemSetAccess", [&] {
+    code given = code::ok;
+    for (std::size_t i = 0; i < count && given == code::ok; ++i) {
+      given = gpu().vm_set_access(pointer(address), bytes, access[i].location.id);
+    }
+    return given;
+  });
 }
 
 MUresult muMemUnmap(MUdeviceptr address, std::size_t bytes) {

@@ -31,6 +31,11 @@ musaError_t to_musa(code what) {
     case code::not_permitted: return static_cast<musaError_t>(900);
     case code::registered_already: return static_cast<musaError_t>(712);
     case code::not_registered: return static_cast<musaError_t>(713);
+    // Of processes, which MUSA cannot suspend.
+    case code::not_initialized:
+    case code::illegal_state:
+    case code::operating_system:
+    case code::timed_out: break;
   }
   return static_cast<musaError_t>(999);
 }
@@ -189,6 +194,13 @@ musaError_t musaEventSynchronize(musaEvent_t event) {
 musaError_t musaHostRegister(void* address, std::size_t bytes, unsigned) {
   return run_in_context("musaHostRegister",
                         [&] { return gpu().host_register(here().device, address, bytes, false); });
+}
+
+musaError_t musaDeviceCanAccessPeer(int* can, int device, int memory_of) {
+  return run("musaDeviceCanAccessPeer", [&] {
+    *can = gpu().can_access_peer(device, memory_of) ? 1 : 0;
+    return code::ok;
+  });
 }
 
 musaError_t musaHostUnregister(void* address) {

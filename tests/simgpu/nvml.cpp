@@ -20,6 +20,7 @@ simgpu::world& gpu() {
 
 template <class Work>
 int run(const char* function, Work&& work) {
+  gpu().wait_until_restored();
   const int injected = gpu().script.enter(function);
   return injected != 0 ? injected : work();
 }

@@ -134,7 +134,7 @@ code world::vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) {
     return code::out_of_memory;
   }
   memory->second.mapped_at = address;
-  mappings_[static_cast<char*>(address)] = {bytes, handle, false};
+  mappings_[static_cast<char*>(address)] = {bytes, handle};
   return code::ok;
 }
 
@@ -145,9 +145,11 @@ code world::vm_set_access(void* address, std::uint64_t bytes, int device) {
   if (found == mappings_.end() || found->second.bytes != bytes) {
     return misused("access to what is not mapped");
   }
-  if (physical_.at(found->second.handle).device != device) return code::invalid_value;
+  if (!can_access_peer(device, physical_.at(found->second.handle).device)) {
+    return code::invalid_value;
+  }
   ::mprotect(address, bytes, PROT_READ | PROT_WRITE);
-  found->second.accessible = true;
+  found->second.devices.insert(device);
   return code::ok;
 }
 

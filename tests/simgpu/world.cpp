@@ -88,7 +88,9 @@ void world::clear() {
   queues_.clear();
   marks_.clear();
   misuse_.clear();
-  process_states_.clear();
+  processes_.clear();
+  own_state_.store(0);
+  own_state_.notify_all();
   contexts_created_ = captures_ = under_way_ = 0;
 }
 
@@ -301,19 +303,6 @@ code world::reset(int device) {
   return code::ok;
 }
 
-int world::process_state(int pid) const {
-  const std::lock_guard lock(mutex_);
-  const auto known = process_states_.find(pid);
-  return known == process_states_.end() ? 0 : known->second;
-}
-
-code world::change_process(int pid, int from, int to) {
-  const std::lock_guard lock(mutex_);
-  if (process_state(pid) != from) return misused("a process out of turn");
-  process_states_[pid] = to;
-  return code::ok;
-}
-
 // --- plain memory -----------------------------------------------------------------------------------
 
 code world::allocate(int device, std::uint64_t bytes, void** address) {
@@ -345,7 +334,7 @@ bool world::is_device_memory(const void* address, std::uint64_t bytes) const {
   }
   if (auto after = mappings_.upper_bound(at); after != mappings_.begin()) {
     const auto& [start, each] = *--after;
-    return each.accessible && at + bytes <= start + each.bytes;
+    return !each.devices.empty() && at + bytes <= start + each.bytes;
   }
   return false;
 }

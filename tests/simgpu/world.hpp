@@ -9,6 +9,7 @@
 /// All of it lives in libsimgpu.so, which the fakes and the test program share.
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -17,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +42,10 @@ enum class code {
   not_permitted,  ///< forbidden now: a destruction during a capture
   registered_already,
   not_registered,
+  not_initialized,   ///< of a process that does not use a GPU
+  illegal_state,     ///< of a process that is in another state
+  operating_system,  ///< of a process that is not there, or lost
+  timed_out,
 };
 
 /// How the machine is made. Sizes in bytes.
@@ -56,6 +62,8 @@ struct scenario {
   std::chrono::milliseconds reclaim_delay{0};
   bool stable_addresses = true;
   bool pools = true;
+  /// Devices can use each other's memory.
+  bool peers = true;
   /// Memory that may only be read can be registered (CUDA).
   bool read_only_registration = true;
   /// Devices are slices of larger GPUs, which have seven times their memory (CUDA).
@@ -113,6 +121,20 @@ class world {
 
   /// Another process holds so much of a device.
   void set_foreign_bytes(int device, std::uint64_t bytes, int pid = 1);
+
+  /// The devices that may use what is mapped at an address.
+  [[nodiscard]] std::set<int> accessible_from(const void* address) const;
+
+  /// Processes that a test does not speak of are there and use a GPU.
+  enum class process_kind { on_gpu, without_gpu, ended };
+  void set_process(int pid, process_kind kind);
+  /// Another process holds so much of a device, beside the foreign bytes.
+  void set_process_bytes(int pid, int device, std::uint64_t bytes);
+  /// Where a process is in being suspended, as CUDA numbers it: 0 running, 1 locked, 2 suspended.
+  [[nodiscard]] int process_state(int pid) const;
+  /// What is in host memory of processes that are suspended, this one among them.
+  [[nodiscard]] std::uint64_t carried_bytes() const;
+
   /// Where the files of AMD's kernel driver are kept up to date.
   void set_sysfs(const std::filesystem::path& root);
 
@@ -182,13 +204,20 @@ class world {
   code vm_create(int device, std::uint64_t bytes, std::uint64_t* handle);
   code vm_destroy(std::uint64_t handle);
   code vm_map(void* address, std::uint64_t bytes, std::uint64_t handle);
+  /// For one device; what others have stays.
   code vm_set_access(void* address, std::uint64_t bytes, int device);
   code vm_unmap(void* address, std::uint64_t bytes);
 
-  /// Where another process is in being checkpointed, as the vendor numbers it; 0 to begin with.
-  [[nodiscard]] int process_state(int pid) const;
-  /// From one state to the next, or an error when it is in another.
-  code change_process(int pid, int from, int to);
+  [[nodiscard]] bool can_access_peer(int device, int memory_of) const;
+  code look_at_process(int pid, int* state);
+  code lock_process(int pid);
+  code save_process(int pid);
+  code restore_process(int pid);
+  code unlock_process(int pid);
+  /// While this process is locked, as a call of the driver does.
+  void wait_until_unlocked() const;
+  /// While this process is suspended, as a call of the management library does.
+  void wait_until_restored() const;
 
   /// What the platform says: total and used by all, by this process, and our process id in its list.
   struct figures {
@@ -220,7 +249,13 @@ class world {
   struct mapping {
     std::uint64_t bytes = 0;
     std::uint64_t handle = 0;
-    bool accessible = false;
+    std::set<int> devices = {};  ///< that have access
+  };
+  struct process {
+    process_kind kind = process_kind::on_gpu;
+    int state = 0;
+    bool lost = false;
+    std::vector<std::uint64_t> bytes;  ///< what it has on each device, or had when it was suspended
   };
   enum class handle_kind { stream, event, pinned, graph };
   struct registration {
@@ -300,6 +335,9 @@ class world {
   code event_use(void* event);
   void reach(void* event);
   void spend_in_driver(clockwork::duration how_long);
+  process& process_of(int pid);
+  code expect_process(int pid, int state);
+  void enter_state(int pid, int state);
   void write_sysfs() const;
   void write_file(const std::filesystem::path& file, const std::string& text) const;
   [[nodiscard]] bool valid(int device) const;
@@ -322,7 +360,8 @@ class world {
   int captures_ = 0;
   int under_way_ = 0;
   std::vector<std::string> misuse_;
-  std::map<int, int> process_states_;
+  std::map<int, process> processes_;
+  std::atomic<int> own_state_{0};  ///< of this process
   std::filesystem::path sysfs_;
   mutable std::map<std::string, std::string> written_;  ///< what stands in its files
 };

@@ -314,7 +314,7 @@ TEST_P(Settle, AProcessListThatCannotBeHadIsAnError) {
 TEST_P(Settle, ARestoredProcessIsCheckpointedBeforeItIsKilled) {
   machine here(GetParam());
   const device which = here.device();
-  if (!which.supports(capability::checkpoint)) {
+  if (!which.supports(capability::suspend)) {
     EXPECT_EQ(error_of([&] { static_cast<void>(checkpoint_before_kill(which)); }).code(),
               status::unsupported);
     return;
@@ -334,7 +334,7 @@ TEST_P(Settle, ARestoredProcessIsCheckpointedBeforeItIsKilled) {
 TEST_P(Settle, ACheckpointThatFailsLeavesTheProcessUnlocked) {
   machine here(GetParam());
   const device which = here.device();
-  if (!which.supports(capability::checkpoint)) GTEST_SKIP() << "the vendor has none";
+  if (!which.supports(capability::suspend)) GTEST_SKIP() << "the vendor has none";
   here.gpu().script.fail("cuCheckpointProcessCheckpoint", 1, 2);
   const error failure = error_of([&] { which.checkpoint_process(4711, std::chrono::seconds{1}); });
   EXPECT_EQ(failure.vendor()->call, "cuCheckpointProcessCheckpoint");

@@ -194,6 +194,14 @@ std::vector<operation> stable_address_operations() {
          release_destroy(b);
        }},
       {"vm_unmap", mapped, unmap, release_destroy},
+      {"vm_set_access", mapped,
+       [](bench& b) { b.which.vm_set_access(b.address, piece, {b.here.device(0)}); },
+       [=](bench& b) {
+         unmap(b);
+         release_destroy(b);
+       }},
+      {"is_accessible_from", nothing,
+       [](bench& b) { static_cast<void>(b.which.is_accessible_from(b.here.device(0))); }, nothing},
       {"region", nothing, region, drop},
       {"evict", two_regions, evict, drop},
       {"restore",
@@ -205,10 +213,40 @@ std::vector<operation> stable_address_operations() {
   };
 }
 
+/// Of a process that is not this one, where the vendor can. What a failure must leave as it was is where
+/// the process is.
+std::vector<operation> suspend_operations() {
+  constexpr std::int64_t pid = 4711;
+  const auto when_it_can = [](const auto& work) {
+    return [work](bench& b) {
+      if (b.which.supports(capability::suspend)) work(b);
+    };
+  };
+  const auto lock = [](bench& b) { b.which.suspend_lock(pid, std::chrono::seconds{1}); };
+  const auto save = [](bench& b) { b.which.suspend_save(pid); };
+  const auto restore = [](bench& b) { b.which.suspend_restore(pid); };
+  const auto unlock = [](bench& b) { b.which.suspend_unlock(pid); };
+  const auto lock_save = [=](bench& b) {
+    lock(b);
+    save(b);
+  };
+  return {
+      {"suspend_state", nothing,
+       when_it_can([](bench& b) { static_cast<void>(b.which.suspend_state(pid)); }), nothing},
+      {"suspend_lock", nothing, when_it_can(lock), when_it_can(unlock)},
+      {"suspend_save", when_it_can(lock), when_it_can(save), nothing},
+      {"suspend_restore", when_it_can(lock_save), when_it_can(restore), when_it_can(unlock)},
+      {"suspend_unlock", when_it_can(lock), when_it_can(unlock), nothing},
+      {"checkpoint_process", nothing,
+       when_it_can([](bench& b) { b.which.checkpoint_process(pid, std::chrono::seconds{1}); }),
+       nothing},
+  };
+}
+
 std::vector<operation> all_operations() {
   std::vector<operation> all;
   for (const auto& some : {plain_operations(), stream_operations(), registration_operations(),
-                           graph_operations(), stable_address_operations()}) {
+                           graph_operations(), stable_address_operations(), suspend_operations()}) {
     all.insert(all.end(), some.begin(), some.end());
   }
   return all;

@@ -62,8 +62,15 @@
   operation(graph_trim, graph_trim)               \
   group(processes, PROCESSES)                     \
   operation(processes, process_list)              \
-  group(checkpoint, CHECKPOINT)                   \
-  operation(checkpoint, process_checkpoint)
+  group(suspend, SUSPEND)                         \
+  operation(suspend, suspend_state)               \
+  operation(suspend, suspend_lock)                \
+  operation(suspend, suspend_save)                \
+  operation(suspend, suspend_restore)             \
+  operation(suspend, suspend_unlock)              \
+  group(peers, PEERS)                             \
+  operation(peers, peer_can_access)               \
+  operation(peers, vm_set_access)
 
 /// For uses that are about groups alone, or operations alone.
 #define LULL_BACKEND_NOTHING(first, second)

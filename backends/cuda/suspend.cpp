@@ -1,0 +1,78 @@
+#include <lull/backend.hpp>
+
+#include <signal.h>
+
+#include <cerrno>
+
+#include "cuda/own.hpp"
+
+namespace lull::backends {
+namespace {
+
+/// States as the driver numbers them (cuda.h, CUprocessState). Those of "checkpointing" and "restoring"
+/// came with CUDA 13.4, and in both the process is kept from its GPUs.
+lull_gpu_state state_of(int state) noexcept {
+  switch (state) {
+    case 0: return LULL_GPU_STATE_RUNNING;
+    case 2: return LULL_GPU_STATE_SUSPENDED;
+    case 3: return LULL_GPU_STATE_LOST;
+    default: return LULL_GPU_STATE_LOCKED;
+  }
+}
+
+bool exists(int pid) noexcept {
+  return ::kill(pid, 0) == 0 || errno == EPERM;
+}
+
+/// The driver's codes mean something else here than for its other functions (seen with driver 580).
+/// @param what "locked", as in "process 7 cannot be locked"
+void check(const cuda_api& api, CUresult result, const char* call, int pid, const char* what) {
+  const auto fail = [&](lull_status code, const std::string& reason) {
+    throw backend_failure(code, call, result,
+                          "process " + std::to_string(pid) + " cannot be " + what + ": " + reason);
+  };
+  switch (result) {
+    case CUDA_SUCCESS: return;
+    case CUDA_ERROR_NOT_INITIALIZED: fail(LULL_ERROR_NOT_FOUND, "it does not use a GPU");
+    case CUDA_ERROR_NOT_READY:
+      fail(LULL_ERROR_TIMED_OUT, "its submitted work did not end within the time");
+    case CUDA_ERROR_ILLEGAL_STATE: fail(LULL_ERROR_BUSY, "it is in another state than that takes");
+    case CUDA_ERROR_OPERATING_SYSTEM:
+      if (!exists(pid)) fail(LULL_ERROR_NOT_FOUND, "there is no such process");
+      fail(LULL_ERROR_BACKEND,
+           "the driver cannot reach it; that takes the right to trace it (its user's, and "
+           "CAP_SYS_PTRACE where the kernel asks for that), its files in /proc, and a process that "
+           "was not lost in an earlier restore");
+    default: api.check(result, call);
+  }
+}
+
+}  // namespace
+
+lull_gpu_state cuda_own::suspend_state(int pid) const {
+  int state = 0;
+  check(api_, api_.checkpoint_state(pid, &state), api_.checkpoint_state.name, pid, "looked at");
+  return state_of(state);
+}
+
+void cuda_own::suspend_lock(int pid, std::uint32_t timeout_ms) const {
+  cuda_api::lock_arguments arguments{.timeout_ms = timeout_ms};
+  check(api_, api_.checkpoint_lock(pid, &arguments), api_.checkpoint_lock.name, pid, "locked");
+}
+
+void cuda_own::suspend_save(int pid) const {
+  cuda_api::no_arguments none;
+  check(api_, api_.checkpoint_save(pid, &none), api_.checkpoint_save.name, pid, "suspended");
+}
+
+void cuda_own::suspend_restore(int pid) const {
+  cuda_api::no_arguments none;
+  check(api_, api_.checkpoint_restore(pid, &none), api_.checkpoint_restore.name, pid, "restored");
+}
+
+void cuda_own::suspend_unlock(int pid) const {
+  cuda_api::no_arguments none;
+  check(api_, api_.checkpoint_unlock(pid, &none), api_.checkpoint_unlock.name, pid, "unlocked");
+}
+
+}  // namespace lull::backends

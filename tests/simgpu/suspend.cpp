@@ -1,0 +1,151 @@
+/// @file
+/// Processes whose GPU state the driver moves to their host memory and back, as was measured with driver
+/// 580 on an H200: nothing stays on the device, all that lives there is there afterwards, calls of a
+/// locked process wait, and so does the management library of a suspended one. A restore that does not
+/// find the memory is the end of the process: it stays suspended, and every further attempt fails.
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "simgpu/world.hpp"
+
+namespace simgpu {
+namespace {
+
+constexpr int running = 0;
+constexpr int locked = 1;
+constexpr int suspended = 2;
+
+}  // namespace
+
+world::process& world::process_of(int pid) {
+  process& found = processes_[pid];
+  found.bytes.resize(gpus_.size());
+  return found;
+}
+
+void world::set_process(int pid, process_kind kind) {
+  const std::lock_guard lock(mutex_);
+  process& which = process_of(pid);
+  which.kind = kind;
+  if (kind != process_kind::ended) return;
+  for (std::size_t i = 0; i < gpus_.size(); ++i) {
+    if (which.state != suspended) gpus_[i].foreign -= which.bytes[i];
+    which.bytes[i] = 0;
+  }
+}
+
+void world::set_process_bytes(int pid, int device, std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  auto& held = process_of(pid).bytes[static_cast<std::size_t>(device)];
+  gpus_[static_cast<std::size_t>(device)].foreign += bytes - held;
+  held = bytes;
+}
+
+int world::process_state(int pid) const {
+  const std::lock_guard lock(mutex_);
+  const auto known = processes_.find(pid);
+  return known == processes_.end() ? running : known->second.state;
+}
+
+std::uint64_t world::carried_bytes() const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t carried = 0;
+  for (const auto& [pid, each] : processes_) {
+    for (const std::uint64_t bytes : each.bytes) carried += each.state == suspended ? bytes : 0;
+  }
+  return carried;
+}
+
+code world::look_at_process(int pid, int* state) {
+  const std::lock_guard lock(mutex_);
+  const process& which = process_of(pid);
+  if (which.kind == process_kind::ended) return code::operating_system;
+  if (which.kind == process_kind::without_gpu) return code::not_initialized;
+  *state = which.state;
+  return code::ok;
+}
+
+code world::expect_process(int pid, int state) {
+  int now = running;
+  if (const code seen = look_at_process(pid, &now); seen != code::ok) return seen;
+  return now == state ? code::ok : code::illegal_state;
+}
+
+void world::enter_state(int pid, int state) {
+  process_of(pid).state = state;
+  if (pid != ::getpid()) return;
+  own_state_.store(state);
+  own_state_.notify_all();
+}
+
+code world::lock_process(int pid) {
+  const std::lock_guard lock(mutex_);
+  if (const code fit = expect_process(pid, running); fit != code::ok) return fit;
+  // What the simulated device works on goes on until a test ends it, which is longer than anybody waits.
+  for (const auto& [handle, each] : handles_) {
+    if (pid == ::getpid() && each.running) return code::timed_out;
+  }
+  enter_state(pid, locked);
+  return code::ok;
+}
+
+code world::save_process(int pid) {
+  std::uint64_t moved = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const code fit = expect_process(pid, locked); fit != code::ok) return fit;
+    process& which = process_of(pid);
+    for (std::size_t i = 0; i < gpus_.size(); ++i) {
+      gpu& on = gpus_[i];
+      if (pid == ::getpid()) which.bytes[i] = on.ours;
+      (pid == ::getpid() ? on.ours : on.foreign) -= which.bytes[i];
+      moved += which.bytes[i];
+    }
+    enter_state(pid, suspended);
+  }
+  spend_in_driver(made().speed.save(moved));
+  return code::ok;
+}
+
+code world::restore_process(int pid) {
+  std::uint64_t moved = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const code fit = expect_process(pid, suspended); fit != code::ok) return fit;
+    process& which = process_of(pid);
+    if (which.lost) return code::operating_system;
+    for (std::size_t i = 0; i < gpus_.size(); ++i) {
+      const std::uint64_t used = std::min(made_.total_bytes, used_locked(static_cast<int>(i)));
+      which.lost = which.lost || which.bytes[i] > made_.total_bytes - used;
+    }
+    if (which.lost) return code::out_of_memory;
+    for (std::size_t i = 0; i < gpus_.size(); ++i) {
+      (pid == ::getpid() ? gpus_[i].ours : gpus_[i].foreign) += which.bytes[i];
+      moved += which.bytes[i];
+    }
+    enter_state(pid, locked);
+  }
+  spend_in_driver(made().speed.restore(moved));
+  return code::ok;
+}
+
+code world::unlock_process(int pid) {
+  const std::lock_guard lock(mutex_);
+  if (const code fit = expect_process(pid, locked); fit != code::ok) return fit;
+  enter_state(pid, running);
+  return code::ok;
+}
+
+void world::wait_until_unlocked() const {
+  for (int state = own_state_.load(); state != running; state = own_state_.load()) {
+    own_state_.wait(state);
+  }
+}
+
+void world::wait_until_restored() const {
+  while (own_state_.load() == suspended) own_state_.wait(suspended);
+}
+
+}  // namespace simgpu
