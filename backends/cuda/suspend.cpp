@@ -24,27 +24,31 @@ bool exists(int pid) noexcept {
   return ::kill(pid, 0) == 0 || errno == EPERM;
 }
 
-/// The driver's codes mean something else here than for its other functions (seen with driver 580).
+/// What the driver's codes mean here, which is not what they mean elsewhere (seen with driver 580).
+std::pair<lull_status, const char*> meaning_of(CUresult result, int pid) {
+  switch (result) {
+    case CUDA_ERROR_NOT_INITIALIZED: return {LULL_ERROR_NOT_FOUND, "it does not use a GPU"};
+    case CUDA_ERROR_NOT_READY:
+      return {LULL_ERROR_TIMED_OUT, "its submitted work did not end within the time"};
+    case CUDA_ERROR_ILLEGAL_STATE:
+      return {LULL_ERROR_BUSY, "it is in another state than that takes"};
+    case CUDA_ERROR_OPERATING_SYSTEM:
+      if (!exists(pid)) return {LULL_ERROR_NOT_FOUND, "there is no such process"};
+      return {LULL_ERROR_BACKEND,
+              "the driver cannot reach it; that takes the right to trace it (its user's, and "
+              "CAP_SYS_PTRACE where the kernel asks for that), its files in /proc, and a process "
+              "that was not lost in an earlier restore"};
+    default: return {LULL_OK, nullptr};
+  }
+}
+
 /// @param what "locked", as in "process 7 cannot be locked"
 void check(const cuda_api& api, CUresult result, const char* call, int pid, const char* what) {
-  const auto fail = [&](lull_status code, const std::string& reason) {
-    throw backend_failure(code, call, result,
-                          "process " + std::to_string(pid) + " cannot be " + what + ": " + reason);
-  };
-  switch (result) {
-    case CUDA_SUCCESS: return;
-    case CUDA_ERROR_NOT_INITIALIZED: fail(LULL_ERROR_NOT_FOUND, "it does not use a GPU");
-    case CUDA_ERROR_NOT_READY:
-      fail(LULL_ERROR_TIMED_OUT, "its submitted work did not end within the time");
-    case CUDA_ERROR_ILLEGAL_STATE: fail(LULL_ERROR_BUSY, "it is in another state than that takes");
-    case CUDA_ERROR_OPERATING_SYSTEM:
-      if (!exists(pid)) fail(LULL_ERROR_NOT_FOUND, "there is no such process");
-      fail(LULL_ERROR_BACKEND,
-           "the driver cannot reach it; that takes the right to trace it (its user's, and "
-           "CAP_SYS_PTRACE where the kernel asks for that), its files in /proc, and a process that "
-           "was not lost in an earlier restore");
-    default: api.check(result, call);
-  }
+  if (result == CUDA_SUCCESS) return;
+  const auto [code, reason] = meaning_of(result, pid);
+  if (reason == nullptr) return api.check(result, call);
+  throw backend_failure(code, call, result,
+                        "process " + std::to_string(pid) + " cannot be " + what + ": " + reason);
 }
 
 }  // namespace
