@@ -87,7 +87,7 @@ TEST_F(Gpu, AnotherProcessIsSuspendedToNothingAndGoesOn) {
       driver::symbol<CUresult(int, CUcheckpointRestoreArgs*)>("cuCheckpointProcessRestore");
   const auto unlock =
       driver::symbol<CUresult(int, CUcheckpointUnlockArgs*)>("cuCheckpointProcessUnlock");
-  if (!gpu().supports(capability::checkpoint) || restore == nullptr || unlock == nullptr) {
+  if (!gpu().supports(capability::suspend) || restore == nullptr || unlock == nullptr) {
     GTEST_SKIP() << "the driver is older than that of CUDA 12.8";
   }
   memory_holder other;
