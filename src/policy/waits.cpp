@@ -130,8 +130,8 @@ std::list<detail::async_wait> sleeper::impl::take_finished_waits() {
     try {
       if (!each->result && !is_over(*each)) continue;
       if (!each->result) each->result.emplace(lease(*owner));
-    } catch (const error& failure) {
-      each->result.emplace(failure);
+    } catch (...) {
+      each->result.emplace(detail::current_error(status::internal));
     }
     end_wait(*each);
     over.splice(over.end(), async_waits, each);
@@ -153,8 +153,8 @@ bool sleeper::impl::ask_who_is_due(std::unique_lock<std::mutex>& lock) {
   std::optional<error> gone;
   try {
     which.ask(now);
-  } catch (const error& failure) {
-    gone = failure;
+  } catch (...) {
+    gone = detail::current_error(status::internal);
   }
   lock.lock();
   if (gone) which.result.emplace(*gone);

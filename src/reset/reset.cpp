@@ -45,13 +45,21 @@ class hook_run {
       try {
         hooks_[i]->call(hooks_[i]->after, {dropping_, was_reset});
       } catch (...) {
-        problems.push_back(detail::text("reset hook '{}' (after): {}", hooks_[i]->name,
-                                        detail::current_error(status::callback).what()));
+        note_problem(hooks_[i]->name, problems);
       }
     }
   }
 
  private:
+  /// What is being handled. The other hooks are called also when there is no memory to say it.
+  static void note_problem(std::string_view hook, std::vector<std::string>& problems) noexcept {
+    const error failure = detail::current_error(status::callback);
+    try {
+      problems.push_back(detail::text("reset hook '{}' (after): {}", hook, failure.what()));
+    } catch (...) {  // NOLINT(bugprone-empty-catch)
+    }
+  }
+
   void call(detail::context_hook& hook, const detail::context_hook::function& which) const {
     try {
       hook.call(which, {dropping_, false});

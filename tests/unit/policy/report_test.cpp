@@ -96,6 +96,32 @@ TEST_F(TransitionReport, AParticipantThatThrowsAnIntSkipsNoRollback) {
   EXPECT_EQ(weights.where(), lull::residency::resident);
 }
 
+TEST_F(TransitionReport, ARollbackHasTheSleepersClockAndLog) {
+  struct watcher final : lull::participant {
+    std::string_view name() const noexcept override { return "watcher"; }
+    void sleep(const lull::sleep_plan&, lull::transition&) override {}
+    void wake(const lull::sleep_plan&, lull::transition& current) override {
+      clock = &current.clock();
+      current.add_problem("woken again");
+    }
+    const lull::clock* clock = nullptr;
+  };
+  lull::manual_clock time;
+  std::string logged;
+  lull::sleeper_options options;
+  options.clock = &time;
+  options.log = lull::log_sink([&](lull::log_level, std::string_view line) { logged += line; });
+  lull::sleeper sleeper(options);
+  const auto odd = std::make_shared<stranger>();
+  odd->rude_asleep = true;
+  const auto seen = std::make_shared<watcher>();
+  sleeper.add(odd);  // sleeps last
+  sleeper.add(seen);
+  error_of([&] { sleeper.sleep(); });
+  EXPECT_EQ(seen->clock, &time);
+  EXPECT_THAT(logged, HasSubstr("woken again"));
+}
+
 TEST_F(TransitionReport, ProblemsAreKeptAndLogged) {
   class warns final : public lull::participant {
    public:
