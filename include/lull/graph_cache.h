@@ -27,9 +27,9 @@ extern "C" {
 struct lull_device;
 struct lull_sleeper;
 
-typedef struct lull_graph_cache lull_graph_cache;    ///< given back by lull_graph_cache_destroy
-typedef struct lull_graph_budget lull_graph_budget;  ///< given back by lull_graph_budget_destroy
-typedef struct lull_graph_hold lull_graph_hold;      ///< given back by lull_graph_hold_destroy
+typedef struct lull_graph_cache lull_graph_cache;
+typedef struct lull_graph_budget lull_graph_budget;
+typedef struct lull_graph_hold lull_graph_hold;
 
 /// What a graph is found by: a digest of all that it depends on, or a number (then `high` is 0).
 /// Two graphs with the same key are the same graph, so a digest must be one that does not collide.
@@ -103,7 +103,7 @@ typedef struct lull_graph_cache_options {
   lull_log_fn log;                  ///< default null: silent
   void* log_user;
   /// Told each key that leaves the cache, by the call that evicts it; default null.
-  void (*evicted)(void* evicted_user, lull_graph_key key);
+  void (*evicted)(void* user, lull_graph_key key);
   void* evicted_user;
 } lull_graph_cache_options;
 LULL_API void lull_graph_cache_options_init(lull_graph_cache_options* options);
@@ -162,7 +162,7 @@ LULL_API void lull_graph_capture_options_init(lull_graph_capture_options* option
 
 /// The graph of a key, pinned; captured first when there is none. One thread captures, others who
 /// want the same key wait for it. Nothing is destroyed in the process while `capture` runs.
-/// @param options may be null, here and below
+/// @param options may be null
 /// @return what `capture` failed with, also to those who waited for it; LULL_ERROR_CALLBACK: it
 ///         succeeded without a graph; LULL_ERROR_OUT_OF_DEVICE_MEMORY: the graph alone is above a
 ///         bound; LULL_ERROR_BUSY: all that could make room is in use; LULL_ERROR_TIMED_OUT;
@@ -172,18 +172,22 @@ LULL_API lull_status lull_graph_cache_get_or_capture(lull_graph_cache* cache, lu
                                                      const lull_graph_capture_options* options,
                                                      lull_graph_pin* pin);
 /// The entry of a key, pinned; made without a graph when there is none.
+/// @param options may be null
 LULL_API lull_status lull_graph_cache_get_or_insert(lull_graph_cache* cache, lull_graph_key key,
                                                     const lull_graph_capture_options* options,
                                                     lull_graph_pin* pin);
 /// Captures the graph of a pinned entry, or captures it anew: lull::graph_cache::recapture. When
 /// `capture` hands over the graph that is there, it was updated in place; else the old one is destroyed.
 /// @param pin the only one of the entry; its graph is the new one then
+/// @param options may be null
 LULL_API lull_status lull_graph_pin_recapture(lull_graph_pin* pin, lull_capture_fn capture,
                                               void* user,
                                               const lull_graph_capture_options* options);
-/// Calls `see` for each entry, pinned meanwhile; `graph` is null where there is none.
-LULL_API lull_status lull_graph_cache_for_each(
-    lull_graph_cache* cache, void (*see)(void* user, lull_graph_key key, void* graph), void* user);
+/// @param graph null where the entry has none
+typedef void (*lull_graph_see_fn)(void* user, lull_graph_key key, void* graph);
+/// Calls `see` for each entry, pinned meanwhile.
+LULL_API lull_status lull_graph_cache_for_each(lull_graph_cache* cache, lull_graph_see_fn see,
+                                               void* user);
 
 /// Evicts the entry of a key. `erased` (may be null) gets whether there was one.
 LULL_API lull_status lull_graph_cache_erase(lull_graph_cache* cache, lull_graph_key key,

@@ -1,8 +1,9 @@
+#include <lull/graph_cache.h>
 #include <lull/graph_cache.hpp>
 
-#include "capi/guard.hpp"
-#include "capi/handles.hpp"
-#include "vocabulary/raw_enum.hpp"
+#include "capi/device.hpp"
+#include "capi/sleeper.hpp"
+#include "capi/values.hpp"
 #include "vocabulary/text.hpp"
 
 namespace {
@@ -14,7 +15,6 @@ using lull::capi::deadline_in;
 using lull::capi::guard;
 using lull::capi::read_versioned;
 using lull::capi::required;
-using lull::detail::raw;
 
 struct key_hash {
   /// The factor is a prime of xxHash64 (PRIME64_2), and not the cache's: so no pair of halves undoes
@@ -47,7 +47,7 @@ class c_driver final : public lull::graph_driver {
 
   void destroy(void* graph, std::uint64_t /*generation*/) override {
     const lull_status code = from_.destroy(from_.user, graph);
-    if (raw(code) == LULL_ERROR_BUSY) {
+    if (code == LULL_ERROR_BUSY) {
       throw lull::error(status::busy, "destroy returned LULL_ERROR_BUSY");
     }
     lull::capi::expect_callback_ok(code, "destroy");
@@ -124,7 +124,7 @@ lull::graph_capture_options convert(const lull_graph_capture_options* options) {
 lull::captured_graph<void*> capture_by(lull_capture_fn capture, void* user) {
   lull_captured_graph made{sizeof made, nullptr, LULL_UNKNOWN, LULL_UNKNOWN};
   const lull_status code = capture(user, &made);
-  if (const std::int32_t number = raw(code); number != LULL_OK) {
+  if (const auto number = static_cast<std::int32_t>(code); number != LULL_OK) {
     const bool known = number > LULL_OK && number <= LULL_ERROR_INTERNAL;
     lull::detail::fail(known ? static_cast<status>(number) : status::callback,
                        "the capture callback returned {}",
@@ -237,7 +237,7 @@ void lull_graph_cache_options_init(lull_graph_cache_options* options) {
   options->limits = convert(lull::graph_limits{});
   options->trim_after_bytes = lull::graph_cache_options{}.trim_after_bytes;
   options->name = "graphs";
-  options->log_threshold = LULL_LOG_INFO;
+  lull::capi::set_default_log(*options);
 }
 
 void lull_graph_capture_options_init(lull_graph_capture_options* options) {
@@ -330,9 +330,7 @@ void lull_graph_pin_release(lull_graph_pin* pin) {
   if (pin != nullptr) pins::adopt(std::exchange(*pin, {})).release();
 }
 
-lull_status lull_graph_cache_for_each(lull_graph_cache* cache,
-                                      void (*see)(void* user, lull_graph_key key, void* graph),
-                                      void* user) {
+lull_status lull_graph_cache_for_each(lull_graph_cache* cache, lull_graph_see_fn see, void* user) {
   return guard([&] {
     required(see, "see");
     required(cache, "cache").value.for_each([&](const typed_cache::handle& each) {

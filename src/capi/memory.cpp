@@ -46,6 +46,7 @@ lull_memory_options default_memory_options() {
   options.struct_size = sizeof options;
   options.chunk_bytes = from.chunk_bytes;
   options.poison_unfilled = from.poison_unfilled ? 1 : 0;
+  options.threads = from.threads;
   lull::capi::set_default_log(options);
   return options;
 }
@@ -91,6 +92,7 @@ lull_status lull_memory_create(const lull_memory_options* options, lull_memory**
     lull::memory_options converted;
     converted.chunk_bytes = given.chunk_bytes;
     converted.poison_unfilled = given.poison_unfilled != 0;
+    converted.threads = given.threads;
     converted.log = lull::capi::log_of(given);
     result = new lull_memory{lull::memory(std::move(converted))};
   });

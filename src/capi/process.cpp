@@ -43,6 +43,7 @@ lull_process_options default_process_options() {
   options.output = static_cast<lull_stdio>(from.output);
   options.errors = static_cast<lull_stdio>(from.errors);
   options.state_pipe = from.state_pipe ? 1 : 0;
+  options.end_with_parent = from.end_with_parent ? 1 : 0;
   lull::capi::set_default_log(options);
   return options;
 }
@@ -115,6 +116,7 @@ lull::process_options convert(const lull_process_options& given) {
   options.output = enum_from<lull::child_stream>(given.output, "options->output");
   options.errors = enum_from<lull::child_stream>(given.errors, "options->errors");
   options.state_pipe = given.state_pipe != 0;
+  options.end_with_parent = given.end_with_parent != 0;
   options.stopping = make_stop_options(given.stopping, "options->stopping");
   options.pid_directory = lull::capi::text_or_empty(given.pid_directory);
   options.log = lull::capi::log_of(given);

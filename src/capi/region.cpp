@@ -31,6 +31,8 @@ lull_region_options default_region_options() {
   options.struct_size = sizeof options;
   options.tag = from.tag.c_str();
   options.name = from.name.c_str();
+  options.refill_alone = from.refill_alone ? 1 : 0;
+  options.absent = from.absent ? 1 : 0;
   return options;
 }
 
@@ -93,6 +95,8 @@ lull_status lull_memory_allocate(lull_memory* memory, const lull_device* device,
     converted.tag = text_or_empty(given.tag);
     converted.name = text_or_empty(given.name);
     converted.refill = make_refill(given.refill, given.refill_user);
+    converted.refill_alone = given.refill_alone != 0;
+    converted.absent = given.absent != 0;
     result = new lull_region{in.allocate(on, bytes, std::move(converted))};
   });
 }

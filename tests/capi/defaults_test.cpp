@@ -79,23 +79,29 @@ TEST(CApiDefaults, OfResetHooks) {
 }
 
 TEST(CApiDefaults, OfMemory) {
-  const auto [size, chunk, poison, level, log, user] = prepared(lull_memory_options_init);
-  const auto [cpp_chunk, cpp_poison, cpp_clock, cpp_log] = lull::memory_options{};
+  const auto [size, chunk, poison, threads, level, log, user] = prepared(lull_memory_options_init);
+  const auto [cpp_chunk, cpp_poison, cpp_clock, cpp_log, cpp_arena, cpp_threads] =
+      lull::memory_options{};
   expect_null(log, user);
   EXPECT_EQ(chunk, cpp_chunk);
   EXPECT_EQ(poison != 0, cpp_poison);
+  EXPECT_EQ(threads, cpp_threads);
+  EXPECT_FALSE(cpp_arena) << "one of its own, which is all that C has";
   EXPECT_EQ(level, threshold);
   EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
   EXPECT_EQ(cpp_clock, &lull::steady_clock());
 }
 
 TEST(CApiDefaults, OfRegions) {
-  const auto [size, tag, name, refill, user] = prepared(lull_region_options_init);
-  const auto [cpp_tag, cpp_name, cpp_refill] = lull::region_options{};
+  const auto [size, tag, name, refill, user, alone, absent] = prepared(lull_region_options_init);
+  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent] =
+      lull::region_options{};
   expect_null(refill, user);
   EXPECT_EQ(tag, cpp_tag);
   EXPECT_EQ(name, cpp_name);
-  EXPECT_FALSE(cpp_refill);
+  EXPECT_EQ(alone != 0, cpp_alone);
+  EXPECT_EQ(absent != 0, cpp_absent);
+  EXPECT_FALSE(cpp_refill || cpp_source);
 }
 
 TEST(CApiDefaults, OfTransfers) {
@@ -161,27 +167,61 @@ TEST(CApiDefaults, OfStopping) {
 TEST(CApiDefaults, OfProcesses) {
   const auto [size, arguments, argument_count, environment, environment_count, inherit, directory,
               input, output, errors, state_pipe, on_event, event_user, on_rejected, rejected_user,
-              stopping, pid_directory, releases, devices, device_count, level, log, user] =
-      prepared(lull_process_options_init);
+              stopping, pid_directory, end_with_parent, releases, devices, device_count, level, log,
+              user] = prepared(lull_process_options_init);
   const auto [cpp_arguments, cpp_environment, cpp_inherit, cpp_directory, cpp_input, cpp_output,
               cpp_errors, cpp_state_pipe, cpp_on_event, cpp_on_rejected, cpp_on_release,
-              cpp_stopping, cpp_pid_directory, cpp_clock, cpp_log] = lull::process_options{};
+              cpp_releases, cpp_devices, cpp_stopping, cpp_pid_directory, cpp_end_with_parent,
+              cpp_clock, cpp_log] = lull::process_options{};
   expect_null(arguments, environment, directory, on_event, event_user, on_rejected, rejected_user,
-              stopping, pid_directory, releases, devices, log, user);
+              stopping, pid_directory, releases, devices, log, user, cpp_releases);
   EXPECT_EQ(argument_count, cpp_arguments.size());
   EXPECT_EQ(environment_count, cpp_environment.size());
-  EXPECT_EQ(device_count, 0u);
+  EXPECT_EQ(device_count, cpp_devices.size());
   EXPECT_EQ(inherit != 0, cpp_inherit);
   EXPECT_EQ(input, static_cast<lull_stdio>(cpp_input));
   EXPECT_EQ(output, static_cast<lull_stdio>(cpp_output));
   EXPECT_EQ(errors, static_cast<lull_stdio>(cpp_errors));
   EXPECT_EQ(state_pipe != 0, cpp_state_pipe);
+  EXPECT_EQ(end_with_parent != 0, cpp_end_with_parent);
   EXPECT_EQ(level, threshold);
   EXPECT_TRUE(cpp_directory.empty() && cpp_pid_directory.empty());
   EXPECT_FALSE(cpp_on_event || cpp_on_rejected || cpp_on_release);
   EXPECT_EQ(cpp_stopping.grace, lull::stop_options{}.grace);
   EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
   EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+TEST(CApiDefaults, OfGraphCaches) {
+  const auto [size, driver, device, node_bytes, clear_timeout, limits, budget, filter, trim_after,
+              name, level, log, user, evicted, evicted_user] =
+      prepared(lull_graph_cache_options_init);
+  const auto [cpp_limits, cpp_budget, cpp_filter, cpp_trim_after, cpp_name, cpp_clock, cpp_log] =
+      lull::graph_cache_options{};
+  const auto [cpp_node_bytes, cpp_clear_timeout] = lull::device_graph_options{};
+  expect_null(driver, device, budget, log, user, evicted, evicted_user);
+  EXPECT_EQ(node_bytes, cpp_node_bytes.value_or(LULL_UNKNOWN));
+  EXPECT_EQ(clear_timeout, cpp_clear_timeout.count());
+  EXPECT_EQ(limits.entries, cpp_limits.entries.value_or(LULL_NO_LIMIT));
+  EXPECT_EQ(limits.bytes, cpp_limits.bytes.value_or(LULL_NO_LIMIT));
+  EXPECT_EQ(limits.idle_time_ns, LULL_FOREVER);
+  EXPECT_EQ(cpp_limits.idle_time, std::nullopt);
+  EXPECT_EQ(filter != 0, cpp_filter);
+  EXPECT_EQ(trim_after, cpp_trim_after);
+  EXPECT_EQ(name, cpp_name);
+  EXPECT_EQ(level, threshold);
+  EXPECT_FALSE(cpp_budget || cpp_log.wants(lull::log_level::error));
+  EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+TEST(CApiDefaults, OfGraphCaptures) {
+  const auto [size, bytes, timeout, room_timeout] = prepared(lull_graph_capture_options_init);
+  const auto [cpp_bytes, cpp_deadline, cpp_room_deadline] = lull::graph_capture_options{};
+  EXPECT_EQ(bytes, cpp_bytes.value_or(LULL_UNKNOWN));
+  EXPECT_EQ(timeout, LULL_FOREVER);
+  EXPECT_EQ(cpp_deadline, lull::no_deadline);
+  EXPECT_EQ(room_timeout, 0) << "which is a deadline that has passed";
+  EXPECT_LT(cpp_room_deadline, lull::steady_clock().now());
 }
 
 }  // namespace

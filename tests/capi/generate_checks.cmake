@@ -35,7 +35,7 @@ set(enumerations
   "lull_sleep_state       sleep_state          sleeper.hpp   LULL_STATE_"
   "lull_standard_stream   -                    -             LULL_STANDARD_"
   "lull_status            status               error.hpp     LULL_(ERROR_)?"
-  "lull_stdio             stream               process.hpp   LULL_STDIO_"
+  "lull_stdio             child_stream         process.hpp   LULL_STDIO_"
   "lull_tristate          tristate             device.hpp    LULL_")
 
 # Semicolons and brackets mean something to CMake's lists.

@@ -201,9 +201,9 @@ TEST_F(CGraphCache, TheSleeperSweepsWhileAwake) {
   ASSERT_EQ(lull_sleeper_create(nullptr, &sleeper), LULL_OK);
   ASSERT_EQ(lull_sleeper_manage_graphs(sleeper, cache_, 0), LULL_OK);
   put(1);
-  std::int64_t in_ms = -1;
-  EXPECT_EQ(lull_sleeper_next_deadline(sleeper, &in_ms), LULL_OK);
-  EXPECT_GE(in_ms, 0);
+  std::int64_t in_ns = -1;
+  EXPECT_EQ(lull_sleeper_next_deadline(sleeper, &in_ns), LULL_OK);
+  EXPECT_GE(in_ns, 0);
   EXPECT_TRUE(eventually([&] {  // on the sleeper's thread
     std::int32_t started = 1;
     EXPECT_EQ(lull_sleeper_poll(sleeper, &started), LULL_OK);

@@ -54,10 +54,10 @@ class objects {
     cache.driver = &driver;
     ok(lull_graph_cache_create(&cache, &cache_));
     ok(lull_graph_budget_create(1, 1, &budget_));
-    ok(lull_graph_hold_begin(0, &hold_));
+    ok(lull_graph_hold_create(0, &hold_));
   }
   ~objects() {
-    lull_graph_hold_end(hold_);
+    lull_graph_hold_destroy(hold_);
     lull_graph_budget_destroy(budget_);
     lull_graph_cache_destroy(cache_);
     lull_process_destroy(process_);

@@ -43,8 +43,9 @@ typedef enum lull_backing_kind LULL_ENUM_BASE {
 
 typedef struct lull_memory_options {
   size_t struct_size;
-  uint64_t chunk_bytes;          ///< 4 KiB to 4 GiB; default 64 MiB
+  uint64_t chunk_bytes;          ///< 4 KiB to 4 GiB; default 16 MiB
   int32_t poison_unfilled;       ///< default 1 in debug builds of lull, else 0
+  uint32_t threads;              ///< that populate and stage, at most, a device; default 0: 8
   lull_log_level log_threshold;  ///< default LULL_LOG_INFO
   lull_log_fn log;               ///< default null: silent
   void* log_user;
@@ -78,6 +79,8 @@ typedef struct lull_region_options {
   const char* name;       ///< for reports and errors; default empty
   lull_refill_fn refill;  ///< default null: a discarded region comes back unfilled
   void* refill_user;
+  int32_t refill_alone;  ///< never beside another refill that is to be alone; default 0
+  int32_t absent;        ///< begins as discarded, and the first restore brings it; default 0
 } lull_region_options;
 LULL_API void lull_region_options_init(lull_region_options* options);
 

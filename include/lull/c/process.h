@@ -97,8 +97,10 @@ typedef struct lull_process_options {
   void* on_event_user;
   lull_rejected_line_fn on_rejected;  ///< default null
   void* on_rejected_user;
-  const lull_stop_options* stopping;   ///< default null: its defaults
-  const char* pid_directory;           ///< default null: none
+  const lull_stop_options* stopping;  ///< default null: its defaults
+  const char* pid_directory;          ///< default null: none
+  /// The kernel kills the child when this process ends, however that ends; default 0.
+  int32_t end_with_parent;
   lull_release_clock* releases;        ///< gets a mark when the child has ended; default null
   const char* const* release_devices;  ///< which devices are marked; default none: all
   size_t release_device_count;
