@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -140,7 +141,8 @@ void front_door::run(const std::stop_token& stop) {
 void front_door::send_what_changed() {
   for (const std::shared_ptr<exchange>& each : outbox_->take()) {
     const auto found = connections_.find(each->connection);
-    if (found != connections_.end() && found->second->out == each) send_to(*found->second);
+    if (found == connections_.end() || found->second->out != each) continue;
+    if (found->second->now == connection::phase::answering) send_to(*found->second);
   }
 }
 
@@ -148,8 +150,12 @@ void front_door::accept_all() {
   while (true) {
     const int made = ::accept4(listener_->get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (made < 0 && (errno == EMFILE || errno == ENFILE) && make_room()) continue;
-    if (made < 0 && errno != ECONNABORTED && errno != EINTR) return;
-    if (made < 0) continue;
+    if (made < 0 && (errno == ECONNABORTED || errno == EINTR)) continue;
+    if (made < 0) {
+      // Nobody can be sent away for it, and epoll would ask again at once.
+      if (errno != EAGAIN) std::this_thread::sleep_for(10ms);
+      return;
+    }
     if (connections_.size() >= options_.most_connections && !make_room()) {
       ::close(made);
       continue;

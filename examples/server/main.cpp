@@ -217,8 +217,7 @@ lull::device checked_device(const arguments& given) {
   return device;
 }
 
-void serve(const arguments& given, const lull::log_sink& log) {
-  const sigset_t ending = block_signals();
+void serve(const arguments& given, const lull::log_sink& log, const sigset_t& ending) {
   raise_descriptor_limit();
   example::server_options options = options_from(given);
   options.log = log;
@@ -255,9 +254,10 @@ int main(int argc, char** argv) {
     std::cerr << fmt::format("lull-example-server: {}\n", failure.what());
     return 2;
   }
+  const sigset_t ending = block_signals();  // before there are other threads
   const example::log_writer log(STDERR_FILENO);
   try {
-    serve(given, log.sink());
+    serve(given, log.sink(), ending);
     return 0;
   } catch (const gguf::format_error& failure) {
     log.sink().write(lull::log_level::error,

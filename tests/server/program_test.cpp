@@ -199,6 +199,27 @@ TEST_F(Program, AnErrorOutputThatNobodyReadsStopsNothing) {
   EXPECT_LT(took, 5s);
 }
 
+#ifdef LULL_SIMULATED_GPU
+TEST_F(Program, OnAGpuAReloadTakesTheContextTooAndWaitsForItsMemory) {
+  child server({"--model", model(), "--port", "0", "--device", "CUDA0", "--reload", "--sleep-level",
+                "reset"});
+  const std::string line = server.line();
+  ASSERT_THAT(line, StartsWith("listening on http://127.0.0.1:"));
+  httplib::Client client("127.0.0.1", std::stoi(line.substr(line.rfind(':') + 1)));
+  client.set_read_timeout(60s);
+  const auto answer = [&] {
+    return client.Post("/completion", R"({"prompt":"x"})", "application/json")->body;
+  };
+  const std::string expected = answer();
+  const auto slept = client.Post("/sleep");
+  ASSERT_EQ(slept->status, 200) << slept->body;
+  EXPECT_THAT(slept->body, HasSubstr("\"used_after_bytes\":0"));
+  EXPECT_THAT(slept->body, HasSubstr("\"unload\""));
+  EXPECT_EQ(answer(), expected);
+  EXPECT_THAT(client.Get("/props")->body, HasSubstr("\"settle\""));
+}
+#endif
+
 TEST_F(Program, ASignalDuringTheFirstLoadEndsItInTheMiddleOfATensor) {
   // Nothing is written for it, and it takes seconds to read.
   const fs::path path = folder_ / "large.gguf";
