@@ -28,6 +28,8 @@ struct check {
   bool foreign = false;
   /// A folder of libraries, for this check before all others; empty: none.
   std::string library_folder = {};
+  /// Why it cannot run here; then it is skipped. Empty: it can.
+  std::string unfit = {};
 };
 
 enum class check_state : std::uint8_t {

@@ -140,19 +140,6 @@ void add_demo(const json& result, claims& into) {
 
 // Sleep and wake -----------------------------------------------------------------------------------
 
-struct sleep_target {
-  std::string_view level;
-  std::string_view key;  ///< of a cycle
-  bool first;            ///< with nothing prepared
-  double share;          ///< of the bare pinned copy
-};
-
-constexpr sleep_target sleep_targets[] = {
-    {"offload", "sleep_s", true, 0.45}, {"offload", "sleep_s", false, 0.95},
-    {"offload", "wake_s", false, 0.95}, {"discard", "wake_s", false, 0.60},
-    {"reset", "wake_s", false, 0.60},
-};
-
 /// A result of bench_sleep, or of torch_sleep.py, which has no copy to compare with.
 struct sleep_result {
   const json& of;
@@ -172,20 +159,16 @@ std::string gib_text(double bytes) {
   return fmt::format("{:g} GiB", bytes / static_cast<double>(std::uint64_t{1} << 30));
 }
 
+/// Its cases, each with its share of the bare pinned copy of the same run.
 void add_sleep(const json& result, claims& into) {
-  const sleep_result sleep{result};
-  const std::string size = gib_text(sleep.bytes());
-  for (const sleep_target& each : sleep_targets) {
-    const bool out = each.key == "sleep_s";
-    const auto took = sleep.cycle(each.level, each.first, each.key);
-    const auto limit =
-        number(result, out ? "/pinned_copy/out_s"_json_pointer : "/pinned_copy/in_s"_json_pointer);
-    std::optional<double> share;
-    if (took && limit && *took > 0) share = *limit / *took;
-    claim row = with_target(fmt::format("{}: {} of {}{}", each.level, out ? "sleep" : "wake", size,
-                                        each.first ? ", the first" : ""),
-                            share, "of the pinned copy", each.share, true);
-    if (took) row.measured += fmt::format(" ({:.1f} GB/s)", sleep.bytes() / gigabyte / *took);
+  const std::string size = gib_text(sleep_result{result}.bytes());
+  for (const json& each : result.value("cases", json::array())) {
+    claim row = with_target(fmt::format("{}, {}", each.value("case", "?"), size),
+                            number(each, "/share_of_link"_json_pointer), "of the pinned copy",
+                            number(each, "/target"_json_pointer), true);
+    if (const auto rate = number(each, "/gb_per_s"_json_pointer)) {
+      row.measured += fmt::format(" ({:.1f} GB/s)", *rate);
+    }
     into.push_back(std::move(row));
   }
   const json levels = result.value("levels", json::object());

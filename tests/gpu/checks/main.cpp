@@ -66,10 +66,10 @@ class session {
   exit_code run() {
     choose_runtime();
     for (const std::string name : report_.bundle.at("programs")) record(start_check(name));
-    const check_result& devices = record(devices_check());
+    const check_result devices = record(devices_check());
     report_.gpu = judge_gpu(devices, kernel_has_gpu());
     if (report_.gpu.is == gpu_verdict::answer::present) {
-      for (const check& each : plan(given_.quick)) {
+      for (const check& each : plan(given_.quick, free_bytes(devices))) {
         if (wanted(each.name)) record(each);
       }
     }
@@ -136,7 +136,7 @@ class session {
 
 /// @throws CLI::ValidationError a check that there is not
 void refuse_unknown(const arguments& given) {
-  const std::vector<check> all = plan(given.quick);
+  const std::vector<check> all = plan(given.quick, 0);
   for (const std::string& name : given.only) {
     const auto is = [&](const check& each) { return each.name == name; };
     if (std::any_of(all.begin(), all.end(), is)) continue;

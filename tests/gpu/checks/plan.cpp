@@ -16,26 +16,45 @@ check reset_probe(const std::string& name, std::vector<std::string> more) {
   return {name, "lull", std::move(arguments), "-", seconds{60}};
 }
 
-/// The same bytes by lull, and by hand on PyTorch where there is one.
-void add_sleep(std::vector<check>& checks, int gib, seconds limit) {
-  const std::string size = fmt::format("{}GiB", gib);
-  checks.push_back({"sleep-" + size,
-                    "bench_sleep",
-                    {"--device", "CUDA0", "--size", size, "--cycles", "2", "--output", result_path},
-                    result_file,
-                    limit});
-  checks.push_back({"torch-" + size,
-                    "python3",
-                    {"BUNDLE/torch_sleep.py", "--gib", std::to_string(gib), "--cycles", "2",
-                     "--output", result_path},
-                    result_file,
-                    limit,
-                    true});
+constexpr double gib = 1073741824;
+
+/// Sleeping and waking with so much; a swap has it twice on the device.
+check sleep(int size_gib, seconds limit, double free_bytes) {
+  check result{fmt::format("sleep-{}GiB", size_gib),
+               "bench_sleep",
+               {"--device", "CUDA0", "--size", fmt::format("{}GiB", size_gib), "--cycles", "2",
+                "--directory", "SCRATCH", "--output", result_path},
+               result_file,
+               limit};
+  const double needed_gib = 2 * size_gib + 1;
+  if (free_bytes < needed_gib * gib) {
+    result.unfit =
+        fmt::format("it needs {} GiB of the device, {:.1f} are free", needed_gib, free_bytes / gib);
+  }
+  return result;
+}
+
+/// The same bytes on PyTorch, where there is one.
+check torch(int size_gib, seconds limit, double free_bytes) {
+  check result{fmt::format("torch-{}GiB", size_gib),
+               "python3",
+               {"BUNDLE/torch_sleep.py", "--gib", std::to_string(size_gib), "--cycles", "2",
+                "--output", result_path},
+               result_file,
+               limit,
+               true};
+  if (free_bytes < (size_gib + 1) * gib) result.unfit = "the device has too little memory free";
+  return result;
+}
+
+check with_cublas(check what) {
+  if (const auto folder = cublas_folder(usual_roots())) what.library_folder = folder->string();
+  return what;
 }
 
 }  // namespace
 
-std::vector<check> plan(bool quick) {
+std::vector<check> plan(bool quick, double free_bytes) {
   const std::string demo_size = quick ? "256MiB" : "2GiB";
   std::vector<check> checks{
       {"tests",
@@ -44,34 +63,26 @@ std::vector<check> plan(bool quick) {
        result_file,
        seconds{100}},
       reset_probe("reset-probe", {"--cycles", "5"}),
-      reset_probe("reset-probe-gemm", {"--cycles", "2", "--gemm"}),
+      with_cublas(reset_probe("reset-probe-gemm", {"--cycles", "2", "--gemm"})),
       {"demo",
        "lull",
        {"demo", "--device", "CUDA0", "--size", demo_size, "--output", "SCRATCH"},
        "demo.json",
        seconds{100}},
   };
-  if (const auto folder = cublas_folder(usual_roots())) {
-    for (check& each : checks) {
-      if (each.name == "reset-probe-gemm") each.library_folder = folder->string();
-    }
-  }
   if (quick) {
-    checks.push_back(
-        {"sleep-1GiB",
-         "bench_sleep",
-         {"--device", "CUDA0", "--size", "1GiB", "--cycles", "2", "--output", result_path},
-         result_file,
-         seconds{60}});
+    checks.push_back(sleep(1, seconds{60}, free_bytes));
     return checks;
   }
-  add_sleep(checks, 8, seconds{60});
+  checks.push_back(sleep(8, seconds{80}, free_bytes));
+  checks.push_back(torch(8, seconds{60}, free_bytes));
   checks.push_back({"reset",
                     "bench_reset",
-                    {"--benchmark_out=" + result_path, "--case-seconds=4"},
+                    {"--benchmark_out=" + result_path, "--case-seconds=3"},
                     result_file,
-                    seconds{60}});
-  add_sleep(checks, 32, seconds{110});
+                    seconds{50}});
+  checks.push_back(sleep(32, seconds{170}, free_bytes));
+  checks.push_back(torch(32, seconds{100}, free_bytes));
   return checks;
 }
 

@@ -82,6 +82,15 @@ gpu_verdict judge_gpu(const check_result& devices, bool kernel_has_gpu) {
   return {answer::unknown, "lull found no CUDA module beside itself"};
 }
 
+double free_bytes(const check_result& devices) {
+  for (const json& each : devices.result.value("devices", json::array())) {
+    if (each.value("name", json()) != "CUDA0") continue;
+    const json free = each.value("memory", json::object()).value("free_bytes", json());
+    return free.is_number() ? free.get<double>() : 0;
+  }
+  return 0;
+}
+
 bool kernel_has_gpu(const fs::path& root) {
   std::error_code failed;
   for (const fs::directory_entry& each : fs::directory_iterator(root / "dev", failed)) {

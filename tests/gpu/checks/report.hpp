@@ -25,6 +25,9 @@ struct gpu_verdict {
 /// @param kernel_has_gpu what the kernel shows: then "none" cannot be right
 gpu_verdict judge_gpu(const check_result& devices, bool kernel_has_gpu);
 
+/// What the first CUDA device has free; 0 where it does not say.
+double free_bytes(const check_result& devices);
+
 /// Whether the kernel's NVIDIA driver is there and shows a GPU.
 bool kernel_has_gpu(const std::filesystem::path& root = "/");
 

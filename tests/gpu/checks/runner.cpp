@@ -147,6 +147,11 @@ check_result runner::run(const check& what) {
     result.reason = "this bundle has no " + what.program;
     return result;
   }
+  if (!what.unfit.empty()) {
+    result.state = check_state::skipped;
+    result.reason = what.unfit;
+    return result;
+  }
   const scratch_folder scratch(given_.logs / ("." + what.name));
   const command line = command_for(what, scratch.path());
   if (line.limit <= seconds::zero()) {
