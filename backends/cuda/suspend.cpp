@@ -35,9 +35,8 @@ std::pair<lull_status, const char*> meaning_of(CUresult result, int pid) {
     case CUDA_ERROR_OPERATING_SYSTEM:
       if (!exists(pid)) return {LULL_ERROR_NOT_FOUND, "there is no such process"};
       return {LULL_ERROR_BACKEND,
-              "the driver cannot reach it; that takes the right to trace it (its user's, and "
-              "CAP_SYS_PTRACE where the kernel asks for that), its files in /proc, and a process "
-              "that was not lost in an earlier restore"};
+              "the driver cannot reach it: it was lost in an earlier restore, or the right to "
+              "trace it lacks (its user's, or CAP_SYS_PTRACE), or its files in /proc"};
     default: return {LULL_OK, nullptr};
   }
 }

@@ -316,8 +316,9 @@ lull_status lull_graph_cache_get_or_insert(lull_graph_cache* cache, lull_graph_k
 lull_status lull_graph_pin_recapture(lull_graph_pin* pin, lull_capture_fn capture, void* user,
                                      const lull_graph_capture_options* options) {
   return guard([&] {
-    required(static_cast<char*>(required(pin, "pin").entry), "pin->entry");
+    required(pin, "pin");
     required(capture, "capture");
+    required(static_cast<char*>(pin->entry), "pin->entry");
     const auto wishes = convert(options);
     auto at = pins::adopt(*pin);
     const auto back = [pin](typed_cache::handle* from) { *pin = pins::let_go(std::move(*from)); };

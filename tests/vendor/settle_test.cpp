@@ -104,7 +104,9 @@ TEST_P(Settle, WithoutAnExpectedGainItIsNotEarlyEither) {
 }
 
 TEST_P(Settle, MakesNoContext) {
-  machine here(GetParam());
+  simgpu::scenario busy;
+  busy.foreign_bytes = 1024 * MiB;  // so that something might come back
+  machine here(GetParam(), busy);
   settle_options options;
   options.released_at = steady_clock().now();
   options.max_wait = 50ms;
@@ -349,8 +351,13 @@ TEST_P(Settle, ACheckpointThatFailsLeavesTheProcessUnlocked) {
 
 /// Runs the tool on one simulated device.
 /// @param wrapper a command that runs the tool
-shell_result run_tool(const std::string& arguments, const std::string& wrapper = "") {
-  return run_shell("env SIMGPU=devices=1 SIMGPU_VENDORS=" + Settle::GetParam().name +
+// Where nothing is in use nothing can come back, and nobody waits for it.
+constexpr const char* in_use = "devices=1,foreign=1GiB";
+
+/// @param scenario as the simulated machine reads it
+shell_result run_tool(const std::string& arguments, const std::string& wrapper = "",
+                      const std::string& scenario = "devices=1") {
+  return run_shell("env SIMGPU=" + scenario + " SIMGPU_VENDORS=" + Settle::GetParam().name +
                    " LD_LIBRARY_PATH='" LULL_TEST_SIMGPU "' " + wrapper + " '" LULL_TEST_TOOL "' " +
                    arguments + " 2>&1");
 }
@@ -380,13 +387,13 @@ TEST_P(Settle, TopShowsDevicesAndProcessesAndMakesNoContext) {
 TEST_P(Settle, RunWaitsForTheMemoryAndKeepsTheExitStatus) {
   if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "its files are those of the machine";
   const time_point before = steady_clock().now();
-  const auto [code, output] = run_tool("run -- sh -c 'exit 5'");
+  const auto [code, output] = run_tool("run -- sh -c 'exit 5'", "", in_use);
   EXPECT_EQ(code, 5);
   EXPECT_EQ(output, "");
   // Nothing is known of what the command held, so quiet counts after 1 s only.
   EXPECT_GE(steady_clock().now() - before, 1s);
 
-  const auto impatient = run_tool("run --max-wait 10ms -- sh -c 'exit 5'");
+  const auto impatient = run_tool("run --max-wait 10ms -- sh -c 'exit 5'", "", in_use);
   EXPECT_EQ(impatient.exit_code, 5);
   EXPECT_THAT(impatient.output, HasSubstr("not all memory may be back: timed out"));
   EXPECT_THAT(impatient.output, HasSubstr(GetParam().device));
@@ -397,7 +404,7 @@ TEST_P(Settle, RunWaitsForTheMemoryOfACommandThatASignalStopped) {
   if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "its files are those of the machine";
   const time_point before = steady_clock().now();
   const auto [code, output] =
-      run_tool("run -- sleep 1000", "timeout --foreground --preserve-status -s TERM 1");
+      run_tool("run -- sleep 1000", "timeout --foreground --preserve-status -s TERM 1", in_use);
   EXPECT_EQ(code, 128 + SIGTERM);
   EXPECT_EQ(output, "");
   EXPECT_GE(steady_clock().now() - before, 2s) << "1 s until the signal, 1 s of quiet";
