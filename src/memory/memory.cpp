@@ -102,34 +102,39 @@ void claim(const std::vector<transfer::job>& jobs) {
   for (const transfer::job& each : jobs) each.region->moving = each.region->home->moving = true;
 }
 
-/// Makes what a transfer did visible, and frees regions whose owners went away meanwhile.
-void commit(detail::memory_state& memory, const transfer& done) {
-  std::vector<std::shared_ptr<region_state>> retired;
+/// Makes what a transfer did visible, and frees regions whose owners went away meanwhile. Allocates
+/// nothing: what was claimed is given back whatever happened.
+void commit(detail::memory_state& memory, const std::vector<transfer::job>& jobs) {
   {
     const std::lock_guard lock(memory.mutex);
-    for (const transfer::job& each : done.jobs()) {
+    for (const transfer::job& each : jobs) {
       each.region->contents = each.after;
       detail::extent& home = *each.region->home;
       each.region->moving = home.moving = false;
       home.up = home.mapped;
-      if (retire_if_unused(*each.region)) retired.push_back(each.region);
     }
   }
-  for (const auto& region : retired) detail::dispose(*region);
+  for (const transfer::job& each : jobs) {
+    std::unique_lock lock(memory.mutex);
+    if (!retire_if_unused(*each.region)) continue;
+    lock.unlock();
+    detail::dispose(*each.region);
+  }
 }
 
 transfer_report run(detail::memory_state& memory, const transfer_options& options,
-                    std::vector<transfer::job> jobs, void (transfer::*what)()) {
-  transfer work(memory, options, std::move(jobs));
+                    const std::vector<transfer::job>& jobs, void (transfer::*what)()) {
+  std::optional<transfer> work;
   try {
-    (work.*what)();
+    work.emplace(memory, options, jobs);
+    (*work.*what)();
   } catch (...) {
-    commit(memory, work);
-    if (options.failed_report != nullptr) *options.failed_report = work.take_report();
+    commit(memory, work ? work->jobs() : jobs);
+    if (work && options.failed_report != nullptr) *options.failed_report = work->take_report();
     throw;
   }
-  commit(memory, work);
-  return work.take_report();
+  commit(memory, work->jobs());
+  return work->take_report();
 }
 
 /// The regions that a plan takes off, of one device or of all.
@@ -186,7 +191,7 @@ transfer_report evict_from(detail::memory_state& memory, const eviction_plan& pl
     jobs = jobs_to_evict(memory, plan, only);
     claim(jobs);
   }
-  return run(memory, options, std::move(jobs), &transfer::evict);
+  return run(memory, options, jobs, &transfer::evict);
 }
 
 /// Watches over resets of a device from its first region on.
@@ -306,7 +311,7 @@ transfer_report memory::restore(const std::vector<std::string>& tags,
     jobs = jobs_to_restore(*state_, tags);
     claim(jobs);
   }
-  return run(*state_, options, std::move(jobs), &transfer::restore);
+  return run(*state_, options, jobs, &transfer::restore);
 }
 
 transfer_report memory::swap(const eviction_plan& leaving, const std::vector<std::string>& coming,
@@ -328,7 +333,7 @@ transfer_report memory::swap(const eviction_plan& leaving, const std::vector<std
     }
     claim(jobs);
   }
-  return run(*state_, options, std::move(jobs), &transfer::swap);
+  return run(*state_, options, jobs, &transfer::swap);
 }
 
 std::vector<region_info> memory::regions() const {

@@ -9,10 +9,11 @@
 namespace lull::detail {
 namespace {
 
-namespace fs = std::filesystem;
+// Paths are strings here: appending to a std::filesystem::path of libstdc++ 12 without memory ends in
+// a crash, and this is asked for in every transition.
 
 /// The number in the line that starts with `key`, as in "MemTotal:  24576 kB".
-std::optional<std::uint64_t> number_after(const fs::path& file, std::string_view key) {
+std::optional<std::uint64_t> number_after(const std::string& file, std::string_view key) {
   std::ifstream in(file);
   std::string name;
   while (in >> name) {
@@ -25,7 +26,7 @@ std::optional<std::uint64_t> number_after(const fs::path& file, std::string_view
 }
 
 /// A file that holds one number; "max" and a missing file are no number.
-std::optional<std::uint64_t> number_in(const fs::path& file) {
+std::optional<std::uint64_t> number_in(const std::string& file) {
   std::ifstream in(file);
   std::uint64_t value = 0;
   return in >> value ? std::optional{value} : std::nullopt;
@@ -59,9 +60,9 @@ bool lists(std::string_view comma_separated, std::string_view word) {
 }
 
 /// From /proc/self/mountinfo (proc_pid_mountinfo(5)).
-std::vector<hierarchy> hierarchies(const fs::path& root) {
+std::vector<hierarchy> hierarchies(const std::string& root) {
   std::vector<hierarchy> all;
-  std::ifstream in(root / "proc/self/mountinfo");
+  std::ifstream in(root + "/proc/self/mountinfo");
   for (std::string line; std::getline(in, line);) {
     std::istringstream words(line);
     std::string skipped, group, place, type, source, options;
@@ -78,8 +79,8 @@ std::vector<hierarchy> hierarchies(const fs::path& root) {
 }
 
 /// Our group in a hierarchy, "/user.slice/x", from the line "0::" of version 2 or "4:memory:".
-std::optional<std::string> control_group(const fs::path& root, const hierarchy& in_which) {
-  std::ifstream in(root / "proc/self/cgroup");
+std::optional<std::string> control_group(const std::string& root, const hierarchy& in_which) {
+  std::ifstream in(root + "/proc/self/cgroup");
   for (std::string line; std::getline(in, line);) {
     const auto first = line.find(':');
     const auto second = line.find(':', first + 1);
@@ -92,43 +93,46 @@ std::optional<std::string> control_group(const fs::path& root, const hierarchy& 
   return std::nullopt;
 }
 
-void apply_limits(const fs::path& group, const group_files& files, system_memory& memory) {
+void apply_limits(const std::string& group, const group_files& files, system_memory& memory) {
   for (const char* const name : files.limits) {
-    const auto limit = number_in(group / name);
+    const auto limit = number_in(group + "/" + name);
     if (!limit) continue;
     memory.total_bytes = std::min(memory.total_bytes, *limit);
     // Page cache is charged to the group but given up before anything fails.
-    const auto current = number_in(group / files.usage).value_or(0);
-    const auto cache = number_after(group / "memory.stat", files.cache).value_or(0);
+    const auto current = number_in(group + "/" + files.usage).value_or(0);
+    const auto cache = number_after(group + "/memory.stat", files.cache).value_or(0);
     const auto held = current > cache ? current - cache : 0;
     memory.available_bytes = std::min(memory.available_bytes, *limit > held ? *limit - held : 0);
   }
 }
 
-/// The part of our group's path that lies below what is mounted. Where our group is outside of it,
+/// The part of our group's path that lies below what is mounted, "/x/y" or nothing. Where our group is outside of it,
 /// as in a container without a namespace of its own, only the mounted group itself can be seen.
-fs::path below_mount(const std::string& group, const std::string& mounted_group) {
-  if (mounted_group == "/") return fs::path(group).relative_path();
+std::string below_mount(const std::string& group, const std::string& mounted_group) {
+  if (mounted_group == "/") return group == "/" ? "" : group;
   if (group != mounted_group && !group.starts_with(mounted_group + "/")) return {};
-  return fs::path(group.substr(mounted_group.size())).relative_path();
+  return group.substr(mounted_group.size());
 }
 
 }  // namespace
 
-std::optional<system_memory> read_system_memory(const fs::path& root) {
-  const auto total_kib = number_after(root / "proc/meminfo", "MemTotal:");
-  const auto available_kib = number_after(root / "proc/meminfo", "MemAvailable:");
+std::optional<system_memory> read_system_memory(const std::filesystem::path& below) {
+  const std::string& root = below.native();
+  const auto total_kib = number_after(root + "/proc/meminfo", "MemTotal:");
+  const auto available_kib = number_after(root + "/proc/meminfo", "MemAvailable:");
   if (!total_kib || !available_kib) return std::nullopt;
 
   system_memory memory{*total_kib * 1024, *available_kib * 1024};
   for (const hierarchy& each : hierarchies(root)) {
     const auto group = control_group(root, each);
     if (!group) continue;
-    const fs::path top = root / fs::path(each.mount_point).relative_path();
+    const std::string top = root + "/" + each.mount_point;
     // A limit anywhere above us binds us too.
-    for (fs::path at = below_mount(*group, each.mounted_group);; at = at.parent_path()) {
-      apply_limits(top / at, *each.files, memory);
+    std::string at = below_mount(*group, each.mounted_group);
+    while (true) {
+      apply_limits(top + at, *each.files, memory);
       if (at.empty()) break;
+      at.erase(std::min(at.rfind('/'), at.size()));
     }
   }
   return memory;
