@@ -26,6 +26,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/leftover_mappings.hpp"
+
 namespace lull::backends {
 
 /// Between the vendors' handle types, which are pointers here and integers there, and those of the
@@ -145,6 +147,7 @@ class runtime_backend {
 
   void vm_release(std::uint32_t device, void* address, std::uint64_t bytes) {
     const cleanup_scope current(own_, device);
+    leftovers_.end_in(address, bytes, unmapping());
     if (!own_.is_lost(device, address)) call(api_.vm_release, at(address), bytes);
     own_.released(device, address);
   }
@@ -155,17 +158,26 @@ class runtime_backend {
     const auto properties = memory_properties(device);
     typename Api::memory_handle memory{};
     call(api_.vm_create, &memory, bytes, &properties, 0ull);
-    *handle = handle_cast<std::uint64_t>(memory);
+    const auto made = handle_cast<std::uint64_t>(memory);
+    try {
+      own_.created(device, made, bytes);
+    } catch (...) {  // out of host memory
+      static_cast<void>(api_.vm_destroy(memory));
+      throw;
+    }
+    *handle = made;
   }
 
   void vm_destroy(std::uint32_t device, std::uint64_t handle) {
     const cleanup_scope current(own_, device);
+    leftovers_.end_of(handle, unmapping());
     call(api_.vm_destroy, handle_cast<typename Api::memory_handle>(handle));
     own_.destroyed(device, handle);
   }
 
   void vm_map(std::uint32_t device, void* address, std::uint64_t bytes, std::uint64_t handle) {
     const scope current(own_, device);
+    leftovers_.end_in(address, bytes, unmapping());
     own_.mapping_at(device, address);
     call(api_.vm_map, at(address), bytes, std::size_t{0},
          handle_cast<typename Api::memory_handle>(handle), 0ull);
@@ -174,8 +186,12 @@ class runtime_backend {
       call(api_.vm_set_access, at(address), bytes, &access, std::size_t{1});
     } catch (...) {
       // What is mapped but cannot be accessed is of no use. Should this fail too, the first failure
-      // is the one to report.
-      static_cast<void>(api_.vm_unmap(at(address), bytes));
+      // is the one to report, and it is tried again later.
+      try {
+        call(api_.vm_unmap, at(address), bytes);
+      } catch (const backend_failure&) {
+        leftovers_.add(address, bytes, handle);
+      }
       throw;
     }
     own_.mapped(device, handle, address, bytes);
@@ -379,6 +395,11 @@ class runtime_backend {
     api_.check(function(arguments...), Function::name);
   }
 
+  /// For leftovers_: unmaps, and throws where that fails.
+  [[nodiscard]] auto unmapping() const {
+    return [this](void* address, std::uint64_t bytes) { call(api_.vm_unmap, at(address), bytes); };
+  }
+
   static void expect_bytes(std::uint64_t bytes) {
     if (bytes != 0) return;
     throw backend_failure(LULL_ERROR_INVALID_ARGUMENT, "", 0, "0 bytes asked for");
@@ -412,6 +433,7 @@ class runtime_backend {
 
   const Api& api_;
   typename Api::own own_;
+  leftover_mappings leftovers_;
 };
 
 /// The operations table over runtime_backend<Api>, with the groups that `api` has here.

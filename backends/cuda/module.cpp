@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "common/retry_setting.hpp"
 #include "common/runtime_backend.hpp"
 #include "cuda/own.hpp"
 
@@ -43,9 +44,9 @@ std::int32_t score(char* reason, std::uint64_t reason_size) {
 lull_status open(const lull_backend_setting* settings, std::uint64_t count, lull_backend** backend,
                  lull_backend_error* error) {
   return guard(error, [&] {
-    read_settings(settings, count, "cuda", "", [](auto, auto) { return false; });
+    const auto retry = read_retry(settings, count, "cuda");
     const cuda_api& api = cuda_api::instance();
-    *backend = reinterpret_cast<lull_backend*>(new runtime_backend<cuda_api>(api, api));
+    *backend = reinterpret_cast<lull_backend*>(new runtime_backend<cuda_api>(api, api, retry));
   });
 }
 

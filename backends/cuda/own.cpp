@@ -24,7 +24,8 @@ std::string to_text(const CUuuid& uuid, std::string_view prefix) {
 
 }  // namespace
 
-cuda_own::cuda_own(const cuda_api& api) : api_(api) {
+cuda_own::cuda_own(const cuda_api& api, std::chrono::milliseconds retry)
+    : api_(api), telemetry_(retry) {
   api_.check(api_.driver_init(0), api_.driver_init.name);
   int count = 0;
   api_.check(api_.get_device_count(&count), api_.get_device_count.name);
@@ -84,7 +85,7 @@ void cuda_own::describe(std::uint32_t device, lull_backend_device& facts) const 
 void cuda_own::observe(std::uint32_t device, lull_backend_memory& out) {
   const device_state& state = *devices_[device];
   const bool active = is_active(state);
-  telemetry_.observe(state.identity, active, out);
+  telemetry_.observe(state.identity, active, state.held_bytes(), out);
   if (out.total_bytes != LULL_UNKNOWN) return;
   if (state.integrated) {
     // NVML does not support the question where GPU and CPU share their memory; the kernel knows.
@@ -113,10 +114,29 @@ void cuda_own::ask_runtime(const device_state& device, lull_backend_memory& out)
   const bool known = api_.memory_info(&free_bytes, &total_bytes) == CUDA_SUCCESS;
   CUcontext popped = nullptr;
   static_cast<void>(api_.context_pop(&popped));
-  if (!known) return;
+  if (!known || total_bytes == 0) return;
   out.source = LULL_SOURCE_RUNTIME;
   out.total_bytes = total_bytes;
   out.free_bytes = free_bytes;
+}
+
+void cuda_own::created(std::uint32_t device, std::uint64_t handle, std::uint64_t bytes) {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.held_mutex);
+  state.held.insert_or_assign(handle, bytes);
+}
+
+void cuda_own::destroyed(std::uint32_t device, std::uint64_t handle) noexcept {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.held_mutex);
+  state.held.erase(handle);
+}
+
+std::uint64_t cuda_own::device_state::held_bytes() const {
+  const std::lock_guard lock(held_mutex);
+  std::uint64_t sum = 0;
+  for (const auto& [handle, bytes] : held) sum += bytes;
+  return sum;
 }
 
 bool cuda_own::is_active(const device_state& device) const {

@@ -3,10 +3,12 @@
 
 #include <lull/backend.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 #include "cuda/api.hpp"
@@ -17,7 +19,8 @@ namespace lull::backends {
 /// CUDA's devices and contexts, while the backend is open.
 class cuda_own {
  public:
-  explicit cuda_own(const cuda_api& api);
+  /// @param retry after how long a management library that did not start is asked again
+  cuda_own(const cuda_api& api, std::chrono::milliseconds retry);
   ~cuda_own();
   cuda_own(const cuda_own&) = delete;
   cuda_own& operator=(const cuda_own&) = delete;
@@ -55,7 +58,9 @@ class cuda_own {
   void mapping_at(std::uint32_t, void*) const noexcept {}
   void mapped(std::uint32_t, std::uint64_t, void*, std::uint64_t) const noexcept {}
   void unmapping(std::uint32_t, void*) const noexcept {}
-  void destroyed(std::uint32_t, std::uint64_t) const noexcept {}
+  /// What we hold outlives the context, and then NVML's list does not know whose it is.
+  void created(std::uint32_t device, std::uint64_t handle, std::uint64_t bytes);
+  void destroyed(std::uint32_t device, std::uint64_t handle) noexcept;
 
   [[nodiscard]] const cuda_api& api() const noexcept { return api_; }
 
@@ -71,6 +76,11 @@ class cuda_own {
     char name[128] = {};
     mutable std::mutex mutex;  ///< guards `context`
     CUcontext context = nullptr;
+
+    [[nodiscard]] std::uint64_t held_bytes() const;
+
+    mutable std::mutex held_mutex;                          ///< guards `held`
+    std::unordered_map<std::uint64_t, std::uint64_t> held;  ///< bytes by handle
   };
 
   [[nodiscard]] std::unique_ptr<device_state> inspect(int ordinal) const;

@@ -3,12 +3,13 @@
 
 #include <lull/backend.h>
 
+#include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "common/management_start.hpp"
 #include "common/own_process.hpp"
 #include "cuda/nvml.hpp"
 
@@ -18,6 +19,9 @@ namespace lull::backends {
 /// question, because that can hang.
 class cuda_telemetry {
  public:
+  /// @param retry after how long NVML is asked again when it did not start
+  explicit cuda_telemetry(std::chrono::milliseconds retry) : start_(retry) {}
+
   struct target {
     std::string pci_address;
     std::string uuid;  ///< "GPU-..." or "MIG-..."
@@ -25,7 +29,9 @@ class cuda_telemetry {
 
   /// Fills in what NVML knows and leaves the rest as it is.
   /// @param has_context whether this process has a context on the device
-  void observe(const target& device, bool has_context, lull_backend_memory& out);
+  /// @param held_bytes what this process is known to hold there; a list that says less is not believed
+  void observe(const target& device, bool has_context, std::uint64_t held_bytes,
+               lull_backend_memory& out);
 
   /// The processes with a context on the device.
   /// @throws backend_failure where NVML is missing, too old, or refuses to say
@@ -35,13 +41,12 @@ class cuda_telemetry {
   [[nodiscard]] bool ready();
   [[nodiscard]] std::optional<nvml::device> find(const target& device) const;
   /// @return NVML's code; with `success` all entries are filled in
+  /// @throws backend_failure when the entries are of a size that we do not know
   [[nodiscard]] int list_processes(nvml::device device,
                                    std::vector<nvml::process_info>& processes) const;
   [[nodiscard]] std::optional<std::uint64_t> used_by_process(nvml::device device, bool has_context);
 
-  std::mutex mutex_;
-  bool tried_ = false;
-  bool ready_ = false;
+  management_start start_;
   std::optional<nvml::api> api_;
   own_process self_;
 };

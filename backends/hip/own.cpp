@@ -2,6 +2,8 @@
 
 #include <lull/backend.hpp>
 
+#include <algorithm>
+
 #include "common/pci_address.hpp"
 
 namespace lull::backends {
@@ -20,6 +22,11 @@ hip_own::hip_own(const hip_api& api, std::filesystem::path sysfs)
   api_.check(api_.init(0), api_.init.name);
   api_.check(api_.get_device_count(&count), api_.get_device_count.name);
   for (int ordinal = 0; ordinal < count; ++ordinal) devices_.push_back(inspect(ordinal));
+  for (const auto& one : devices_) {
+    one->partition = std::count_if(devices_.begin(), devices_.end(), [&](const auto& each) {
+                       return each->pci_address == one->pci_address;
+                     }) > 1;
+  }
 }
 
 int hip_own::attribute(int ordinal, hipDeviceAttribute_t which) const {
@@ -46,8 +53,11 @@ void hip_own::describe(std::uint32_t device, lull_backend_device& facts) const {
   if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
   if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
   if (state.pools) facts.capabilities |= LULL_CAP_POOLS;
-  copy_text(facts.description, state.name);
-  copy_text(facts.pci_address, state.pci_address);
+  copy_text(facts.description, state.partition
+                                   ? state.name + " (a partition of " + state.pci_address + ")"
+                                   : state.name);
+  // What several devices have identifies none.
+  if (!state.partition) copy_text(facts.pci_address, state.pci_address);
 }
 
 void hip_own::observe(std::uint32_t device, lull_backend_memory& out) {

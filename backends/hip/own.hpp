@@ -48,6 +48,7 @@ class hip_own {
   void registered(std::uint32_t device, void* address);
   void unregistered(std::uint32_t device, void* address) noexcept;
 
+  void created(std::uint32_t, std::uint64_t, std::uint64_t) const noexcept {}
   void reserved(std::uint32_t device, void* address, std::uint64_t bytes) noexcept;
   void released(std::uint32_t device, void* address) noexcept;
   /// Whether a reservation of ours could not be taken again; see destroyed().
@@ -79,6 +80,9 @@ class hip_own {
   struct device_state {
     std::string name;
     std::string pci_address;
+    /// A partition of a GPU: others have the same address, and the kernel driver's files do not tell them
+    /// apart by anything that the runtime says.
+    bool partition = false;
     bool integrated = false;
     bool stable_addresses = false;
     bool pools = false;

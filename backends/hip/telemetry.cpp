@@ -41,28 +41,28 @@ std::string pci_address_of(const fs::path& node) {
 
 }  // namespace
 
-std::optional<std::string> hip_telemetry::kfd_id(const std::string& pci_address) const {
+std::vector<std::string> hip_telemetry::kfd_ids(const std::string& pci_address) const {
   std::error_code failed;
+  std::vector<std::string> ids;
   const fs::path nodes = sysfs_ / "class/kfd/kfd/topology/nodes";
   for (fs::directory_iterator at(nodes, failed), end; !failed && at != end; at.increment(failed)) {
     if (pci_address_of(at->path()) != pci_address) continue;
-    if (const auto id = read_number(at->path() / "gpu_id")) return std::to_string(*id);
+    if (const auto id = read_number(at->path() / "gpu_id")) ids.push_back(std::to_string(*id));
   }
-  return std::nullopt;
-}
-
-std::optional<std::uint64_t> hip_telemetry::listed(const std::string& pci_address) const {
-  const auto id = kfd_id(pci_address);
-  if (!id) return std::nullopt;
-  return read_number(sysfs_ / "class/kfd/kfd/proc" / std::to_string(self_.id()) / ("vram_" + *id));
+  return ids;
 }
 
 std::vector<lull_backend_process> hip_telemetry::processes(const std::string& pci_address) const {
   const fs::path list = sysfs_ / "class/kfd/kfd/proc";
-  const auto id = kfd_id(pci_address);
+  const auto ids = kfd_ids(pci_address);
   std::error_code failed;
-  if (!id || !fs::exists(list, failed)) {
+  if (ids.empty() || !fs::exists(list, failed)) {
     throw backend_failure(LULL_ERROR_UNSUPPORTED, "", 0, "there is no " + list.string());
+  }
+  if (ids.size() > 1) {
+    throw backend_failure(
+        LULL_ERROR_UNSUPPORTED, "", 0,
+        "the processes of a partition cannot be told from those of the others at " + pci_address);
   }
   std::vector<lull_backend_process> processes;
   for (fs::directory_iterator at(list, failed), end; !failed && at != end; at.increment(failed)) {
@@ -71,7 +71,7 @@ std::vector<lull_backend_process> hip_telemetry::processes(const std::string& pc
     const auto [stop, bad] = std::from_chars(name.data(), name.data() + name.size(), process);
     if (bad != std::errc{} || stop != name.data() + name.size()) continue;
     // One that ends meanwhile takes its files with it.
-    const auto used = read_number(at->path() / ("vram_" + *id));
+    const auto used = read_number(at->path() / ("vram_" + ids.front()));
     if (used && *used != 0) processes.push_back({process, *used});
   }
   return processes;
@@ -79,10 +79,12 @@ std::vector<lull_backend_process> hip_telemetry::processes(const std::string& pc
 
 void hip_telemetry::observe(const std::string& pci_address, bool has_context,
                             lull_backend_memory& out) {
+  // The files are about the whole GPU; this process may see one partition of it, and not know which.
+  if (kfd_ids(pci_address).size() > 1) return;
   const fs::path device = sysfs_ / "bus/pci/devices" / pci_address;
   const auto total = read_number(device / "mem_info_vram_total");
   const auto used = read_number(device / "mem_info_vram_used");
-  if (total && used) {
+  if (total && used && *total != 0) {
     out.source = LULL_SOURCE_KERNEL;
     out.total_bytes = *total;
     out.free_bytes = *used < *total ? *total - *used : 0;
@@ -97,9 +99,12 @@ void hip_telemetry::observe(const std::string& pci_address, bool has_context,
 // it with its first call and never closes it. So a process that uses the runtime and is not in the
 // list is known there by another id.
 std::optional<std::uint64_t> hip_telemetry::held(const std::string& pci_address, bool has_context) {
+  const fs::path list = sysfs_ / "class/kfd/kfd/proc";
+  const auto ids = kfd_ids(pci_address);
   std::error_code failed;
-  if (!fs::exists(sysfs_ / "class/kfd/kfd/proc", failed)) return std::nullopt;
-  return self_.judge(listed(pci_address), has_context);
+  if (ids.size() != 1 || !fs::exists(list, failed)) return std::nullopt;
+  const auto listed = read_number(list / std::to_string(self_.id()) / ("vram_" + ids.front()));
+  return self_.judge(listed, has_context);
 }
 
 }  // namespace lull::backends

@@ -20,7 +20,7 @@ namespace lull::backends {
 ///   (amdgpu_vram_mgr.c in the kernel);
 /// - class/kfd/kfd/proc/<pid>/vram_<gpu id>: one process (kfd_process.c), by the id that
 ///   class/kfd/kfd/topology/nodes/<n>/gpu_id gives the device. Nodes are matched by PCI address,
-///   never by index.
+///   never by index. Partitions of one GPU share it, and then nothing is known of any of them.
 class hip_telemetry {
  public:
   /// @param sysfs where the tree is mounted, "/sys"
@@ -38,8 +38,8 @@ class hip_telemetry {
   [[nodiscard]] std::vector<lull_backend_process> processes(const std::string& pci_address) const;
 
  private:
-  [[nodiscard]] std::optional<std::string> kfd_id(const std::string& pci_address) const;
-  [[nodiscard]] std::optional<std::uint64_t> listed(const std::string& pci_address) const;
+  /// More than one where the GPU is in partitions.
+  [[nodiscard]] std::vector<std::string> kfd_ids(const std::string& pci_address) const;
 
   std::filesystem::path sysfs_;
   own_process self_;

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "common/retry_setting.hpp"
 #include "common/runtime_backend.hpp"
 #include "musa/own.hpp"
 
@@ -30,9 +31,9 @@ std::int32_t score(char* reason, std::uint64_t reason_size) {
 lull_status open(const lull_backend_setting* settings, std::uint64_t count, lull_backend** backend,
                  lull_backend_error* error) {
   return guard(error, [&] {
-    read_settings(settings, count, "musa", "", [](auto, auto) { return false; });
+    const auto retry = read_retry(settings, count, "musa");
     const musa_api& api = musa_api::instance();
-    *backend = reinterpret_cast<lull_backend*>(new runtime_backend<musa_api>(api, api));
+    *backend = reinterpret_cast<lull_backend*>(new runtime_backend<musa_api>(api, api, retry));
   });
 }
 

@@ -6,7 +6,8 @@
 
 namespace lull::backends {
 
-musa_own::musa_own(const musa_api& api) : api_(api) {
+musa_own::musa_own(const musa_api& api, std::chrono::milliseconds retry)
+    : api_(api), telemetry_(retry) {
   int count = 0;
   api_.check(api_.driver_init(0), api_.driver_init.name);
   api_.check(api_.get_device_count(&count), api_.get_device_count.name);

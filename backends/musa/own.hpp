@@ -3,6 +3,7 @@
 
 #include <lull/backend.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,7 +16,8 @@ namespace lull::backends {
 /// MUSA's devices and contexts, while the backend is open.
 class musa_own {
  public:
-  explicit musa_own(const musa_api& api);
+  /// @param retry after how long a management library that did not start is asked again
+  musa_own(const musa_api& api, std::chrono::milliseconds retry);
 
   [[nodiscard]] std::uint32_t device_count() const noexcept {
     return static_cast<std::uint32_t>(devices_.size());
@@ -33,6 +35,7 @@ class musa_own {
   /// Registrations are taken to end with the context, as CUDA's do; nothing public says so.
   void registered(std::uint32_t, void*) const noexcept {}
   void unregistered(std::uint32_t, void*) const noexcept {}
+  void created(std::uint32_t, std::uint64_t, std::uint64_t) const noexcept {}
   void reserved(std::uint32_t, void*, std::uint64_t) const noexcept {}
   void released(std::uint32_t, void*) const noexcept {}
   [[nodiscard]] bool is_lost(std::uint32_t, void*) const noexcept { return false; }

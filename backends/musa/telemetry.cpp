@@ -2,13 +2,11 @@
 
 namespace lull::backends {
 
-/// Initializes MTML once; another user of it in this process may count on its staying so.
 bool musa_telemetry::ready() {
-  if (tried_) return library_ != nullptr;
-  api_.emplace();
-  if (api_->needed && api_->init(&library_) != mtml::success) library_ = nullptr;
-  tried_ = true;
-  return library_ != nullptr;
+  return start_.ready([this] {
+    api_.emplace();
+    return api_->needed && api_->init(&library_) == mtml::success && library_ != nullptr;
+  });
 }
 
 void musa_telemetry::observe(const std::string& pci_address, lull_backend_memory& out) {
@@ -21,7 +19,7 @@ void musa_telemetry::observe(const std::string& pci_address, lull_backend_memory
     unsigned long long total = 0;
     unsigned long long used = 0;
     if (api_->total(memory, &total) == mtml::success &&
-        api_->used(memory, &used) == mtml::success) {
+        api_->used(memory, &used) == mtml::success && total != 0) {
       out.source = LULL_SOURCE_MANAGEMENT;
       out.total_bytes = total;
       out.free_bytes = used < total ? total - used : 0;

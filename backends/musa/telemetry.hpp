@@ -3,10 +3,12 @@
 
 #include <lull/backend.h>
 
+#include <chrono>
 #include <mutex>
 #include <optional>
 #include <string>
 
+#include "common/management_start.hpp"
 #include "musa/mtml.hpp"
 
 namespace lull::backends {
@@ -15,6 +17,9 @@ namespace lull::backends {
 /// unknown.
 class musa_telemetry {
  public:
+  /// @param retry after how long MTML is asked again when it did not start
+  explicit musa_telemetry(std::chrono::milliseconds retry) : start_(retry) {}
+
   /// Fills in what MTML knows and leaves the rest as it is.
   void observe(const std::string& pci_address, lull_backend_memory& out);
 
@@ -22,7 +27,7 @@ class musa_telemetry {
   [[nodiscard]] bool ready();
 
   std::mutex mutex_;  ///< MTML does not say whether it may be called from several threads
-  bool tried_ = false;
+  management_start start_;
   mtml::library* library_ = nullptr;
   std::optional<mtml::api> api_;
 };

@@ -2,6 +2,9 @@
 
 #include <lull/bytes.hpp>
 
+#include <iterator>
+#include <utility>
+
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -21,21 +24,45 @@ std::string_view to_string(object_kind kind) noexcept {
   return "?";
 }
 
-void device_books::add(object_kind kind, const entry& what) {
-  const std::lock_guard lock(mutex_);
-  of(kind).insert_or_assign(what.key, what);
+device_books::slip device_books::slip::blank() {
+  table one{{0, {}}};
+  slip made;
+  made.node_ = one.extract(one.begin());
+  return made;
 }
 
-std::optional<device_books::entry> device_books::remove(object_kind kind, std::uint64_t key) {
+void device_books::add(object_kind kind, slip paper, const entry& what) noexcept {
+  paper.node_.key() = what.key;
+  paper.node_.mapped() = what;
+  put_back(kind, std::move(paper));
+}
+
+device_books::slip device_books::remove(object_kind kind, std::uint64_t key) noexcept {
   const std::lock_guard lock(mutex_);
-  const auto node = of(kind).extract(key);
-  if (node.empty()) return std::nullopt;
-  return node.mapped();
+  slip taken;
+  taken.node_ = of(kind).extract(key);
+  return taken;
+}
+
+void device_books::put_back(object_kind kind, slip taken) noexcept {
+  const std::lock_guard lock(mutex_);
+  auto refused = of(kind).insert(std::move(taken.node_));
+  // The vendor gave out a handle that was on the books: what had it is gone.
+  if (!refused.inserted) refused.position->second = refused.node.mapped();
 }
 
 bool device_books::contains(object_kind kind, std::uint64_t key) const {
   const std::lock_guard lock(mutex_);
   return of(kind).contains(key);
+}
+
+bool device_books::covers(object_kind kind, std::uint64_t address, std::uint64_t bytes) const {
+  const std::lock_guard lock(mutex_);
+  const auto after = of(kind).upper_bound(address);
+  if (after == of(kind).begin()) return false;
+  const entry& candidate = std::prev(after)->second;
+  const std::uint64_t inside = address - candidate.key;
+  return inside <= candidate.bytes && bytes <= candidate.bytes - inside;
 }
 
 std::vector<device_books::entry> device_books::all(object_kind kind) const {
@@ -46,7 +73,7 @@ std::vector<device_books::entry> device_books::all(object_kind kind) const {
   return entries;
 }
 
-void device_books::clear_what_a_reset_ends() {
+void device_books::clear_what_a_reset_ends() noexcept {
   const std::lock_guard lock(mutex_);
   for (const object_kind kind :
        {object_kind::allocation, object_kind::stream, object_kind::event, object_kind::pinned,

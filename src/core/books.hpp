@@ -3,12 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <utility>
 #include <vector>
 
 namespace lull::detail {
@@ -39,13 +37,31 @@ class device_books {
     std::uint64_t other = 0;  ///< of a mapping: the handle of the memory
   };
 
-  void add(object_kind kind, const entry& what);
-  /// Takes an object off the books, or nothing when it is not there.
-  [[nodiscard]] std::optional<entry> remove(object_kind kind, std::uint64_t key);
+  /// The paper that an entry is written on. Got before the vendor is called, because what the vendor
+  /// has made must be written down, whether or not there is memory left.
+  class slip {
+   public:
+    /// @throws std::bad_alloc
+    static slip blank();
+    [[nodiscard]] bool empty() const noexcept { return node_.empty(); }
+
+   private:
+    friend class device_books;
+    std::map<std::uint64_t, entry>::node_type node_;
+  };
+
+  void add(object_kind kind, slip paper, const entry& what) noexcept;
+  /// Takes an object off the books. Empty when it is not there.
+  [[nodiscard]] slip remove(object_kind kind, std::uint64_t key) noexcept;
+  /// Puts back what remove() returned.
+  void put_back(object_kind kind, slip taken) noexcept;
+
   [[nodiscard]] bool contains(object_kind kind, std::uint64_t key) const;
+  /// Whether an object of that kind, by address, has all of a range.
+  [[nodiscard]] bool covers(object_kind kind, std::uint64_t address, std::uint64_t bytes) const;
   [[nodiscard]] std::vector<entry> all(object_kind kind) const;
   /// Forgets what is gone with the context: all but stable addresses and what is behind them.
-  void clear_what_a_reset_ends();
+  void clear_what_a_reset_ends() noexcept;
 
   /// "3 allocations (12 MiB), 1 stream" of the kinds that a reset destroys or must not leave
   /// behind; empty when there are none. Reservations hold no memory and are not among them, nor are
@@ -53,7 +69,7 @@ class device_books {
   [[nodiscard]] std::string describe_live() const;
 
  private:
-  using table = std::unordered_map<std::uint64_t, entry>;
+  using table = std::map<std::uint64_t, entry>;
 
   [[nodiscard]] table& of(object_kind kind) noexcept {
     return tables_[static_cast<std::size_t>(kind)];

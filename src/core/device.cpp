@@ -195,6 +195,8 @@ memory_info ask_memory(const backend_instance& backend, std::uint32_t index,
     throw current_error(status::backend, describe_throw(name, "memory_info"));
   }
   if (raw(code) != LULL_OK) throw make_error(raw(code), name, "memory_info", failure);
+  // There is no device without memory: that is no answer.
+  if (figures.total_bytes == 0) figures.total_bytes = figures.free_bytes = LULL_UNKNOWN;
   return {known(figures.total_bytes), known(figures.free_bytes),
           known(figures.used_by_process_bytes), static_cast<memory_source>(figures.source)};
 }

@@ -32,12 +32,23 @@ std::uint64_t key_of(std::uint64_t handle) noexcept {
                device.context->generation.load(std::memory_order_acquire));
 }
 
-void put_down(const device_state& device, object_kind kind, std::uint64_t key,
-              std::uint64_t bytes = 0, std::uint64_t other = 0) {
-  if (device.context) device.context->books.add(kind, {key, bytes, other});
-}
+/// A line on the books for what is about to be made: got before, so that writing it cannot fail.
+class new_entry {
+ public:
+  explicit new_entry(const device_state& device) : context_(device.context.get()) {
+    if (context_ != nullptr) paper_ = detail::device_books::slip::blank();
+  }
+  void write(object_kind kind, std::uint64_t key, std::uint64_t bytes = 0,
+             std::uint64_t other = 0) noexcept {
+    if (context_ != nullptr) context_->books.add(kind, std::move(paper_), {key, bytes, other});
+  }
 
-/// An object's entry, taken off the books for as long as it is being destroyed, so that only one
+ private:
+  detail::device_context* context_;
+  detail::device_books::slip paper_;
+};
+
+/// An object's line, taken off the books for as long as it is being destroyed, so that only one
 /// caller destroys it. Put back if that fails.
 class removal {
  public:
@@ -47,20 +58,20 @@ class removal {
       : context_(device.context.get()), kind_(kind) {
     if (context_ == nullptr) return;
     entry_ = context_->books.remove(kind, key);
-    if (!entry_) throw_stale(device, kind, key, operation);
+    if (entry_.empty()) throw_stale(device, kind, key, operation);
   }
   ~removal() {
-    if (entry_) context_->books.add(kind_, *entry_);
+    if (!entry_.empty()) context_->books.put_back(kind_, std::move(entry_));
   }
   removal(const removal&) = delete;
   removal& operator=(const removal&) = delete;
 
-  void done() noexcept { entry_.reset(); }
+  void done() noexcept { entry_ = {}; }
 
  private:
   detail::device_context* context_;
   object_kind kind_;
-  std::optional<detail::device_books::entry> entry_;
+  detail::device_books::slip entry_;
 };
 
 /// Calls an operation that makes and ends nothing.
@@ -83,17 +94,25 @@ template <class Handle, class Operation, class... Arguments>
 Handle make(const device_state& device, object_kind kind, Operation what, std::uint64_t bytes,
             Arguments... arguments) {
   const auto inside = enter(device);
+  new_entry line(device);
   Handle handle{};
   detail::call(device, what, arguments..., &handle);
-  put_down(device, kind, key_of(handle), bytes);
+  line.write(kind, key_of(handle), bytes);
   return handle;
 }
 
 /// Something that must be on the books.
 struct object {
   object_kind kind;
-  const void* handle;
+  std::uint64_t key;
 };
+
+/// @throws error stale: it is not
+void expect_live(const device_state& device, const object& what, std::string_view operation) {
+  if (device.context && !device.context->books.contains(what.kind, what.key)) {
+    throw_stale(device, what.kind, what.key, operation);
+  }
+}
 
 /// Calls an operation on objects that must be live.
 /// @throws error stale: one of them is not
@@ -101,11 +120,7 @@ template <class Operation, class... Arguments>
 void use(const device_state& device, std::initializer_list<object> objects, Operation what,
          Arguments... arguments) {
   const auto inside = enter(device);
-  for (const auto& [kind, handle] : objects) {
-    if (device.context && !device.context->books.contains(kind, key_of(handle))) {
-      throw_stale(device, kind, key_of(handle), what.name);
-    }
-  }
+  for (const object& each : objects) expect_live(device, each, what.name);
   detail::call(device, what, arguments...);
 }
 
@@ -121,10 +136,10 @@ void end(const device_state& device, object_kind kind, Operation what, Handle ha
 }
 
 object live(stream_handle stream) {
-  return {object_kind::stream, stream.value};
+  return {object_kind::stream, key_of(stream.value)};
 }
 object live(event_handle event) {
-  return {object_kind::event, event.value};
+  return {object_kind::event, key_of(event.value)};
 }
 
 }  // namespace
@@ -176,8 +191,15 @@ void device::vm_destroy(std::uint64_t handle) const {
 
 void device::vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) const {
   const auto inside = enter(*state_);
+  // Both may be from before a reset that dropped them.
+  expect_live(*state_, {object_kind::memory, handle}, op::vm_map.name);
+  if (state_->context &&
+      !state_->context->books.covers(object_kind::reservation, key_of(address), bytes)) {
+    throw_stale(*state_, object_kind::reservation, key_of(address), op::vm_map.name);
+  }
+  new_entry line(*state_);
   detail::call(*state_, op::vm_map, address, bytes, handle);
-  put_down(*state_, object_kind::mapping, key_of(address), bytes, handle);
+  line.write(object_kind::mapping, key_of(address), bytes, handle);
 }
 
 void device::vm_unmap(void* address, std::uint64_t bytes) const {
@@ -200,8 +222,8 @@ void device::vm_set_access(void* address, std::uint64_t bytes,
     }
     indices.push_back(peer.state_->index);
   }
-  use(*state_, {{object_kind::mapping, address}}, op::vm_set_access, address, bytes, indices.data(),
-      std::uint64_t{indices.size()});
+  use(*state_, {{object_kind::mapping, key_of(address)}}, op::vm_set_access, address, bytes,
+      indices.data(), std::uint64_t{indices.size()});
 }
 
 // --- Contents ---------------------------------------------------------------------------------------
@@ -281,8 +303,9 @@ void device::pinned_free(void* address) const {
 void device::host_register(void* address, std::uint64_t bytes, host_access access) const {
   const auto inside = enter(*state_);
   const std::int32_t read_only = access == host_access::read_only ? 1 : 0;
+  new_entry line(*state_);
   detail::call(*state_, op::host_register, address, bytes, read_only);
-  put_down(*state_, object_kind::registration, key_of(address), bytes);
+  line.write(object_kind::registration, key_of(address), bytes);
 }
 
 void device::host_unregister(void* address) const {
@@ -294,7 +317,7 @@ void device::host_unregister(void* address) const {
 void device::graph_adopt(void* graph_exec) const {
   require(capability::graphs, "graph_adopt");
   const auto inside = enter(*state_);
-  put_down(*state_, object_kind::graph, key_of(graph_exec));
+  new_entry(*state_).write(object_kind::graph, key_of(graph_exec));
 }
 
 void device::graph_destroy(void* graph_exec) const {
@@ -309,13 +332,12 @@ void device::graph_destroy(void* graph_exec, std::uint64_t generation) const {
     detail::fail(status::stale, "{}: graph_destroy: a graph of generation {} is gone; this is {}",
                  name(), generation, this->generation());
   }
+  new_entry line(*state_);
   graph_disown(graph_exec);
   try {
     detail::call(*state_, op::graph_destroy, graph_exec);
   } catch (const error& failure) {
-    if (failure.code() == status::busy) {
-      put_down(*state_, object_kind::graph, key_of(graph_exec));
-    }
+    if (failure.code() == status::busy) line.write(object_kind::graph, key_of(graph_exec));
     throw;
   }
 }
@@ -332,7 +354,8 @@ std::optional<std::uint64_t> device::graph_node_bytes() const noexcept {
 }
 
 void device::graph_upload(void* graph_exec, stream_handle stream) const {
-  use(*state_, {{object_kind::graph, graph_exec}}, op::graph_upload, graph_exec, stream.value);
+  use(*state_, {{object_kind::graph, key_of(graph_exec)}}, op::graph_upload, graph_exec,
+      stream.value);
 }
 
 std::uint64_t device::graph_node_count(void* graph) const {

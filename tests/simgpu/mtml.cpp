@@ -72,14 +72,16 @@ LULL_API int mtmlDeviceFreeMemory(mtml::memory*) {
 
 LULL_API int mtmlMemoryGetTotal(const mtml::memory* memory, unsigned long long* bytes) {
   return run("mtmlMemoryGetTotal", [&] {
-    *bytes = gpu().observe(device_of(memory)).total_bytes;
+    const auto seen = gpu().observe(device_of(memory));
+    *bytes = gpu().made().answers_zero ? 0 : seen.total_bytes;
     return mtml::success;
   });
 }
 
 LULL_API int mtmlMemoryGetUsed(const mtml::memory* memory, unsigned long long* bytes) {
   return run("mtmlMemoryGetUsed", [&] {
-    *bytes = gpu().observe(device_of(memory)).used_bytes;
+    const auto seen = gpu().observe(device_of(memory));
+    *bytes = gpu().made().answers_zero ? 0 : seen.used_bytes;
     return mtml::success;
   });
 }

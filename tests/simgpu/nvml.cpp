@@ -6,7 +6,9 @@
 
 #include <lull/export.h>
 
+#include <cstring>
 #include <string>
+#include <vector>
 
 #include "simgpu/world.hpp"
 
@@ -79,6 +81,7 @@ LULL_API int nvmlDeviceGetMemoryInfo(nvml::device device, nvml::memory* memory) 
     const bool parent = gpu().made().slices && !is_slice(device);
     const std::uint64_t total = seen.total_bytes * (parent ? 7 : 1);
     *memory = {total, total - seen.used_bytes, seen.used_bytes};
+    if (gpu().made().answers_zero) *memory = {};
     return nvml::success;
   });
 }
@@ -88,13 +91,22 @@ LULL_API int nvmlDeviceGetComputeRunningProcesses_v3(nvml::device device, unsign
   return run("nvmlDeviceGetComputeRunningProcesses_v3", [&]() -> int {
     const auto seen = gpu().observe(device_of(device));
     if (!gpu().made().per_process) return nvml::not_supported;
+    // Others are listed first.
+    std::vector<nvml::process_info> list;
+    for (int i = 0; i < gpu().made().other_processes; ++i) {
+      const std::uint64_t held =
+          i == 0 && seen.foreign_bytes != 0 ? seen.foreign_bytes : 64U << 20U;
+      list.push_back({static_cast<unsigned>(seen.foreign_pid + i), held, 0, 0});
+    }
+    if (seen.ours) list.push_back({static_cast<unsigned>(seen.listed_pid), *seen.ours, 0, 0});
     const unsigned room = *count;
-    // Another process is always there, and listed first.
-    *count = seen.ours ? 2 : 1;
+    *count = static_cast<unsigned>(list.size());
     if (room < *count) return nvml::insufficient_size;
-    const std::uint64_t held = seen.foreign_bytes != 0 ? seen.foreign_bytes : 64U << 20U;
-    processes[0] = {static_cast<unsigned>(seen.foreign_pid), held, 0, 0};
-    if (seen.ours) processes[1] = {static_cast<unsigned>(seen.listed_pid), *seen.ours, 0, 0};
+    const std::size_t stride = gpu().made().list_entry_bytes;
+    std::memset(static_cast<void*>(processes), 0, list.size() * stride);
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      std::memcpy(reinterpret_cast<char*>(processes) + i * stride, &list[i], sizeof list[i]);
+    }
     return nvml::success;
   });
 }

@@ -98,9 +98,9 @@ void world::write_sysfs() const {
     write_file(node / "gpu_id", id);
     write_file(node / "properties", "location_id " + std::to_string(bus << 8) + "\ndomain 0");
     write_file(sysfs_ / "bus/pci/devices" / address / "mem_info_vram_total",
-               std::to_string(seen.total_bytes));
+               std::to_string(made_.answers_zero ? 0 : seen.total_bytes));
     write_file(sysfs_ / "bus/pci/devices" / address / "mem_info_vram_used",
-               std::to_string(seen.used_bytes));
+               std::to_string(made_.answers_zero ? 0 : seen.used_bytes));
     // The driver also lists who has the device open and holds nothing.
     write_file(kfd / "proc" / std::to_string(seen.foreign_pid) / ("vram_" + id),
                std::to_string(seen.foreign_bytes));

@@ -170,7 +170,7 @@ std::string world::pci_address(int device) const {
   char text[24];
   const int base = vendor_ == vendor::cuda ? 0x40 : vendor_ == vendor::hip ? 0x60 : 0x80;
   std::snprintf(text, sizeof text, "0000:%02x:00.0",
-                base + static_cast<int>(gpus_.size()) - device);
+                base + (made_.partitions ? 1 : static_cast<int>(gpus_.size()) - device));
   return text;
 }
 
@@ -218,12 +218,21 @@ world::figures world::observe(int device) const {
   seen.total_bytes = made_.total_bytes;
   seen.used_bytes = used_locked(device);
   // The platform lists who holds something, and on AMD also who has the device open.
-  const bool listed = on.ours != 0 || (vendor_ == vendor::hip && on.ever_active);
-  if (made_.per_process && listed) seen.ours = on.ours;
+  // NVML goes by contexts: memory that outlived the last one is nobody's.
+  const bool by_context = vendor_ == vendor::cuda && !on.active;
+  const std::uint64_t ours = on.ours - (by_context ? physical_bytes_on(device) : 0);
+  const bool listed = ours != 0 || (vendor_ == vendor::hip && on.ever_active);
+  if (made_.per_process && listed) seen.ours = ours;
   seen.listed_pid = ::getpid() + made_.pid_offset;
   seen.foreign_bytes = on.foreign;
   seen.foreign_pid = on.foreign_pid;
   return seen;
+}
+
+std::uint64_t world::physical_bytes_on(int device) const {
+  std::uint64_t sum = 0;
+  for (const auto& [handle, each] : physical_) sum += each.device == device ? each.bytes : 0;
+  return sum;
 }
 
 // --- contexts ---------------------------------------------------------------------------------------

@@ -74,6 +74,14 @@ struct scenario {
   int pid_offset = 0;
   /// Whether the platform can tell what each process holds.
   bool per_process = true;
+  /// Other processes in its list, which begin with the one that holds the foreign bytes.
+  int other_processes = 1;
+  /// How far apart the entries of NVML's list lie: 32 with some drivers of the series 535.
+  std::size_t list_entry_bytes = 24;
+  /// Questions about memory succeed and answer zeros, as where a GPU shares the host's.
+  bool answers_zero = false;
+  /// All devices are partitions of one GPU and have its address (HIP).
+  bool partitions = false;
   clockwork speed = {};
   int driver_version = 13000;
   int runtime_version = 13000;
@@ -308,6 +316,7 @@ class world {
     std::array<time_point, 2> link_busy_until{};  ///< to the device, to the host
   };
 
+  [[nodiscard]] std::uint64_t physical_bytes_on(int device) const;
   code charge(int device, std::uint64_t bytes);
   void refund(int device, std::uint64_t bytes);
   void clear();

@@ -16,7 +16,8 @@ std::vector<vendor_case> vendor_cases() {
   };
 }
 
-machine::machine(const vendor_case& vendor, const simgpu::scenario& made)
+machine::machine(const vendor_case& vendor, const simgpu::scenario& made,
+                 std::vector<backend_setting> settings)
     : gpu_(simgpu::world::of(vendor.which)),
       prefix_(vendor.device.substr(0, vendor.device.size() - 1)) {
   gpu_.restart(made);
@@ -25,7 +26,8 @@ machine::machine(const vendor_case& vendor, const simgpu::scenario& made)
   options.search = false;
   options.module_paths = {std::filesystem::path{LULL_TEST_BACKENDS} /
                           ("liblull-backend-" + vendor.name + ".so")};
-  options.settings = {{"hip", "sysfs_root", sysfs_.path().string()}};
+  options.settings = std::move(settings);
+  options.settings.push_back({"hip", "sysfs_root", sysfs_.path().string()});
   registry_.emplace(options);
   for (const module_info& each : registry_->modules()) {
     EXPECT_EQ(each.state, module_state::active) << each.path << ": " << each.reason;

@@ -42,7 +42,8 @@ inline std::string case_name(const testing::TestParamInfo<vendor_case>& info) {
 /// A simulated machine and a registry with the vendor's module, both anew.
 class machine {
  public:
-  explicit machine(const vendor_case& vendor, const simgpu::scenario& made = {});
+  explicit machine(const vendor_case& vendor, const simgpu::scenario& made = {},
+                   std::vector<backend_setting> settings = {});
 
   [[nodiscard]] simgpu::world& gpu() const { return gpu_; }
   [[nodiscard]] lull::device device(int ordinal = 0) const;

@@ -1,0 +1,93 @@
+// Stable addresses when calls fail twice, and after a reset.
+
+#include "support/expect_error.hpp"
+#include "vendor/vendor_fixture.hpp"
+
+namespace lull::test {
+namespace {
+
+constexpr std::uint64_t piece = std::uint64_t{4} << 20;
+constexpr int injected_code = 719;
+
+class StableAddresses : public Vendor {
+ protected:
+  StableAddresses() : here(GetParam()), which(here.device()) {
+    which.context_create();
+    before = here.gpu().take_stock();
+    address = which.vm_reserve(piece);
+    handle = which.vm_create(piece);
+  }
+
+  /// The name of a driver's function, without its prefix: "MemMap".
+  [[nodiscard]] std::string driver(const std::string& name) const {
+    const std::string& vendor = GetParam().name;
+    return (vendor == "cuda" ? "cu" : vendor == "hip" ? "hip" : "mu") + name;
+  }
+  void fail_access_and_undo() {
+    here.gpu().script.fail(driver("MemSetAccess"), 1, injected_code);
+    here.gpu().script.fail(driver("MemUnmap"), 1, injected_code);
+    EXPECT_EQ(error_of([&] { which.vm_map(address, piece, handle); }).vendor()->call,
+              driver("MemSetAccess"));
+    EXPECT_EQ(here.gpu().take_stock().mappings, 1) << "what the module must not forget";
+  }
+
+  machine here;
+  const device which;
+  simgpu::books before;
+  void* address = nullptr;
+  std::uint64_t handle = 0;
+};
+
+TEST_P(StableAddresses, AMapThatCouldNotBeUndoneIsUndoneWhenItsMemoryGoes) {
+  fail_access_and_undo();
+  which.vm_destroy(handle);
+  which.vm_release(address, piece);
+  EXPECT_EQ(here.gpu().take_stock(), before) << to_string(here.gpu().take_stock());
+}
+
+TEST_P(StableAddresses, AMapThatCouldNotBeUndoneIsUndoneWhenItsRangeGoes) {
+  fail_access_and_undo();
+  which.vm_release(address, piece);
+  which.vm_destroy(handle);
+  EXPECT_EQ(here.gpu().take_stock(), before) << to_string(here.gpu().take_stock());
+}
+
+TEST_P(StableAddresses, AMapThatCouldNotBeUndoneCanBeMadeAgain) {
+  fail_access_and_undo();
+  which.vm_map(address, piece, handle);
+  which.fill(address, std::byte{1}, piece);
+  which.vm_unmap(address, piece);
+  which.vm_destroy(handle);
+  which.vm_release(address, piece);
+  EXPECT_EQ(here.gpu().take_stock(), before) << to_string(here.gpu().take_stock());
+}
+
+TEST_P(StableAddresses, WhatStillCannotBeUndoneStopsWhatNeedsIt) {
+  fail_access_and_undo();
+  here.gpu().script.fail(driver("MemUnmap"), 1, injected_code);
+  EXPECT_EQ(error_of([&] { which.vm_destroy(handle); }).vendor()->call, driver("MemUnmap"));
+  EXPECT_EQ(here.gpu().take_stock().physical, before.physical + 1);
+  which.vm_destroy(handle);
+  which.vm_release(address, piece);
+  EXPECT_EQ(here.gpu().take_stock(), before) << to_string(here.gpu().take_stock());
+}
+
+TEST_P(StableAddresses, MemoryFromBeforeAResetIsStaleAndNotTheVendorsToJudge) {
+  dev_reset(which, {.drop = true});
+  const std::uint64_t calls = here.gpu().script.calls(driver("MemMap"));
+  EXPECT_EQ(error_of([&] { which.vm_map(address, piece, handle); }).code(), status::stale);
+  EXPECT_EQ(here.gpu().script.calls(driver("MemMap")), calls);
+  which.vm_release(address, piece);
+}
+
+TEST_P(StableAddresses, ARangeThatWasReleasedOrIsTooShortIsStaleToo) {
+  EXPECT_EQ(error_of([&] { which.vm_map(address, 2 * piece, handle); }).code(), status::stale);
+  which.vm_release(address, piece);
+  EXPECT_EQ(error_of([&] { which.vm_map(address, piece, handle); }).code(), status::stale);
+  which.vm_destroy(handle);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modules, StableAddresses, testing::ValuesIn(vendor_cases()), case_name);
+
+}  // namespace
+}  // namespace lull::test
