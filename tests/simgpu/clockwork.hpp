@@ -7,22 +7,24 @@
 namespace simgpu {
 
 /// How long things take: as on an NVIDIA H200 with driver 580.159.04 and CUDA 13.0, 2026-11-26 (see
-/// docs/hardware), all of it slowed down by one factor, so that two processor cores can carry the bytes
+/// docs/hardware-notes.md), all of it slowed down by one factor, so that two processor cores can carry the bytes
 /// that its link would move. What moves at which share of the link, and what a call costs beside a copy,
 /// stays as it was.
 struct clockwork {
   using duration = std::chrono::nanoseconds;
 
-  double slowdown = 0;      ///< 0: nothing takes any time
-  double pin_share = 0.78;  ///< of the link's rate: 16 GiB of populated slices in 0.31 to 0.40 s
+  double slowdown = 0;  ///< 0: nothing takes any time
+  /// Of the link's rate: pages that are populated and registered by eight threads.
+  double pin_share = 0.45;
 
   [[nodiscard]] duration copy(std::uint64_t bytes, bool to_host, bool pinned) const {
     // Both ways 55.3 GB/s; pageable 14.7 to warm pages and 8.2 from them.
     const double share = pinned ? 1.0 : to_host ? 14.7 / 55.3 : 8.2 / 55.3;
     return scaled(static_cast<double>(bytes) / (link_bytes_per_ns * share));
   }
-  [[nodiscard]] duration pin(std::uint64_t bytes) const {
-    return scaled(static_cast<double>(bytes) / (link_bytes_per_ns * pin_share));
+  /// @param populated the pages are there: 16 GiB in 0.31 s
+  [[nodiscard]] duration pin(std::uint64_t bytes, bool populated) const {
+    return scaled(static_cast<double>(bytes) / (link_bytes_per_ns * (populated ? 1.0 : pin_share)));
   }
   [[nodiscard]] duration unpin(std::uint64_t bytes) const { return per_gib(bytes, 0, 18.8e6); }
 

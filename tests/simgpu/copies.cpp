@@ -104,20 +104,17 @@ void world::run_copies(queue& in, std::uint64_t up_to) {
   }
 }
 
+/// What is queued takes place while the link is busy with it, and not after that.
 code world::stream_synchronize(void* stream) {
   time_point over;
-  std::uint64_t up_to = 0;
   {
     const std::lock_guard lock(mutex_);
     if (const code live = stream_use(stream); live != code::ok) return live;
-    const queue& in = queues_[stream];
+    queue& in = queues_[stream];
     over = in.empty_at;
-    up_to = in.queued;
+    run_copies(in, in.queued);
   }
   std::this_thread::sleep_until(over);
-  const std::lock_guard lock(mutex_);
-  if (const code live = stream_use(stream); live != code::ok) return live;
-  run_copies(queues_[stream], up_to);
   return code::ok;
 }
 
@@ -163,11 +160,9 @@ code world::event_synchronize(void* event) {
     const auto mark = marks_.find(event);
     if (mark == marks_.end()) return code::ok;
     over = mark->second.when;
+    reach(event);
   }
   std::this_thread::sleep_until(over);
-  const std::lock_guard lock(mutex_);
-  if (const code live = event_use(event); live != code::ok) return live;
-  reach(event);
   return code::ok;
 }
 

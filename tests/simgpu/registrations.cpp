@@ -39,8 +39,14 @@ bool may_register(const void* address, std::uint64_t bytes, bool read_only) {
 
 }  // namespace
 
+/// Pages that were registered once are there; registering alone is fast.
+bool world::was_registered(const void* address) {
+  const std::lock_guard lock(mutex_);
+  return !registered_before_.insert(address).second;
+}
+
 code world::host_register(int device, void* address, std::uint64_t bytes, bool read_only) {
-  spend_in_driver(made().speed.pin(bytes));
+  spend_in_driver(made().speed.pin(bytes, was_registered(address)));
   const std::lock_guard lock(mutex_);
   if (const code made = ensure_context_locked(device); made != code::ok) return made;
   if (read_only && !made_.read_only_registration) return code::not_supported;

@@ -85,6 +85,7 @@ void world::clear() {
   physical_.clear();
   handles_.clear();
   registrations_.clear();
+  registered_before_.clear();
   queues_.clear();
   marks_.clear();
   misuse_.clear();

@@ -334,6 +334,7 @@ class world {
   code end_handle(handle_kind kind, void* which, const char* what);
   code check_copy(const void* destination, const void* source, std::uint64_t bytes, bool to_host);
   [[nodiscard]] bool is_pinned(const void* address, std::uint64_t bytes) const;
+  [[nodiscard]] bool was_registered(const void* address);
   [[nodiscard]] std::uint64_t registered_bytes(const void* address) const;
   [[nodiscard]] std::uint64_t physical_bytes(std::uint64_t handle) const;
   [[nodiscard]] bool is_working(int device) const;
@@ -361,6 +362,7 @@ class world {
   std::map<std::uint64_t, physical_memory> physical_;
   std::map<void*, object> handles_;
   std::map<const char*, registration> registrations_;
+  std::set<const void*> registered_before_;
   std::map<void*, queue> queues_;
   std::map<void*, recording> marks_;
   time_point driver_busy_until_{};  ///< one call at a time registers, makes and maps
