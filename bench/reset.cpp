@@ -1,6 +1,6 @@
-// What lull's bookkeeping adds to a device reset: dev_reset beside the vendor's bare call, by the number
-// of allocations that live when it comes. On the simulated GPU a reset costs next to nothing, so there
-// it is the bookkeeping alone that is seen.
+// What lull's bookkeeping adds to a device reset: dev_reset beside the vendor's bare call, by the
+// number of allocations that live when it comes. On the simulated GPU a reset costs next to
+// nothing, so there it is the bookkeeping alone that is seen.
 //
 // How often a case runs depends on how long it takes: a real driver takes its time for ten thousand
 // allocations, and what is not timed counts as well.
@@ -113,7 +113,8 @@ double seconds(Work&& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
 }
 
-/// Registers as many repetitions as fit into the time, three at least; says so where even they do not.
+/// Registers as many repetitions as fit into the time, three at least; says so where even they do
+/// not.
 /// @return what one repetition takes
 double add(const std::string& name, int live, contestant& who, double case_s) {
   const double once_s = seconds([&] {

@@ -1,6 +1,6 @@
-// What settle() costs when there is nothing to wait for, what a look costs, also by each vendor's way
-// on the simulated GPU, and how long after all memory is back it returns, beside what others do, on
-// generated reclaim curves.
+// What settle() costs when there is nothing to wait for, what a look costs, also by each vendor's
+// way on the simulated GPU, and how long after all memory is back it returns, beside what others
+// do, on generated reclaim curves.
 
 #include <lull/settle.hpp>
 

@@ -1,6 +1,7 @@
-// Sleeping and waking with gigabytes on a device, each case beside the limit of the machine in the same
-// run: a copy of the same bytes from and to memory that is pinned already. bench/torch_sleep.py does by hand
-// what engines on PyTorch do. On the simulated GPU (SIMGPU=slowdown=N) it shows the pipeline, not a machine.
+// Sleeping and waking with gigabytes on a device, each case beside the limit of the machine in the
+// same run: a copy of the same bytes from and to memory that is pinned already.
+// bench/torch_sleep.py does by hand what engines on PyTorch do. On the simulated GPU
+// (SIMGPU=slowdown=N) it shows the pipeline, not a machine.
 
 #include <lull/lull.hpp>
 

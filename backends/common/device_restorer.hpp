@@ -3,8 +3,8 @@
 
 namespace lull::backends {
 
-/// Makes a device current by the runtime's own calls while it exists, and puts back the one that was.
-/// For runtimes whose set-device creates nothing by itself.
+/// Makes a device current by the runtime's own calls while it exists, and puts back the one that
+/// was. For runtimes whose set-device creates nothing by itself.
 template <class Api>
 class device_restorer {
  public:

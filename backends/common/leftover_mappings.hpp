@@ -8,8 +8,8 @@
 
 namespace lull::backends {
 
-/// Mappings of one device's that could neither be made accessible nor be unmapped again. Nobody else
-/// knows of them, so they are tried again whenever their range or their memory is needed.
+/// Mappings of one device's that could neither be made accessible nor be unmapped again. Nobody
+/// else knows of them, so they are tried again whenever their range or their memory is needed.
 class leftover_mappings {
  public:
   /// Out of host memory it is forgotten: it stays mapped until the process ends.

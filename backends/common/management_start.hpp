@@ -7,14 +7,15 @@
 
 namespace lull::backends {
 
-/// Starts a management library with the first question to it, because that can hang, and never ends it:
-/// another user of it in this process may count on its staying so. One that does not start is asked again
-/// after a while: it may be there before the driver is.
+/// Starts a management library with the first question to it, because that can hang, and never ends
+/// it: another user of it in this process may count on its staying so. One that does not start is
+/// asked again after a while: it may be there before the driver is.
 class management_start {
  public:
   explicit management_start(std::chrono::milliseconds retry) : retry_(retry) {}
 
-  /// @param start says whether it has worked; called by one thread at a time, and no more once it has
+  /// @param start says whether it has worked; called by one thread at a time, and no more once it
+  ///        has
   template <class Start>
   bool ready(Start&& start) {
     const std::lock_guard lock(mutex_);

@@ -11,8 +11,8 @@
 
 namespace lull::backends {
 
-/// Reads the one setting of a backend that has a management library: `management_retry_ms`, after how
-/// long one that did not start is asked again. Default: 10 s.
+/// Reads the one setting of a backend that has a management library: `management_retry_ms`, after
+/// how long one that did not start is asked again. Default: 10 s.
 inline std::chrono::milliseconds read_retry(const lull_backend_setting* settings,
                                             std::uint64_t count, std::string_view backend) {
   std::uint32_t retry_ms = 10'000;

@@ -8,12 +8,12 @@
 /// - the functions below, each a vendor_fn that is looked up when the module is loaded;
 /// - a symbol_group for each group of operations that this machine's libraries may lack;
 /// - `check(result, call)`: throws backend_failure for a result that is not success;
-/// - `own`: what is truly the vendor's, for as long as the backend is open: devices and their facts,
-///   observing without a context, whether there is one, and the reset;
-/// - `device_scope`: makes a device current for this thread while it exists, and leaves the thread as
-///   it was;
-/// - `cleanup_scope`: what giving up stable addresses needs instead. They outlive contexts, so it makes
-///   none: a process that sleeps without a context can end without one.
+/// - `own`: what is truly the vendor's, for as long as the backend is open: devices and their
+///   facts, observing without a context, whether there is one, and the reset;
+/// - `device_scope`: makes a device current for this thread while it exists, and leaves the thread
+///   as it was;
+/// - `cleanup_scope`: what giving up stable addresses needs instead. They outlive contexts, so it
+///   makes none: a process that sleeps without a context can end without one.
 
 #include <lull/backend.hpp>
 
@@ -211,8 +211,8 @@ class runtime_backend {
   void copy_from_host(std::uint32_t device, void* address, const void* host, std::uint64_t bytes) {
     const scope current(own_, device);
     call(api_.memcpy, address, host, bytes, Api::host_to_device);
-    // From memory that is not pinned the vendor returns when the bytes are in its staging buffer (as
-    // below, "memcpy").
+    // From memory that is not pinned the vendor returns when the bytes are in its staging buffer
+    // (as below, "memcpy").
     call(api_.stream_synchronize, typename Api::stream{});
   }
 

@@ -2,9 +2,9 @@
 #define LULL_BACKENDS_COMMON_VENDOR_FN_HPP
 
 /// @file
-/// A vendor's function that is looked up by name when the program runs. The name is part of the type,
-/// so a failed call can say what failed, and the signature is taken from the vendor's header, so that
-/// a wrong call does not compile. It is looked up as one of a group:
+/// A vendor's function that is looked up by name when the program runs. The name is part of the
+/// type, so a failed call can say what failed, and the signature is taken from the vendor's header,
+/// so that a wrong call does not compile. It is looked up as one of a group:
 ///
 ///     symbol_group events{runtime};
 ///     vendor_fn<"cudaEventQuery", decltype(::cudaEventQuery)> event_query{events};

@@ -47,7 +47,8 @@ std::string cuda_api::find_problem() const {
 
 void cuda_api::check(cudaError_t result, const char* call) const {
   if (result == cudaSuccess) return;
-  // The runtime remembers the failure for its next cudaGetLastError, which is the program's to call.
+  // The runtime remembers the failure for its next cudaGetLastError, which is the program's to
+  // call.
   static_cast<void>(take_last_error());
   throw backend_failure(status_of(result), call, result,
                         std::string{error_name(result)} + ": " + error_string(result));

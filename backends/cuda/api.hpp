@@ -48,8 +48,8 @@ struct cuda_api {
   static constexpr auto access_read_write = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
   static constexpr auto granularity_minimum = CU_MEM_ALLOC_GRANULARITY_MINIMUM;
 
-  // The driver first: without one nothing else matters, and a runtime without it is common. All of the
-  // runtime's functions here have the same signature in both majors.
+  // The driver first: without one nothing else matters, and a runtime without it is common. All of
+  // the runtime's functions here have the same signature in both majors.
   vendor_library driver = vendor_library::open({"libcuda.so.1"});
   vendor_library runtime =
       driver ? vendor_library::open({"libcudart.so.13", "libcudart.so.12"}) : vendor_library{};
@@ -152,8 +152,9 @@ struct cuda_api {
 
   vendor_fn<"cuDeviceCanAccessPeer", CUresult(int*, CUdevice, CUdevice)> can_access_peer{peers};
 
-  // Process checkpoint, since the driver of CUDA 12.8. The arguments are structs of 64 bytes, zeroed,
-  // whose fields move from release to release (cuda-python issue 2145), so they are declared here.
+  // Process checkpoint, since the driver of CUDA 12.8. The arguments are structs of 64 bytes,
+  // zeroed, whose fields move from release to release (cuda-python issue 2145), so they are
+  // declared here.
   struct alignas(8) lock_arguments {
     unsigned timeout_ms = 0;
     unsigned reserved[15] = {};

@@ -40,8 +40,8 @@ struct process_info {
 };
 static_assert(sizeof(process_info) == 24);
 
-/// Some drivers of the series 535 have a fifth member behind those, under the same name of the function:
-/// usedGpuCcProtectedMemory, 8 bytes (nvidia-ml-py, c_nvmlProcessInfo_v3_t of that time).
+/// Some drivers of the series 535 have a fifth member behind those, under the same name of the
+/// function: usedGpuCcProtectedMemory, 8 bytes (nvidia-ml-py, c_nvmlProcessInfo_v3_t of that time).
 inline constexpr std::size_t process_info_bytes = sizeof(process_info);
 inline constexpr std::size_t longer_process_info_bytes = process_info_bytes + 8;
 

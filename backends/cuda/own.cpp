@@ -52,8 +52,8 @@ std::unique_ptr<cuda_own::device_state> cuda_own::inspect(int ordinal) const {
              api_.device_name.name);
   CUuuid uuid{};
   api_.check(api_.device_uuid(&uuid, device->driver_device), api_.device_uuid.name);
-  // Of a slice of a GPU this is the slice's own (cuda.h, cuDeviceGetUuid_v2), and its name says what
-  // it is: "NVIDIA A100-SXM4-40GB MIG 1g.5gb".
+  // Of a slice of a GPU this is the slice's own (cuda.h, cuDeviceGetUuid_v2), and its name says
+  // what it is: "NVIDIA A100-SXM4-40GB MIG 1g.5gb".
   device->slice = std::string_view{device->name}.find(" MIG ") != std::string_view::npos;
   device->identity.uuid = to_text(uuid, device->slice ? "MIG-" : "GPU-");
   device->identity.pci_address = pci_address_of(api_, ordinal);
@@ -167,11 +167,11 @@ CUcontext cuda_own::retain(std::uint32_t device) {
 void cuda_own::reset(std::uint32_t device) {
   device_state& state = *devices_[device];
   const std::lock_guard lock(state.mutex);
-  // By the driver, on the device: cudaDeviceReset comes to the same call, but needs the context to be
-  // current, and leaves the dead one current afterwards.
+  // By the driver, on the device: cudaDeviceReset comes to the same call, but needs the context to
+  // be current, and leaves the dead one current afterwards.
   api_.check(api_.context_reset(state.driver_device), api_.context_reset.name);
-  // A reset does not end what was retained (cuda.h, cuDevicePrimaryCtxReset). Ours is ended after it,
-  // so that a failed reset leaves all as it was.
+  // A reset does not end what was retained (cuda.h, cuDevicePrimaryCtxReset). Ours is ended after
+  // it, so that a failed reset leaves all as it was.
   let_go(state);
 }
 

@@ -108,8 +108,8 @@ class cuda_scope {
   const cuda_api& api_;
 };
 
-/// Nothing at all: none of cuMemUnmap, cuMemRelease and cuMemAddressFree lists a missing context among
-/// its errors (cuda.h), and their memory belongs to no context (cuCtxDestroy there).
+/// Nothing at all: none of cuMemUnmap, cuMemRelease and cuMemAddressFree lists a missing context
+/// among its errors (cuda.h), and their memory belongs to no context (cuCtxDestroy there).
 struct cuda_cleanup_scope {
   cuda_cleanup_scope(const cuda_own&, std::uint32_t) noexcept {}
 };

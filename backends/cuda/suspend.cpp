@@ -9,8 +9,8 @@
 namespace lull::backends {
 namespace {
 
-/// States as the driver numbers them (cuda.h, CUprocessState). Those of "checkpointing" and "restoring"
-/// came with CUDA 13.4, and in both the process is kept from its GPUs.
+/// States as the driver numbers them (cuda.h, CUprocessState). Those of "checkpointing" and
+/// "restoring" came with CUDA 13.4, and in both the process is kept from its GPUs.
 lull_gpu_state state_of(int state) noexcept {
   switch (state) {
     case 0: return LULL_GPU_STATE_RUNNING;

@@ -42,7 +42,8 @@ bool cuda_telemetry::ready() {
 
 std::optional<nvml::device> cuda_telemetry::find(const target& device) const {
   nvml::device found = nullptr;
-  // A slice of a GPU shares the PCI address with the other slices, and only the UUID tells it apart.
+  // A slice of a GPU shares the PCI address with the other slices, and only the UUID tells it
+  // apart.
   const bool slice = device.uuid.starts_with("MIG-");
   const int result = slice ? api_->by_uuid(device.uuid.c_str(), &found)
                            : api_->by_pci_address(device.pci_address.c_str(), &found);

@@ -15,8 +15,8 @@
 
 namespace lull::backends {
 
-/// Looks at device memory through NVML, which needs no context. Loaded and initialized with the first
-/// question, because that can hang.
+/// Looks at device memory through NVML, which needs no context. Loaded and initialized with the
+/// first question, because that can hang.
 class cuda_telemetry {
  public:
   /// @param retry after how long NVML is asked again when it did not start
@@ -29,7 +29,8 @@ class cuda_telemetry {
 
   /// Fills in what NVML knows and leaves the rest as it is.
   /// @param has_context whether this process has a context on the device
-  /// @param held_bytes what this process is known to hold there; a list that says less is not believed
+  /// @param held_bytes what this process is known to hold there; a list that says less is not
+  ///        believed
   void observe(const target& device, bool has_context, std::uint64_t held_bytes,
                lull_backend_memory& out);
 

@@ -80,8 +80,8 @@ class hip_own {
   struct device_state {
     std::string name;
     std::string pci_address;
-    /// A partition of a GPU: others have the same address, and the kernel driver's files do not tell them
-    /// apart by anything that the runtime says.
+    /// A partition of a GPU: others have the same address, and the kernel driver's files do not
+    /// tell them apart by anything that the runtime says.
     bool partition = false;
     bool integrated = false;
     bool stable_addresses = false;

@@ -79,7 +79,8 @@ std::vector<lull_backend_process> hip_telemetry::processes(const std::string& pc
 
 void hip_telemetry::observe(const std::string& pci_address, bool has_context,
                             lull_backend_memory& out) {
-  // The files are about the whole GPU; this process may see one partition of it, and not know which.
+  // The files are about the whole GPU; this process may see one partition of it, and not know
+  // which.
   if (kfd_ids(pci_address).size() > 1) return;
   const fs::path device = sysfs_ / "bus/pci/devices" / pci_address;
   const auto total = read_number(device / "mem_info_vram_total");
@@ -95,9 +96,9 @@ void hip_telemetry::observe(const std::string& pci_address, bool has_context,
   }
 }
 
-// The driver lists a process while it has the GPU open, also with nothing on it: the HIP runtime opens
-// it with its first call and never closes it. So a process that uses the runtime and is not in the
-// list is known there by another id.
+// The driver lists a process while it has the GPU open, also with nothing on it: the HIP runtime
+// opens it with its first call and never closes it. So a process that uses the runtime and is not
+// in the list is known there by another id.
 std::optional<std::uint64_t> hip_telemetry::held(const std::string& pci_address, bool has_context) {
   const fs::path list = sysfs_ / "class/kfd/kfd/proc";
   const auto ids = kfd_ids(pci_address);

@@ -32,8 +32,8 @@ class hip_telemetry {
   /// What this process holds on the device; nothing when that cannot be known.
   [[nodiscard]] std::optional<std::uint64_t> held(const std::string& pci_address, bool has_context);
 
-  /// The processes that hold memory of the device. The driver also lists who only has it open; those
-  /// are left out.
+  /// The processes that hold memory of the device. The driver also lists who only has it open;
+  /// those are left out.
   /// @throws backend_failure where the files are missing
   [[nodiscard]] std::vector<lull_backend_process> processes(const std::string& pci_address) const;
 

@@ -45,7 +45,8 @@ std::string musa_api::find_problem() const {
 
 void musa_api::check(musaError_t result, const char* call) const {
   if (result == musaSuccess) return;
-  // The runtime remembers the failure for its next musaGetLastError, which is the program's to call.
+  // The runtime remembers the failure for its next musaGetLastError, which is the program's to
+  // call.
   static_cast<void>(take_last_error());
   throw backend_failure(status_of(result), call, result,
                         std::string{error_name(result)} + ": " + error_string(result));

@@ -29,8 +29,8 @@ struct shard {
 };
 
 /// Reads the headers of all files of a model, the first one first.
-/// @param path of the only file, or of the first shard; the others lie beside it, named as llama.cpp
-///        names them: model-00001-of-00003.gguf
+/// @param path of the only file, or of the first shard; the others lie beside it, named as
+///        llama.cpp names them: model-00001-of-00003.gguf
 /// @throws model_error: another shard than the first, one that is missing or does not belong to the
 ///         others, a tensor that two of them have, no tensors at all; format_error and
 ///         std::system_error, of a shard

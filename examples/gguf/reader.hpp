@@ -2,8 +2,8 @@
 #define EXAMPLES_GGUF_READER_HPP
 
 /// @file
-/// Reads the header of a GGUF file, version 2 or 3, little endian: metadata and the table of tensors.
-/// Source of the format: ggml's docs/gguf.md; both versions have the same layout.
+/// Reads the header of a GGUF file, version 2 or 3, little endian: metadata and the table of
+/// tensors. Source of the format: ggml's docs/gguf.md; both versions have the same layout.
 
 #include <cstdint>
 #include <filesystem>

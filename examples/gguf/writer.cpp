@@ -150,7 +150,8 @@ class header_writer {
   }
 
  private:
-  /// Byte by byte: for an insertion of a range g++ 12 warns, with -O3, of an overflow that there is not.
+  /// Byte by byte: for an insertion of a range g++ 12 warns, with -O3, of an overflow that there is
+  /// not.
   void append(const void* from, std::size_t bytes) {
     const auto* const begin = static_cast<const std::byte*>(from);
     for (std::size_t i = 0; i < bytes; ++i) bytes_.push_back(begin[i]);

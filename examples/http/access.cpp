@@ -48,7 +48,8 @@ bool same_secret(std::string_view a, std::string_view b) noexcept {
 
 void check_origin(const access_rules& rules, const request& asked) {
   const std::string* const host = find(asked.headers, "host");
-  // Browsers send both, the origin with whatever may change something; what is no browser needs neither.
+  // Browsers send both, the origin with whatever may change something; what is no browser needs
+  // neither.
   if (rules.token.empty() && rules.loopback && host != nullptr &&
       !names_this_machine(*host, rules)) {
     throw refusal(403, fmt::format("this server does not answer to the name '{}'", *host));

@@ -7,10 +7,11 @@
 
 namespace http {
 
-/// Who may ask for what. A web page can make a browser send requests to this machine, also under a name
-/// of its own that it has made point here; neither passes.
+/// Who may ask for what. A web page can make a browser send requests to this machine, also under a
+/// name of its own that it has made point here; neither passes.
 struct access_rules {
-  /// Demanded of what changes anything, as `Authorization: Bearer TOKEN`. Empty: nothing is demanded.
+  /// Demanded of what changes anything, as `Authorization: Bearer TOKEN`. Empty: nothing is
+  /// demanded.
   std::string token = {};
   /// Without a token, only names of this machine are answered to.
   bool loopback = true;

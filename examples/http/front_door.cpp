@@ -21,8 +21,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// For how long a client may take to hang up when it has its answer. It is waited for, because a close
-// with something unread would take the answer back from it.
+// For how long a client may take to hang up when it has its answer. It is waited for, because a
+// close with something unread would take the answer back from it.
 constexpr auto farewell_limit = 1s;
 // After a stop, for answers that are on their way.
 constexpr auto stop_limit = 500ms;

@@ -30,12 +30,13 @@ struct front_door_options {
   std::chrono::milliseconds send_limit = std::chrono::seconds{30};
 };
 
-/// Accepts connections, reads requests and sends answers, all on one thread that never waits for any
-/// client. So clients that send their headers byte by byte, or do not read what they asked for, cost a
-/// descriptor and a few kilobytes, and hold nobody up. One request per connection.
+/// Accepts connections, reads requests and sends answers, all on one thread that never waits for
+/// any client. So clients that send their headers byte by byte, or do not read what they asked for,
+/// cost a descriptor and a few kilobytes, and hold nobody up. One request per connection.
 class front_door {
  public:
-  /// Gets each request, on the thread of run(): must not block. What it throws closes the connection.
+  /// Gets each request, on the thread of run(): must not block. What it throws closes the
+  /// connection.
   using handler = std::function<void(request&&, reply&&)>;
   /// The answer to a request that cannot be read: the fault's status and words.
   using explainer = std::function<answer(int status, const std::string& reason)>;

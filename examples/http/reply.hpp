@@ -56,8 +56,8 @@ struct exchange {
   bool ended = false;  ///< nothing will be added; under the mutex
 };
 
-/// Answers one request. Nothing here blocks, whatever the client does: what is written waits for it in
-/// memory. Destroyed without an answer, it closes the connection. Move-only, thread-safe.
+/// Answers one request. Nothing here blocks, whatever the client does: what is written waits for it
+/// in memory. Destroyed without an answer, it closes the connection. Move-only, thread-safe.
 class reply {
  public:
   explicit reply(std::shared_ptr<exchange> with) noexcept : with_(std::move(with)) {}
@@ -73,8 +73,8 @@ class reply {
   void write(std::string_view piece);
   void end();
 
-  /// Set when nobody waits for the answer any more: the client has closed its connection, or its half of
-  /// it, or the server stops. Seen within moments.
+  /// Set when nobody waits for the answer any more: the client has closed its connection, or its
+  /// half of it, or the server stops. Seen within moments.
   [[nodiscard]] std::stop_token unwanted() const { return with_->unwanted.get_token(); }
 
  private:

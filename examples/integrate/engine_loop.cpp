@@ -1,5 +1,6 @@
-// An inference engine that computes on one loop of its own, and sleeps when idle: where each call of
-// lull goes. docs/integrating.md shows parts of this file; it is compiled and run with the tests.
+// An inference engine that computes on one loop of its own, and sleeps when idle: where each call
+// of lull goes. docs/integrating.md shows parts of this file; it is compiled and run with the
+// tests.
 
 #include <lull/lull.hpp>
 

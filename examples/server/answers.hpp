@@ -31,8 +31,8 @@ http::answer json_answer(const nlohmann::json& body);
 /// An error, as llama.cpp's server words it.
 http::answer error_answer(int code, std::string_view message);
 
-/// The answer to an exception: what an http::refusal says, 400 for what the client got wrong, 409 busy,
-/// 504 for a deadline, 503 for what may work later, 500 for the rest.
+/// The answer to an exception: what an http::refusal says, 400 for what the client got wrong, 409
+/// busy, 504 for a deadline, 503 for what may work later, 500 for the rest.
 http::answer error_answer(const std::exception& failure);
 
 }  // namespace example

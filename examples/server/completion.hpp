@@ -27,8 +27,8 @@ struct completion_counters {
   std::atomic<int> present{0};  ///< wait or are computed now
 };
 
-/// A completion on its way: from the request to the wake, through the queue to its last word. Used by
-/// one thread at a time, and counted when it ends, however it does.
+/// A completion on its way: from the request to the wake, through the queue to its last word. Used
+/// by one thread at a time, and counted when it ends, however it does.
 class completion {
  public:
   completion(completion_request what, http::reply to, lull::time_point deadline,

@@ -19,9 +19,9 @@
 namespace example {
 
 /// A task queue and the one thread that computes: the only one that touches the engine. Completions
-/// wait in line for a slot, and those that have one advance by a word each in turn. Between two rounds
-/// the thread runs what else has to happen where nothing is computed: the sleeper's transitions, which
-/// come only when no completion holds a lease.
+/// wait in line for a slot, and those that have one advance by a word each in turn. Between two
+/// rounds the thread runs what else has to happen where nothing is computed: the sleeper's
+/// transitions, which come only when no completion holds a lease.
 class compute_loop {
  public:
   /// @param slots completions that are computed at a time
@@ -38,8 +38,8 @@ class compute_loop {
   /// Runs `work` on the thread. Once.
   void post(std::packaged_task<void()> work);
 
-  /// Takes no completions any more and waits until those that are there have ended, which they do at
-  /// their next word at the latest. What is posted is still run.
+  /// Takes no completions any more and waits until those that are there have ended, which they do
+  /// at their next word at the latest. What is posted is still run.
   void close();
 
  private:

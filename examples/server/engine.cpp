@@ -50,8 +50,8 @@ void engine::join(lull::sleeper& with) {
   using lull::make_participant;
   using lull::sleep_plan;
   using lull::transition;
-  // In this order they wake, and in the reverse one they sleep: the graphs before the memory that they
-  // use, and what measures before anything is given up.
+  // In this order they wake, and in the reverse one they sleep: the graphs before the memory that
+  // they use, and what measures before anything is given up.
   with.add(make_participant(
       "preparation", nothing,
       [this](const sleep_plan& plan, transition& current) { prepare(plan, current); }));
@@ -74,8 +74,8 @@ void engine::join(lull::sleeper& with) {
   }
 }
 
-/// Other files than those that went to sleep would give other answers; and memory that was given up a
-/// moment ago may still be on its way back.
+/// Other files than those that went to sleep would give other answers; and memory that was given up
+/// a moment ago may still be on its way back.
 void engine::prepare(const lull::sleep_plan& plan, lull::transition& current) {
   const bool reads_files = plan.contents.action_for("weights") == lull::contents_action::discard;
   if (reads_files && options_.mode == sleep_mode::regions) {

@@ -45,8 +45,8 @@ struct model_facts {
 
 /// The model with all that computing with it takes, and how it sleeps and wakes.
 ///
-/// Everything but facts() and the observers runs on the compute loop, the sleeper's transitions too: so
-/// nothing here is touched by two threads, and no lock is needed.
+/// Everything but facts() and the observers runs on the compute loop, the sleeper's transitions
+/// too: so nothing here is touched by two threads, and no lock is needed.
 class engine {
  public:
   /// Reads the headers of the model's files.

@@ -8,9 +8,10 @@
 
 namespace example {
 
-/// Writes log lines to a descriptor on a thread of its own. Whoever logs never waits: when nobody reads
-/// the other end, lines are kept up to a limit, then dropped and counted, and the count is written once
-/// there is room again. So a pipe that nobody reads stops neither a transition nor the end.
+/// Writes log lines to a descriptor on a thread of its own. Whoever logs never waits: when nobody
+/// reads the other end, lines are kept up to a limit, then dropped and counted, and the count is
+/// written once there is room again. So a pipe that nobody reads stops neither a transition nor the
+/// end.
 class log_writer {
  public:
   /// @param descriptor stays the caller's

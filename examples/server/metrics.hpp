@@ -11,8 +11,8 @@
 
 namespace example {
 
-/// Everything that can be said without waking anybody, in Prometheus's text format 0.0.4. Asks the device
-/// for its memory, which may take half a second.
+/// Everything that can be said without waking anybody, in Prometheus's text format 0.0.4. Asks the
+/// device for its memory, which may take half a second.
 std::string metrics_text(const lull::sleeper& sleeper, const engine& what,
                          const completion_counters& completions);
 

@@ -48,8 +48,8 @@ server::server(lull::device device, server_options options)
   add_routes();
 }
 
-/// Nobody computes any more when the sleeper ends, and the loop is still there for a transition that is to
-/// be taken back.
+/// Nobody computes any more when the sleeper ends, and the loop is still there for a transition
+/// that is to be taken back.
 server::~server() {
   stop();
   loop_.close();

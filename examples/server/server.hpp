@@ -44,13 +44,13 @@ struct server_options : engine_options {
 /// | thread | what it does |
 /// |---|---|
 /// | that of run() | reads requests and sends answers; waits for nobody |
-/// | the compute loop's | everything that touches the model: completions, loading, sleeping, waking |
-/// | the sleeper's | decides when to sleep and wake, and has the compute loop do it |
-/// | a few helpers | what blocks: asking a device for its memory, POST /sleep |
+/// | the compute loop's | everything that touches the model: completions, loading, sleeping, waking
+/// | | the sleeper's | decides when to sleep and wake, and has the compute loop do it | | a few
+/// helpers | what blocks: asking a device for its memory, POST /sleep |
 ///
-/// What only observes (/health, /props, /models, /metrics, /is_sleeping) takes no lease: it never wakes
-/// the model and never postpones its sleep. A wake that fails is an error for those who waited; the
-/// server lives on, and the next request tries again.
+/// What only observes (/health, /props, /models, /metrics, /is_sleeping) takes no lease: it never
+/// wakes the model and never postpones its sleep. A wake that fails is an error for those who
+/// waited; the server lives on, and the next request tries again.
 class server {
  public:
   /// Reads the model's header and binds the port.
@@ -68,8 +68,8 @@ class server {
   /// @param on_ready called on another thread when completions are answered
   /// @throws what loading the model threw, unless stop() ended it
   void run(const std::function<void()>& on_ready = {});
-  /// Ends run(), now or as soon as it is called: also a load, in the middle of a tensor. Who waits for
-  /// anything gets an error, streams end. Harmless when repeated; thread-safe.
+  /// Ends run(), now or as soon as it is called: also a load, in the middle of a tensor. Who waits
+  /// for anything gets an error, streams end. Harmless when repeated; thread-safe.
   void stop() noexcept { stopping_.request_stop(); }
   /// What stop() stops, for those who may outlive the server.
   [[nodiscard]] std::stop_source stopping() const noexcept { return stopping_; }

@@ -20,8 +20,8 @@ std::uint64_t workspace_for(std::uint64_t bucket_bytes) noexcept;
 /// Runs the model through captured graphs and keeps those within bounds.
 ///
 /// The graphs are stand-ins of the host whatever device holds the weights; with a vendor's, what
-/// changes is the type, the capture and the driver. A graph has one workspace and reads its input at
-/// one address: all run on the one thread that computes.
+/// changes is the type, the capture and the driver. A graph has one workspace and reads its input
+/// at one address: all run on the one thread that computes.
 class graph_runner {
  public:
   /// @param weights_device where the model is
@@ -31,8 +31,8 @@ class graph_runner {
   /// Which model is run. It must outlive the graphs that are captured of it.
   void use(const model& what) noexcept { model_ = &what; }
 
-  /// What model::digest() gives, by launching the graph of this length of prompt. It is captured first
-  /// if it is not there; where the bounds have no room for it, the model is run without one.
+  /// What model::digest() gives, by launching the graph of this length of prompt. It is captured
+  /// first if it is not there; where the bounds have no room for it, the model is run without one.
   /// @throws what model::digest() throws
   [[nodiscard]] std::uint64_t digest(std::string_view prompt);
 

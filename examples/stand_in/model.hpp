@@ -15,8 +15,8 @@
 
 namespace example {
 
-/// A GGUF model whose tensors are regions on a device, and a stand-in for inference that reads every
-/// byte of them.
+/// A GGUF model whose tensors are regions on a device, and a stand-in for inference that reads
+/// every byte of them.
 class model {
  public:
   /// Reads the headers of the model's files. Nothing is on the device yet.
@@ -26,14 +26,15 @@ class model {
   model(const model&) = delete;
   model& operator=(const model&) = delete;
 
-  /// Reads the files into regions with the tag "weights", and makes one of `kv_bytes` (0: none) with
-  /// the tag "kv", which is zeroed whenever it comes back. Once.
+  /// Reads the files into regions with the tag "weights", and makes one of `kv_bytes` (0: none)
+  /// with the tag "kv", which is zeroed whenever it comes back. Once.
   /// @param stop is looked at every 8 MiB, here and whenever contents are read again
-  /// @throws lull::error: cancelled, or what memory::allocate() throws; gguf::model_error: a file is not
-  ///         the one whose header was read; std::system_error
+  /// @throws lull::error: cancelled, or what memory::allocate() throws; gguf::model_error: a file
+  ///         is not the one whose header was read; std::system_error
   void load(std::uint64_t kv_bytes, std::stop_token stop);
 
-  /// Looks whether the files are the ones that were loaded: answers from others would be wrong ones.
+  /// Looks whether the files are the ones that were loaded: answers from others would be wrong
+  /// ones.
   /// @throws gguf::model_error; std::system_error
   void check_files() const;
 
@@ -51,11 +52,11 @@ class model {
     std::string_view prompt;
     std::uint64_t result = 0;
   };
-  /// Records digest() as a graph, with a node for each tensor. Whatever the prompt and the workspace,
-  /// launching it gives what digest() gives.
+  /// Records digest() as a graph, with a node for each tensor. Whatever the prompt and the
+  /// workspace, launching it gives what digest() gives.
   /// @param where read and written by each launch; must outlive the graph
-  /// @param workspace of the graph: at least a page; weights pass through it where the CPU cannot read
-  ///        them where they are
+  /// @param workspace of the graph: at least a page; weights pass through it where the CPU cannot
+  ///        read them where they are
   void record_digest(lull::host_graph_builder& graph, digest_slot& where,
                      std::span<std::byte> workspace) const;
 

@@ -25,16 +25,16 @@
 ///  - `error` is never null; on success it is left untouched;
 ///  - a device is an index below device_count().
 ///
-/// Operations come in groups, each a table of its own that begins with its size and version. A group
-/// is provided as a whole (a table with half a group is refused) or not at all (a null pointer), and
-/// one that is present is a capability, which a single device may still lack
+/// Operations come in groups, each a table of its own that begins with its size and version. A
+/// group is provided as a whole (a table with half a group is refused) or not at all (a null
+/// pointer), and one that is present is a capability, which a single device may still lack
 /// (lull_backend_device::capabilities). Within one version of a group, operations are added at its
-/// end only, and a module that was built before answers LULL_ERROR_UNSUPPORTED to those. Where their
-/// meaning must change, that group's version is raised, and to a library of another version it counts
-/// as absent while the rest of the module works on.
+/// end only, and a module that was built before answers LULL_ERROR_UNSUPPORTED to those. Where
+/// their meaning must change, that group's version is raised, and to a library of another version
+/// it counts as absent while the rest of the module works on.
 ///
-/// `<lull/backend.hpp>` makes the tables out of a C++ class. The list of all operations from which the
-/// library derives their names and checks is `<lull/detail/backend_operations.h>`.
+/// `<lull/backend.hpp>` makes the tables out of a C++ class. The list of all operations from which
+/// the library derives their names and checks is `<lull/detail/backend_operations.h>`.
 
 #include <lull/status.h>
 #include <lull/units.h>
@@ -87,8 +87,8 @@ typedef enum lull_capability {
 
   /// A fact: the CPU can use device addresses directly.
   LULL_CAP_HOST_ACCESSIBLE = 1 << 24,
-  /// A fact: host memory that this process may only read, such as a file mapped shared and read-only,
-  /// can be registered too.
+  /// A fact: host memory that this process may only read, such as a file mapped shared and
+  /// read-only, can be registered too.
   LULL_CAP_READ_ONLY_REGISTRATION = 1 << 25
 } lull_capability;
 
@@ -157,8 +157,8 @@ typedef struct lull_backend_process {
   uint64_t used_bytes;  ///< LULL_UNKNOWN where the platform cannot tell
 } lull_backend_process;
 
-/// How an executable graph of the host backend begins. The host has no graphs of its own: a graph is
-/// whatever its maker puts behind these two members, and it stands in for a vendor's in tests,
+/// How an executable graph of the host backend begins. The host has no graphs of its own: a graph
+/// is whatever its maker puts behind these two members, and it stands in for a vendor's in tests,
 /// examples and CPU back ends (lull::host_graph in <lull/host_graph.hpp> is one). On the host the
 /// executable is its own template, so lull_graphs_ops takes it for both. The host keeps no list of
 /// graphs: that one is destroyed twice it cannot see.
@@ -323,9 +323,9 @@ typedef struct lull_reset_ops {
   uint32_t version;  ///< LULL_RESET_OPS_VERSION
 
   /// Destroys the device's context and everything that lives in it, and ends the registrations that
-  /// were made with the device. The caller has released what a reset does not (stable-address memory,
-  /// pools, graph memory) and keeps other threads off. Without a context it does nothing, and above
-  /// all creates none.
+  /// were made with the device. The caller has released what a reset does not (stable-address
+  /// memory, pools, graph memory) and keeps other threads off. Without a context it does nothing,
+  /// and above all creates none.
   lull_status (*reset)(lull_backend* backend, uint32_t device, lull_backend_error* error);
 } lull_reset_ops;
 #define LULL_RESET_OPS_VERSION 1u
@@ -382,8 +382,8 @@ typedef struct lull_processes_ops {
   uint32_t struct_size;
   uint32_t version;  ///< LULL_PROCESSES_OPS_VERSION
 
-  /// The processes that the platform lists for a device, in any order. Creates no context and does not
-  /// wait for work.
+  /// The processes that the platform lists for a device, in any order. Creates no context and does
+  /// not wait for work.
   /// @param list room for `capacity` entries; may be null when that is 0
   /// @param count gets how many there are, which may be more than were written
   /// @return LULL_ERROR_UNSUPPORTED where this machine's libraries cannot tell
@@ -392,33 +392,34 @@ typedef struct lull_processes_ops {
 } lull_processes_ops;
 #define LULL_PROCESSES_OPS_VERSION 1u
 
-/// LULL_CAP_SUSPEND: the driver moves all that a process has on its GPUs to its host memory and back:
-/// its memory, contexts, streams, graphs and handles, all of them valid afterwards at the same addresses,
-/// as are registrations of host memory. Each operation is about all devices of the process, whichever
-/// device it is called with. None creates a context, or passes through one. `pid` is a process id as
-/// this process knows it; its own too, and then no other function of the vendor's libraries may be called
-/// until suspend_unlock has returned: it would wait, and a management library's has been seen never to
-/// return.
+/// LULL_CAP_SUSPEND: the driver moves all that a process has on its GPUs to its host memory and
+/// back: its memory, contexts, streams, graphs and handles, all of them valid afterwards at the
+/// same addresses, as are registrations of host memory. Each operation is about all devices of the
+/// process, whichever device it is called with. None creates a context, or passes through one.
+/// `pid` is a process id as this process knows it; its own too, and then no other function of the
+/// vendor's libraries may be called until suspend_unlock has returned: it would wait, and a
+/// management library's has been seen never to return.
 ///
-/// LULL_ERROR_NOT_FOUND: there is no such process, or it does not use a GPU. LULL_ERROR_BUSY: it is in
-/// another state than the operation begins with.
+/// LULL_ERROR_NOT_FOUND: there is no such process, or it does not use a GPU. LULL_ERROR_BUSY: it is
+/// in another state than the operation begins with.
 typedef struct lull_suspend_ops {
   uint32_t struct_size;
   uint32_t version;  ///< LULL_SUSPEND_OPS_VERSION
 
   lull_status (*suspend_state)(lull_backend* backend, uint32_t device, int64_t pid,
                                lull_gpu_state* state, lull_backend_error* error);
-  /// From running to locked: keeps the process from its GPUs and waits for work that it submitted, at
-  /// most `timeout_ms` > 0.
+  /// From running to locked: keeps the process from its GPUs and waits for work that it submitted,
+  /// at most `timeout_ms` > 0.
   /// @return LULL_ERROR_TIMED_OUT: the work did not end, and the process runs as before
   lull_status (*suspend_lock)(lull_backend* backend, uint32_t device, int64_t pid,
                               uint32_t timeout_ms, lull_backend_error* error);
-  /// From locked to suspended. Blocks for the copies; the process's host memory grows by them. After a
-  /// failure it is still locked.
+  /// From locked to suspended. Blocks for the copies; the process's host memory grows by them.
+  /// After a failure it is still locked.
   lull_status (*suspend_save)(lull_backend* backend, uint32_t device, int64_t pid,
                               lull_backend_error* error);
-  /// From suspended to locked. Blocks for the copies. The caller has seen to it that what the process
-  /// had fits on the devices: one that does not find the memory is lost (measured with CUDA 13.0).
+  /// From suspended to locked. Blocks for the copies. The caller has seen to it that what the
+  /// process had fits on the devices: one that does not find the memory is lost (measured with CUDA
+  /// 13.0).
   lull_status (*suspend_restore)(lull_backend* backend, uint32_t device, int64_t pid,
                                  lull_backend_error* error);
   /// From locked to running.
@@ -432,11 +433,12 @@ typedef struct lull_peers_ops {
   uint32_t struct_size;
   uint32_t version;  ///< LULL_PEERS_OPS_VERSION
 
-  /// Whether another device can read and write memory of `device`: 1 or 0; a device its own always can.
+  /// Whether another device can read and write memory of `device`: 1 or 0; a device its own always
+  /// can.
   lull_status (*peer_can_access)(lull_backend* backend, uint32_t device, uint32_t peer,
                                  int32_t* can, lull_backend_error* error);
-  /// Lets the devices in `peers` read and write what one vm_map of `device` mapped, beside the device
-  /// itself, until it is unmapped. Access that was given before stays.
+  /// Lets the devices in `peers` read and write what one vm_map of `device` mapped, beside the
+  /// device itself, until it is unmapped. Access that was given before stays.
   lull_status (*vm_set_access)(lull_backend* backend, uint32_t device, void* address,
                                uint64_t bytes, const uint32_t* peers, uint64_t peer_count,
                                lull_backend_error* error);
@@ -454,7 +456,8 @@ typedef struct lull_backend_ops {
 
   /// How well this module can run here: 0 = not at all, and then `reason` (of `reason_size` bytes,
   /// zero-terminated) says what is missing. Called once after loading, before open. Creates no
-  /// context. Loading a vendor's libraries is part of it, so it may take seconds on a large machine.
+  /// context. Loading a vendor's libraries is part of it, so it may take seconds on a large
+  /// machine.
   int32_t (*score)(char* reason, uint64_t reason_size);
 
   /// Opens the backend. Unknown settings are an error that names the known ones. Creates no

@@ -2,13 +2,15 @@
 #define LULL_BACKEND_HPP
 
 /// @file
-/// The kit for authors of modules in C++: makes C operations out of the member functions of a backend
-/// class, and reads settings. C++17, header-only; uses only the module ABI and the standard library.
+/// The kit for authors of modules in C++: makes C operations out of the member functions of a
+/// backend class, and reads settings. C++17, header-only; uses only the module ABI and the standard
+/// library.
 ///
-/// Exceptions stop here. A member function `void allocate(std::uint32_t device, std::uint64_t bytes, void** address)`
-/// becomes `lull_status (*)(lull_backend*, uint32_t, uint64_t, void**, lull_backend_error*)` by
-/// `thunk<&my_backend::allocate>`. It reports failure by throwing backend_failure. `group_of` makes
-/// the table of a whole group, out of the member functions that have the names of its operations:
+/// Exceptions stop here. A member function `void allocate(std::uint32_t device, std::uint64_t
+/// bytes, void** address)` becomes `lull_status (*)(lull_backend*, uint32_t, uint64_t, void**,
+/// lull_backend_error*)` by `thunk<&my_backend::allocate>`. It reports failure by throwing
+/// backend_failure. `group_of` makes the table of a whole group, out of the member functions that
+/// have the names of its operations:
 ///
 ///     lull_backend_ops table{};
 ///     table.allocate = &group_of<lull_allocate_ops, my_backend>;
@@ -150,7 +152,8 @@ void read_settings(const lull_backend_setting* settings, std::uint64_t count,
   }
 }
 
-/// A module's score: 10 when `find_problem` finds nothing, else 0 with what it says. Nothing escapes.
+/// A module's score: 10 when `find_problem` finds nothing, else 0 with what it says. Nothing
+/// escapes.
 template <class FindProblem>
 std::int32_t score_from(FindProblem&& find_problem, char* reason,
                         std::uint64_t reason_size) noexcept {

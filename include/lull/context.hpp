@@ -2,11 +2,11 @@
 #define LULL_CONTEXT_HPP
 
 /// @file
-/// What a program makes once per process and that really lives in the GPU context: kernel attributes,
-/// library handles, streams, captured graphs. A reset of the device ends them all.
+/// What a program makes once per process and that really lives in the GPU context: kernel
+/// attributes, library handles, streams, captured graphs. A reset of the device ends them all.
 ///
-/// `once_per_context` and `context_local` remake such things by themselves, `context_bound` refuses to
-/// hand them out, and `reset_hook` calls whatever else has to be told.
+/// `once_per_context` and `context_local` remake such things by themselves, `context_bound` refuses
+/// to hand them out, and `reset_hook` calls whatever else has to be told.
 
 #include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
@@ -87,8 +87,8 @@ class context_bound {
   T value_;
 };
 
-/// A T per context of a device: made when first asked for, destroyed before a reset takes its context
-/// away, and made again after it. T's destructor may therefore use the context.
+/// A T per context of a device: made when first asked for, destroyed before a reset takes its
+/// context away, and made again after it. T's destructor may therefore use the context.
 ///
 /// While a shared pointer from get() is held elsewhere a reset is refused (`busy`). Thread-safe.
 template <class T>

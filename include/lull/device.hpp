@@ -157,8 +157,9 @@ class LULL_API device {
   /// @throws error timed_out; backend
   [[nodiscard]] memory_info memory(std::chrono::milliseconds limit = default_probe_limit) const;
 
-  /// The processes that hold memory of the device (capability::processes), this one included, by id.
-  /// Those that only draw are not listed on CUDA. Creates no context and waits for nothing, as memory().
+  /// The processes that hold memory of the device (capability::processes), this one included, by
+  /// id. Those that only draw are not listed on CUDA. Creates no context and waits for nothing, as
+  /// memory().
   /// @param limit as for memory(); both share one thread per device
   /// @throws error timed_out; unsupported: also where this machine's libraries cannot tell; backend
   [[nodiscard]] std::vector<device_process> processes(
@@ -205,13 +206,13 @@ class LULL_API device {
 
   /// @name Memory that other devices use (capability::peers)
   /// @{
-  /// Whether `peer` can read and write stable-address memory of this device. A device can its own; one
-  /// of another backend cannot. Creates no context.
+  /// Whether `peer` can read and write stable-address memory of this device. A device can its own;
+  /// one of another backend cannot. Creates no context.
   [[nodiscard]] bool is_accessible_from(const device& peer) const;
-  /// Lets `peers` read and write what one vm_map mapped, beside this device, until it is unmapped. May
-  /// create this device's context.
-  /// @throws error stale: nothing of lull's is mapped there any more; invalid_argument: a peer is of
-  ///         another backend; backend: one cannot
+  /// Lets `peers` read and write what one vm_map mapped, beside this device, until it is unmapped.
+  /// May create this device's context.
+  /// @throws error stale: nothing of lull's is mapped there any more; invalid_argument: a peer is
+  ///         of another backend; backend: one cannot
   void vm_set_access(void* address, std::uint64_t bytes, const std::vector<device>& peers) const;
   /// @}
 
@@ -249,8 +250,8 @@ class LULL_API device {
   void event_record(event_handle event, stream_handle stream) const;
   /// Whether it has happened. So has one that was never recorded.
   [[nodiscard]] bool event_query(event_handle event) const;
-  /// Waits until it has happened, however long it takes, without keeping a CPU busy where the vendor
-  /// can (CUDA and HIP can).
+  /// Waits until it has happened, however long it takes, without keeping a CPU busy where the
+  /// vendor can (CUDA and HIP can).
   void event_synchronize(event_handle event) const;
   /// @}
 
@@ -268,8 +269,8 @@ class LULL_API device {
   /// May create the device's context. Holds up other calls of the vendor's driver for as long as it
   /// takes (64 MiB in populated huge pages: 2 to 3 ms on an H200), so large ranges go in slices.
   /// @param address,bytes whole pages, `bytes` above 0, no part of which is registered
-  /// @param access read_only for memory that this process may only read, such as a file mapped shared
-  ///        and read-only; takes capability::read_only_registration
+  /// @param access read_only for memory that this process may only read, such as a file mapped
+  ///        shared and read-only; takes capability::read_only_registration
   /// @throws error unsupported; backend: with the vendor's reason
   void host_register(void* address, std::uint64_t bytes,
                      host_access access = host_access::read_write) const;
@@ -297,7 +298,8 @@ class LULL_API device {
   ///         stream is being captured, and it is still there. After another failure it is lull's no
   ///         more: a reset does not ask for it.
   void graph_destroy(void* graph_exec, std::uint64_t generation) const;
-  /// Takes an adopted graph out of lull's care, so that the caller destroys it. Harmless for others.
+  /// Takes an adopted graph out of lull's care, so that the caller destroys it. Harmless for
+  /// others.
   void graph_disown(void* graph_exec) const;
   /// The nodes of a graph (the template, not the executable).
   [[nodiscard]] std::uint64_t graph_node_count(void* graph) const;
@@ -309,31 +311,31 @@ class LULL_API device {
 
   /// @name What a process has on its GPUs, moved to its host memory and back (capability::suspend)
   /// Each of these is about all devices of the process, whichever device it is called on, and about
-  /// this process or another. They pass by the device's gate, create no context and block for as long
-  /// as the driver takes: copies run at 2 to 5 GB/s (docs/hardware-notes.md). For another process they
-  /// take the right to trace it. While this process itself is not `running`, whatever calls the
-  /// vendor's libraries waits, and a question to a management library may never return; so nothing of
-  /// lull but suspend_restore and suspend_unlock may be called on any device then.
+  /// this process or another. They pass by the device's gate, create no context and block for as
+  /// long as the driver takes: copies run at 2 to 5 GB/s (docs/hardware-notes.md). For another
+  /// process they take the right to trace it. While this process itself is not `running`, whatever
+  /// calls the vendor's libraries waits, and a question to a management library may never return;
+  /// so nothing of lull but suspend_restore and suspend_unlock may be called on any device then.
   /// @param pid as this process knows it
-  /// @throws error not_found: no such process, or it uses no GPU; busy: it is in another state than the
-  ///         operation begins with; unsupported; backend: with the driver's reason
+  /// @throws error not_found: no such process, or it uses no GPU; busy: it is in another state than
+  ///         the operation begins with; unsupported; backend: with the driver's reason
   /// @{
   [[nodiscard]] gpu_state suspend_state(std::int64_t pid) const;
-  /// From running to locked: its calls of the vendor's runtime wait, and so does this for work that it
-  /// submitted.
+  /// From running to locked: its calls of the vendor's runtime wait, and so does this for work that
+  /// it submitted.
   /// @param timeout for that work; 1 ms to 49 days
   /// @throws error timed_out: the process runs as before; invalid_argument
   void suspend_lock(std::int64_t pid, std::chrono::milliseconds timeout) const;
   /// From locked to suspended. After a failure it is still locked.
   void suspend_save(std::int64_t pid) const;
-  /// From suspended to locked. See to it before that what the process had fits on its devices: one that
-  /// does not find the memory is `lost`, for good.
+  /// From suspended to locked. See to it before that what the process had fits on its devices: one
+  /// that does not find the memory is `lost`, for good.
   void suspend_restore(std::int64_t pid) const;
   /// From locked to running.
   void suspend_unlock(std::int64_t pid) const;
-  /// Locks another process and saves it, for good: what it needs before it is killed where the driver
-  /// cannot bear that, see checkpoint_before_kill(). One that is suspended already is left alone, and
-  /// one that cannot be saved is unlocked.
+  /// Locks another process and saves it, for good: what it needs before it is killed where the
+  /// driver cannot bear that, see checkpoint_before_kill(). One that is suspended already is left
+  /// alone, and one that cannot be saved is unlocked.
   /// @param timeout as for suspend_lock
   void checkpoint_process(std::int64_t pid, std::chrono::milliseconds timeout) const;
   /// @}

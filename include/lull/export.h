@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /// Symbol visibility. The library is compiled with hidden visibility; only what carries LULL_API is
-/// part of its binary interface. With the CMake option LULL_HIDDEN what links the static library keeps
-/// its symbols to itself, and declarations have the visibility that the code around them has.
+/// part of its binary interface. With the CMake option LULL_HIDDEN what links the static library
+/// keeps its symbols to itself, and declarations have the visibility that the code around them has.
 #if defined(__GNUC__) && !defined(LULL_HIDDEN)
 #define LULL_API __attribute__((visibility("default")))
 #else

@@ -3,8 +3,8 @@
 
 /// @file
 /// The C API of the graph cache: lull::graph_cache with keys of 128 bits and graphs that are opaque
-/// pointers, such as a cudaGraphExec_t. Part of <lull/lull.h>, whose conventions hold here too. What is
-/// meant by a thing is said at its counterpart in the C++ headers.
+/// pointers, such as a cudaGraphExec_t. Part of <lull/lull.h>, whose conventions hold here too.
+/// What is meant by a thing is said at its counterpart in the C++ headers.
 ///
 ///     lull_graph_pin pin = {0};
 ///     if (lull_graph_cache_find(cache, key, &pin) == LULL_OK && pin.graph != NULL) {
@@ -40,10 +40,10 @@ typedef struct lull_graph_key {
 
 // --- The vendor's side (lull/graph_driver.hpp) ------------------------------------------------
 
-/// lull::graph_driver: how graphs are destroyed, and what they cost. Called on the thread that evicts,
-/// captures or releases. A failure is logged and counted, and what was to be destroyed counts as gone;
-/// but after LULL_ERROR_BUSY it is tried again. `destroy`, `before_destroy` and `trim` are never called
-/// while a thread of this process captures.
+/// lull::graph_driver: how graphs are destroyed, and what they cost. Called on the thread that
+/// evicts, captures or releases. A failure is logged and counted, and what was to be destroyed
+/// counts as gone; but after LULL_ERROR_BUSY it is tried again. `destroy`, `before_destroy` and
+/// `trim` are never called while a thread of this process captures.
 typedef struct lull_graph_driver {
   size_t struct_size;
   lull_status (*destroy)(void* user, void* graph);  ///< mandatory, the others may be null
@@ -54,9 +54,9 @@ typedef struct lull_graph_driver {
   /// What this process holds now of the memory that graphs are made of, in bytes; or LULL_UNKNOWN.
   uint64_t (*used_bytes)(void* user);
   void* user;
-  /// Called once when nothing will call the others any more, on any thread, also when the cache could
-  /// not be created. May be after lull_graph_cache_destroy: while a pin is out, or something is being
-  /// captured in the process. May be null.
+  /// Called once when nothing will call the others any more, on any thread, also when the cache
+  /// could not be created. May be after lull_graph_cache_destroy: while a pin is out, or something
+  /// is being captured in the process. May be null.
   void (*release)(void* user);
 } lull_graph_driver;
 
@@ -111,13 +111,15 @@ LULL_API void lull_graph_cache_options_init(lull_graph_cache_options* options);
 /// @return LULL_ERROR_UNSUPPORTED: the device has no graphs (LULL_CAP_GRAPHS)
 LULL_API lull_status lull_graph_cache_create(const lull_graph_cache_options* options,
                                              lull_graph_cache** cache);
-/// Destroys all graphs that are not in use, or has that done when captures under way end. Pins should
-/// have been released; the graph of one that was not is destroyed when it is, and a line is logged.
+/// Destroys all graphs that are not in use, or has that done when captures under way end. Pins
+/// should have been released; the graph of one that was not is destroyed when it is, and a line is
+/// logged.
 LULL_API void lull_graph_cache_destroy(lull_graph_cache* cache);
 
-/// An entry in use: its graph stays valid until lull_graph_pin_release, whatever happens to the cache.
-/// Owned by the caller; a zeroed one holds nothing. May be moved as bytes, but only one copy counts,
-/// and may be released on another thread. Functions that return one overwrite it: release it before.
+/// An entry in use: its graph stays valid until lull_graph_pin_release, whatever happens to the
+/// cache. Owned by the caller; a zeroed one holds nothing. May be moved as bytes, but only one copy
+/// counts, and may be released on another thread. Functions that return one overwrite it: release
+/// it before.
 typedef struct lull_graph_pin {
   void* graph;  ///< null: it holds nothing, or an entry without a graph
   void* entry;  ///< lull's own
@@ -154,8 +156,8 @@ typedef struct lull_graph_capture_options {
   /// How long to wait for another thread's capture of the key, and for captures that hold off the
   /// destruction of what has to make room; default LULL_FOREVER.
   int64_t timeout_ns;
-  /// How long to wait when all that could make room is in use; default 0, because this thread may be
-  /// the one that uses it.
+  /// How long to wait when all that could make room is in use; default 0, because this thread may
+  /// be the one that uses it.
   int64_t room_timeout_ns;
 } lull_graph_capture_options;
 LULL_API void lull_graph_capture_options_init(lull_graph_capture_options* options);
@@ -177,7 +179,8 @@ LULL_API lull_status lull_graph_cache_get_or_insert(lull_graph_cache* cache, lul
                                                     const lull_graph_capture_options* options,
                                                     lull_graph_pin* pin);
 /// Captures the graph of a pinned entry, or captures it anew: lull::graph_cache::recapture. When
-/// `capture` hands over the graph that is there, it was updated in place; else the old one is destroyed.
+/// `capture` hands over the graph that is there, it was updated in place; else the old one is
+/// destroyed.
 /// @param pin the only one of the entry; its graph is the new one then
 /// @param options may be null
 LULL_API lull_status lull_graph_pin_recapture(lull_graph_pin* pin, lull_capture_fn capture,
@@ -193,8 +196,8 @@ LULL_API lull_status lull_graph_cache_for_each(lull_graph_cache* cache, lull_gra
 LULL_API lull_status lull_graph_cache_erase(lull_graph_cache* cache, lull_graph_key key,
                                             int32_t* erased);
 /// Evicts everything, and blocks until it is destroyed: for pins to be released and captures to
-/// end, at most `timeout_ns`. To be called before a device reset, which lull's own do for caches over
-/// the device.
+/// end, at most `timeout_ns`. To be called before a device reset, which lull's own do for caches
+/// over the device.
 /// @return LULL_ERROR_TIMED_OUT, and the message says what is in use; it still goes when released
 LULL_API lull_status lull_graph_cache_clear(lull_graph_cache* cache, int64_t timeout_ns);
 /// Evicts everything that is not in use and has the vendor return memory. Waits for no pin and no
@@ -203,7 +206,8 @@ LULL_API lull_status lull_graph_cache_trim(lull_graph_cache* cache, uint64_t* ev
 /// Evicts what was idle for too long, destroys what waits for it, and has the vendor return memory.
 /// `evicted` may be null.
 LULL_API lull_status lull_graph_cache_sweep(lull_graph_cache* cache, uint64_t* evicted);
-/// How long until lull_graph_cache_sweep should be called; LULL_FOREVER while nothing would go by time.
+/// How long until lull_graph_cache_sweep should be called; LULL_FOREVER while nothing would go by
+/// time.
 LULL_API lull_status lull_graph_cache_next_deadline(const lull_graph_cache* cache, int64_t* in_ns);
 /// The device was reset, and all graphs died with its context: drops them without a call to the
 /// driver. For caches with a lull_graph_driver; others know by themselves. `dropped` may be null.
@@ -255,7 +259,8 @@ LULL_API lull_status lull_graph_cache_stats(const lull_graph_cache* cache, lull_
 // --- Holding off destruction, and sleeping ----------------------------------------------------
 
 /// Until it is destroyed no cache of this process destroys a graph (lull::graph_hold): for captures
-/// that do not go through a cache. Nests. Blocks while graphs are being destroyed, at most `timeout_ns`.
+/// that do not go through a cache. Nests. Blocks while graphs are being destroyed, at most
+/// `timeout_ns`.
 LULL_API lull_status lull_graph_hold_create(int64_t timeout_ns, lull_graph_hold** hold);
 /// On the thread that made it. The last hold of the process destroys what has been waiting for it.
 LULL_API void lull_graph_hold_destroy(lull_graph_hold* hold);

@@ -116,8 +116,8 @@ class LULL_API any_graph_cache {
   any_graph_cache(const any_graph_cache&) = delete;
   any_graph_cache& operator=(const any_graph_cache&) = delete;
 
-  /// Evicts what is above the new bounds before it returns; what is in use goes when it is released,
-  /// what was idle with the next sweep(). @throws error (invalid_argument)
+  /// Evicts what is above the new bounds before it returns; what is in use goes when it is
+  /// released, what was idle with the next sweep(). @throws error (invalid_argument)
   void set_limits(const graph_limits& limits);
   [[nodiscard]] graph_limits limits() const;
   /// Changes graph_cache_options::frequency_filter. @throws std::bad_alloc
@@ -133,18 +133,18 @@ class LULL_API any_graph_cache {
   [[nodiscard]] std::optional<time_point> next_deadline() const;
 
   /// Evicts everything and waits until it is destroyed: for handles to come back, and captures to
-  /// end, of this cache or elsewhere. What is being captured does not stay either. Drivers of devices
-  /// that can be reset have it called before that.
-  /// @throws error timed_out, which says what is in use, and it still goes when it is released; busy:
-  ///         this thread captures
+  /// end, of this cache or elsewhere. What is being captured does not stay either. Drivers of
+  /// devices that can be reset have it called before that.
+  /// @throws error timed_out, which says what is in use, and it still goes when it is released;
+  ///         busy: this thread captures
   void clear(time_point deadline = no_deadline);
   /// clear() with a deadline that is so far away on the cache's clock.
   void clear_within(duration span);
   /// Evicts everything that is not in use, destroys it unless a capture is under way, and has the
   /// driver return memory. Never waits for handles or captures. @return how many it evicted
   std::uint64_t trim();
-  /// Drops what was captured before the driver's generation was raised, without a vendor call. Lookups
-  /// never find such entries, also before this is called. @return how many it dropped
+  /// Drops what was captured before the driver's generation was raised, without a vendor call.
+  /// Lookups never find such entries, also before this is called. @return how many it dropped
   std::uint64_t reset_generation();
 
   // Observing waits for no capture and no destruction.
@@ -186,12 +186,13 @@ struct captured_graph {
 /// Keeps captured graphs by key: least recently used go first, bounded by entries, bytes and idle
 /// time. See any_graph_cache for everything but lookup and capture.
 ///
-/// What lookups return is pinned: it stays valid until it is released, whatever happens to the cache
-/// meanwhile. A hit allocates nothing, and waits for no capture, no destruction and no vendor.
+/// What lookups return is pinned: it stays valid until it is released, whatever happens to the
+/// cache meanwhile. A hit allocates nothing, and waits for no capture, no destruction and no
+/// vendor.
 ///
-/// Graphs are destroyed by the driver, never by the destructor of Graph. It gets the pointer when Graph
-/// is one (as cudaGraphExec_t is), else what Graph's `void* executable()` returns, else a pointer to
-/// the Graph; null is never destroyed.
+/// Graphs are destroyed by the driver, never by the destructor of Graph. It gets the pointer when
+/// Graph is one (as cudaGraphExec_t is), else what Graph's `void* executable()` returns, else a
+/// pointer to the Graph; null is never destroyed.
 ///
 /// Thread-safe. Handles must be released before the cache is destroyed; should some not be, their
 /// graphs are not destroyed before they are, and a line is logged. What was evicted while something
@@ -272,9 +273,9 @@ class graph_cache : public any_graph_cache {
   };
 
   /// @param driver destroys the graphs; not null
-  /// @param on_evict is told each key that leaves the cache, once, by the call that evicts it and before
-  ///        its graph is destroyed; not when the cache itself is destroyed. Called under no lock; what
-  ///        it throws is logged
+  /// @param on_evict is told each key that leaves the cache, once, by the call that evicts it and
+  ///        before its graph is destroyed; not when the cache itself is destroyed. Called under no
+  ///        lock; what it throws is logged
   /// @throws error (invalid_argument) when the driver is null or a limit is 0
   explicit graph_cache(std::shared_ptr<graph_driver> driver, graph_cache_options options = {},
                        std::function<void(const Key&)> on_evict = {})
@@ -292,9 +293,9 @@ class graph_cache : public any_graph_cache {
   /// @param capture returns a Graph or a captured_graph<Graph>. What it throws comes out of here,
   ///        the others get an lull::error with the same message, and there is no entry then.
   /// @throws error out_of_device_memory: the graph alone is above a bound (nothing is evicted for
-  ///         it where its footprint was given); busy: all that could make room is in use, or somebody
-  ///         has the entry without a graph; timed_out; stale: the device was reset meanwhile;
-  ///         invalid_argument: `capture` asks for the key that it is called for
+  ///         it where its footprint was given); busy: all that could make room is in use, or
+  ///         somebody has the entry without a graph; timed_out; stale: the device was reset
+  ///         meanwhile; invalid_argument: `capture` asks for the key that it is called for
   template <class Capture>
   [[nodiscard]] handle get_or_capture(const Key& key, Capture&& capture,
                                       const graph_capture_options& options = {}) {
@@ -302,8 +303,8 @@ class graph_cache : public any_graph_cache {
     return handle(get_entry(ref(key), &how, options));
   }
 
-  /// The entry of a key, made without a graph when there is none: for callers who warm up before they
-  /// capture, and keep what they know of the graph in it. It counts and goes like any other.
+  /// The entry of a key, made without a graph when there is none: for callers who warm up before
+  /// they capture, and keep what they know of the graph in it. It counts and goes like any other.
   /// @throws error busy: there is no room; timed_out
   [[nodiscard]] handle get_or_insert(const Key& key, const graph_capture_options& options = {}) {
     return handle(get_entry(ref(key), nullptr, options));
@@ -312,11 +313,12 @@ class graph_cache : public any_graph_cache {
   /// Captures the graph of an entry that is there, or captures it anew; all else is as with
   /// get_or_capture. Lookups miss the entry meanwhile. Its footprint is counted anew.
   ///
-  /// A capture that returns the executable that is there has updated it in place. Else the old one is
-  /// destroyed afterwards; until then the bound on bytes may be exceeded by the smaller of the two.
+  /// A capture that returns the executable that is there has updated it in place. Else the old one
+  /// is destroyed afterwards; until then the bound on bytes may be exceeded by the smaller of the
+  /// two.
   /// @param at the only handle of the entry
-  /// @param capture may read the present graph, and update its executable. When it throws, the entry
-  ///        stays as it is; what fails after it evicts the entry.
+  /// @param capture may read the present graph, and update its executable. When it throws, the
+  ///        entry stays as it is; what fails after it evicts the entry.
   /// @throws error as get_or_capture; busy: another handle of the entry is out
   template <class Capture>
   static void recapture(const handle& at, Capture&& capture,

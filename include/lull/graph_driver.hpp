@@ -24,9 +24,9 @@ class device;
 /// graphs as opaque handles only.
 ///
 /// Operations are called under no lock, on whatever thread evicts, captures or releases; each cache
-/// destroys on one thread at a time. What returns memory (destroy(), before_destroy(), trim()) is never
-/// called while any thread of the process captures (see graph_hold); what it throws is logged and
-/// counted, and the handle counts as gone then.
+/// destroys on one thread at a time. What returns memory (destroy(), before_destroy(), trim()) is
+/// never called while any thread of the process captures (see graph_hold); what it throws is logged
+/// and counted, and the handle counts as gone then.
 class LULL_API graph_driver {
  public:
   graph_driver() noexcept = default;
@@ -40,14 +40,14 @@ class LULL_API graph_driver {
   /// Destroys an executable graph. May return before the vendor has given its memory back.
   /// @param generation the one that it was captured under. Not older than generation() was a moment
   ///        ago; a driver whose device can be reset meanwhile compares again under its own lock.
-  /// @throws error stale: it died with its generation, and nothing was called; busy: it cannot be done
-  ///         now, and the cache tries again when it next has something to destroy
+  /// @throws error stale: it died with its generation, and nothing was called; busy: it cannot be
+  ///         done now, and the cache tries again when it next has something to destroy
   virtual void destroy(void* handle, std::uint64_t generation) = 0;
 
   // The others need not be there.
 
-  /// A graph was captured and is about to enter a cache. What this throws fails the capture, and the
-  /// graph is destroyed.
+  /// A graph was captured and is about to enter a cache. What this throws fails the capture, and
+  /// the graph is destroyed.
   virtual void adopt(void* /*handle*/) {}
   /// An adopted graph died in a reset before it entered the cache.
   virtual void disown(void* /*handle*/) noexcept {}
@@ -68,8 +68,8 @@ class LULL_API graph_driver {
   /// footprint.
   [[nodiscard]] virtual std::optional<std::uint64_t> used_bytes() noexcept { return std::nullopt; }
   /// Called when a cache begins to use the driver.
-  /// @return what the cache keeps, and destroys first of all when it goes: a driver whose device can
-  ///         be reset has the cache told before that happens
+  /// @return what the cache keeps, and destroys first of all when it goes: a driver whose device
+  ///         can be reset has the cache told before that happens
   [[nodiscard]] virtual std::shared_ptr<void> attach(any_graph_cache& /*cache*/) { return nullptr; }
 
   /// Raised when the device was reset: graphs that were captured under an older generation died
@@ -86,9 +86,9 @@ class LULL_API graph_driver {
 };
 
 struct device_graph_options {
-  /// What a node of an executable graph holds, for graphs whose capture function says how many nodes
-  /// they have and not how many bytes. Absent: the backend's own figure (device::graph_node_bytes()),
-  /// if it has one. 0: no estimates.
+  /// What a node of an executable graph holds, for graphs whose capture function says how many
+  /// nodes they have and not how many bytes. Absent: the backend's own figure
+  /// (device::graph_node_bytes()), if it has one. 0: no estimates.
   std::optional<std::uint64_t> bytes_per_node = {};
   /// How long a reset of the device waits for graphs in use and for captures to end before it is
   /// refused. Above 0.
@@ -97,13 +97,13 @@ struct device_graph_options {
 
 /// A driver for caches whose graphs are the executable graphs of a device (cudaGraphExec_t).
 ///
-/// Graphs are destroyed once the work that uses them is done: CUDA frees one that still runs when it
-/// has finished (cuda.h, cuGraphExecDestroy), the other vendors' modules wait for the device first.
-/// Where the vendor keeps memory of graphs that are gone, trimming returns it.
+/// Graphs are destroyed once the work that uses them is done: CUDA frees one that still runs when
+/// it has finished (cuda.h, cuGraphExecDestroy), the other vendors' modules wait for the device
+/// first. Where the vendor keeps memory of graphs that are gone, trimming returns it.
 ///
 /// A reset of the device clears the caches first, and is refused while graphs are in use or being
-/// captured; one that drops what lives evicts what is not in use, and leaves the rest to die with the
-/// context. What is of an older generation is dropped without a vendor call.
+/// captured; one that drops what lives evicts what is not in use, and leaves the rest to die with
+/// the context. What is of an older generation is dropped without a vendor call.
 ///
 /// Estimates are corrected by what the platform says this process holds before and after a trim.
 /// Creates no context by itself. Keeps the device's module loaded. Thread-safe.
@@ -124,7 +124,7 @@ class LULL_API graph_hold {
   /// Waits for destructions under way. A thread that has a hold already never waits.
   graph_hold();
   /// @param deadline on `time`
-  /// @throws error (timed_out)
+  /// @throws error timed_out; unsupported: another copy of lull is in use in this process
   explicit graph_hold(time_point deadline, const clock& time = steady_clock());
   ~graph_hold();
   graph_hold(const graph_hold&) = delete;

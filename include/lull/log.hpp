@@ -26,12 +26,13 @@ LULL_API std::string_view to_string(log_level level) noexcept;
 /// Receives one line without a newline; the text is valid during the call only. What it throws is
 /// swallowed: logging never breaks an operation.
 ///
-/// Called by the thread that does what the line is about, which waits meanwhile: the sleeper's, so that
-/// no further transition begins and its destructor does not return; the one that moves memory, so that
-/// the transfer does not go on; that of a child process, so that its end is not told; or the caller's
-/// own. Several may call at once; none holds a lock of lull's that an observer needs. So it must not
-/// block: a sink that writes to a pipe which nobody reads has to keep lines, up to a limit, and drop the
-/// rest (examples/server/log_writer.hpp does). It must not call what it was given to.
+/// Called by the thread that does what the line is about, which waits meanwhile: the sleeper's, so
+/// that no further transition begins and its destructor does not return; the one that moves memory,
+/// so that the transfer does not go on; that of a child process, so that its end is not told; or
+/// the caller's own. Several may call at once; none holds a lock of lull's that an observer needs.
+/// So it must not block: a sink that writes to a pipe which nobody reads has to keep lines, up to a
+/// limit, and drop the rest (examples/server/log_writer.hpp does). It must not call what it was
+/// given to.
 using log_callback = std::function<void(log_level level, std::string_view line)>;
 
 /// A sink that can be copied and shared. Default: silent, and then a line costs one comparison.

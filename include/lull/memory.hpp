@@ -82,8 +82,8 @@ struct transfer_options {
   progress_callback progress = {};
   /// Looked at between chunks. A stop rolls the transfer back and throws `cancelled`.
   std::stop_token stop = {};
-  /// Gets the report of a transfer that fails, which throws and so returns none. Its last step is the
-  /// one that failed; what a device held is measured after the rollback.
+  /// Gets the report of a transfer that fails, which throws and so returns none. Its last step is
+  /// the one that failed; what a device held is measured after the rollback.
   transfer_report* failed_report = nullptr;
 };
 
@@ -139,11 +139,11 @@ struct region_options {
   bool refill_alone = false;    ///< never beside another refill that is to be alone
   /// Files that hold the contents. The region is filled from them, when it is allocated and after
   /// every discard, in place of `refill`: so it needs no backup while it is asleep, and is back as
-  /// fast as an offloaded one. The file is looked at before every such fill: if it is not what it was
-  /// when it was opened, the restore fails and all is as it was.
+  /// fast as an offloaded one. The file is looked at before every such fill: if it is not what it
+  /// was when it was opened, the restore fails and all is as it was.
   std::optional<region_source> source = {};
-  /// Begins as `discarded`, with an address and nothing behind it: the first restore brings it, with
-  /// all others at once.
+  /// Begins as `discarded`, with an address and nothing behind it: the first restore brings it,
+  /// with all others at once.
   bool absent = false;
 };
 
@@ -297,9 +297,9 @@ class LULL_API memory {
   transfer_report restore(const std::vector<std::string>& tags = {},
                           const transfer_options& options = {});
 
-  /// Takes regions off their devices as the plan says and brings those with one of `tags` back, with
-  /// both directions of the link at work at once. Also where a device cannot hold both: what has left
-  /// makes room, region by region, for what comes. Blocks for copies and callbacks.
+  /// Takes regions off their devices as the plan says and brings those with one of `tags` back,
+  /// with both directions of the link at work at once. Also where a device cannot hold both: what
+  /// has left makes room, region by region, for what comes. Blocks for copies and callbacks.
   /// @throws error as evict() and restore(); not_found: no region has such a tag; invalid_argument:
   ///         the plan takes off what a tag brings. All is as it was before, as far as evict() and
   ///         restore() promise it.

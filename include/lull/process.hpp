@@ -3,8 +3,8 @@
 
 /// @file
 /// Children that stop when told to, with all that they have forked: started with what they need and
-/// no more, always reaped, found again after a crash of the parent. And the line protocol by which a
-/// child says in which state it is.
+/// no more, always reaped, found again after a crash of the parent. And the line protocol by which
+/// a child says in which state it is.
 
 #include <lull/clock.hpp>
 #include <lull/detail/requires_cxx20.hpp>
@@ -117,14 +117,14 @@ using release_callback = std::function<void(time_point when)>;
 
 /// A release_callback that marks these devices.
 /// @param releases on the same clock as the process; must outlive the callback
-/// @param device_names where the process had memory. Empty: it is not known, and the mark counts for
-///        every device.
+/// @param device_names where the process had memory. Empty: it is not known, and the mark counts
+///        for every device.
 [[nodiscard]] LULL_API release_callback mark_on_release(release_clock& releases,
                                                         std::vector<std::string> device_names = {});
 
 /// A before_kill hook for a process whose CUDA state was restored from a checkpoint: locks and
-/// checkpoints it before it is killed. Killing such a process without that hung the host with driver
-/// 595.71 (NVIDIA/cuda-checkpoint issue 53).
+/// checkpoints it before it is killed. Killing such a process without that hung the host with
+/// driver 595.71 (NVIDIA/cuda-checkpoint issue 53).
 /// @param device any device with capability::suspend
 /// @param timeout for the work that the process has submitted; keep it below before_kill_timeout
 /// @throws error (unsupported) when the device lacks the capability
@@ -137,8 +137,8 @@ struct stop_options {
   int signal = SIGTERM;
   /// Time to end by itself, on the injected clock; then it is killed. 0: killed at once, not asked.
   duration grace = std::chrono::seconds{10};
-  /// How long a killed process may take to end before the wait for it is given up: one that hangs in
-  /// a driver cannot be killed. Above 0.
+  /// How long a killed process may take to end before the wait for it is given up: one that hangs
+  /// in a driver cannot be killed. Above 0.
   duration kill_wait = std::chrono::seconds{5};
   /// Called with the process id before a kill, on a thread of its own: for drivers that must not
   /// see a process die in the middle (a restored CUDA process that is killed without lock and
@@ -188,10 +188,10 @@ struct process_options {
   std::function<void(const rejected_line&)> on_rejected = {};
   /// Called once, after the group has ended and before wait() and stop() return.
   release_callback on_release = {};
-  /// Gets marks at that moment, before on_release is called: for each of `devices`, and with how much
-  /// comes back where the device can list its processes, as looked up just before the child is stopped
-  /// (250 ms a device at most). With no devices the mark counts for every one. On the clock below; must
-  /// outlive the process object. Null: nobody is told.
+  /// Gets marks at that moment, before on_release is called: for each of `devices`, and with how
+  /// much comes back where the device can list its processes, as looked up just before the child is
+  /// stopped (250 ms a device at most). With no devices the mark counts for every one. On the clock
+  /// below; must outlive the process object. Null: nobody is told.
   release_clock* releases = nullptr;
   /// Where the child has memory, as far as that is known; see also process::set_devices.
   std::vector<device> devices = {};
@@ -202,8 +202,9 @@ struct process_options {
   /// should this process crash. Made (mode 0700) when it does not exist. Empty: none.
   std::filesystem::path pid_directory = {};
 
-  /// The kernel kills the child when this process ends, also by a crash or SIGKILL. What the child has
-  /// forked is not killed with it then. No effect on a program that gains rights as it starts (set-user-ID).
+  /// The kernel kills the child when this process ends, also by a crash or SIGKILL. What the child
+  /// has forked is not killed with it then. No effect on a program that gains rights as it starts
+  /// (set-user-ID).
   bool end_with_parent = false;
 
   const lull::clock* clock = &lull::steady_clock();
@@ -228,9 +229,9 @@ struct process_access;
 ///
 /// The child leads a process group of its own, starts with default signal handling and an empty
 /// signal mask, and gets no descriptor but its standard streams and the state pipe (where the C
-/// library cannot close the others, those without close-on-exec pass). Its group lives no longer than
-/// it: when the child ends, by itself or not, what is left in the group is killed. What leaves the
-/// group (setsid, setpgid) is out of reach.
+/// library cannot close the others, those without close-on-exec pass). Its group lives no longer
+/// than it: when the child ends, by itself or not, what is left in the group is killed. What leaves
+/// the group (setsid, setpgid) is out of reach.
 ///
 /// One thread per child reads the state pipe, reaps, and runs the callbacks. These must return soon
 /// and must not call wait() or stop() of their own process (`busy`); what they throw is logged.
@@ -243,8 +244,8 @@ struct process_access;
 /// fork(), every function throws `unsupported`, and the destructor leaves the child alone.
 class LULL_API process {
  public:
-  /// Starts the child, on the process object's own thread; returns when the program runs. Blocks for as
-  /// long as the kernel takes to start it, milliseconds.
+  /// Starts the child, on the process object's own thread; returns when the program runs. Blocks
+  /// for as long as the kernel takes to start it, milliseconds.
   /// @throws error invalid_argument: no program, an option outside its range; not_found: no such
   ///         program or directory; out_of_host_memory: also where no thread can be started; io: it
   ///         could not be started, or its pid file not written; unsupported: in a forked child
@@ -264,8 +265,8 @@ class LULL_API process {
   [[nodiscard]] process_snapshot observe() const;
 
   /// The parent's end of a stream that is a pipe (blocking, close-on-exec): the caller owns it from
-  /// now on. -1 when the stream is no pipe or was taken before. What is not taken is closed with the
-  /// process object.
+  /// now on. -1 when the stream is no pipe or was taken before. What is not taken is closed with
+  /// the process object.
   [[nodiscard]] int take_input() noexcept;
   [[nodiscard]] int take_output() noexcept;
   [[nodiscard]] int take_errors() noexcept;
@@ -287,8 +288,8 @@ class LULL_API process {
   stop_result stop();
   stop_result stop(const stop_options& how);
 
-  /// Says where the child has memory, in place of process_options::devices: for callers that look for
-  /// devices while the child runs already.
+  /// Says where the child has memory, in place of process_options::devices: for callers that look
+  /// for devices while the child runs already.
   void set_devices(std::vector<device> devices);
 
   /// Sends a signal to the group.
@@ -316,8 +317,9 @@ struct orphan {
 
 /// Reads the pid files of a directory (see process_options::pid_directory). Reports a process only
 /// when it is certain to be the one that was recorded: same boot, same pid namespace, same id, same
-/// start time, and a parent that is gone. Files of processes that have ended are removed. Files that
-/// cannot be read, are not owned by this user or can be written by others are logged and left alone.
+/// start time, and a parent that is gone. Files of processes that have ended are removed. Files
+/// that cannot be read, are not owned by this user or can be written by others are logged and left
+/// alone.
 /// @return sorted by id; empty when the directory does not exist
 /// @throws error (io) when the directory cannot be read
 [[nodiscard]] LULL_API std::vector<orphan> find_orphans(const std::filesystem::path& directory,

@@ -62,9 +62,9 @@ struct transfer_progress {
   std::uint64_t total_bytes = 0;  ///< of the whole transfer
 };
 
-/// Called after every chunk, on a thread that moves bytes, which waits meanwhile: be quick. By one thread
-/// at a time, but not always by the same. What it throws ends the transfer, which is rolled back, with
-/// status `callback`.
+/// Called after every chunk, on a thread that moves bytes, which waits meanwhile: be quick. By one
+/// thread at a time, but not always by the same. What it throws ends the transfer, which is rolled
+/// back, with status `callback`.
 using progress_callback = std::function<void(const transfer_progress&)>;
 
 }  // namespace lull

@@ -43,11 +43,11 @@ struct reset_event {
 ///
 /// The hooks before run in the reverse order of registration, those after in the forward order, on
 /// the thread that resets. A hook before may destroy what lives in the context, and may throw to
-/// refuse the reset; then those called already get their `after` with was_reset = false. What a hook
-/// after throws is reported in the reset_report. Hooks must not start a reset.
+/// refuse the reset; then those called already get their `after` with was_reset = false. What a
+/// hook after throws is reported in the reset_report. Hooks must not start a reset.
 ///
-/// Other threads may go on using the device while the hooks before run. Pass `check` as well if nothing
-/// may be recreated in between.
+/// Other threads may go on using the device while the hooks before run. Pass `check` as well if
+/// nothing may be recreated in between.
 ///
 /// On a device without a context, the host, nothing is ever called.
 class LULL_API reset_hook {
@@ -63,8 +63,8 @@ class LULL_API reset_hook {
   reset_hook() noexcept = default;
   reset_hook(reset_hook&& other) noexcept = default;
   reset_hook& operator=(reset_hook&& other) noexcept;
-  /// When it returns none of the callbacks runs or will run again; for that it waits for one that runs
-  /// on another thread.
+  /// When it returns none of the callbacks runs or will run again; for that it waits for one that
+  /// runs on another thread.
   ~reset_hook();
 
  private:
@@ -73,23 +73,25 @@ class LULL_API reset_hook {
 };
 
 struct reset_options {
-  /// Give up what still lives on the device instead of refusing: allocations, streams, pinned memory
-  /// and graphs made through lull, and regions without a lease (their contents are discarded).
+  /// Give up what still lives on the device instead of refusing: allocations, streams, pinned
+  /// memory and graphs made through lull, and regions without a lease (their contents are
+  /// discarded).
   bool drop = false;
-  /// How long to wait for another reset of the device; and then, once the hooks before have run, for
-  /// operations under way and submitted work to finish. Above 0.
+  /// How long to wait for another reset of the device; and then, once the hooks before have run,
+  /// for operations under way and submitted work to finish. Above 0.
   duration drain_timeout = std::chrono::seconds{10};
-  /// How long to wait, at most, for the driver to return what this process held, after the reset. Judged
-  /// as settle() does: over at once when nothing is held any more, else when nothing has moved for 250 ms,
-  /// 300 ms after the reset at the earliest (1 s, where nothing came back). Drivers return memory tens to
-  /// hundreds of milliseconds late (ollama, server/sched.go: converges in 0.5 to 1.5 s).
+  /// How long to wait, at most, for the driver to return what this process held, after the reset.
+  /// Judged as settle() does: over at once when nothing is held any more, else when nothing has
+  /// moved for 250 ms, 300 ms after the reset at the earliest (1 s, where nothing came back).
+  /// Drivers return memory tens to hundreds of milliseconds late (ollama, server/sched.go:
+  /// converges in 0.5 to 1.5 s).
   duration settle_timeout = std::chrono::seconds{2};
   /// The program's own reset, for one whose vendor runtime is linked statically and keeps state of
-  /// its own. Called instead of the module's, with the device current on no thread in particular. What it
-  /// throws fails the reset: a lull::error as it is, anything else with status `callback`.
+  /// its own. Called instead of the module's, with the device current on no thread in particular.
+  /// What it throws fails the reset: a lull::error as it is, anything else with status `callback`.
   std::function<void(const lull::device&)> reset = {};
-  /// Gets a mark for the device as soon as the reset has released memory, also when it failed later:
-  /// the driver returns it after that. Must outlive the call. Null: nobody is told.
+  /// Gets a mark for the device as soon as the reset has released memory, also when it failed
+  /// later: the driver returns it after that. Must outlive the call. Null: nobody is told.
   release_clock* releases = nullptr;
   const lull::clock* clock = &lull::steady_clock();
   log_sink log = {};
@@ -113,8 +115,8 @@ struct reset_report {
     // Modulo 2^64 and read as signed, so that it cannot wrap.
     return static_cast<std::int64_t>(*before.used_by_process_bytes - *after.used_by_process_bytes);
   }
-  /// What this process still holds; absent when the platform cannot tell. `after.source` says how it
-  /// is known.
+  /// What this process still holds; absent when the platform cannot tell. `after.source` says how
+  /// it is known.
   [[nodiscard]] std::optional<std::uint64_t> residue_bytes() const noexcept {
     return after.used_by_process_bytes;
   }
@@ -125,16 +127,16 @@ struct reset_report {
 ///
 /// Hooks before; gate closed to every other operation on the device; refusal if something of ours
 /// still lives there, or a hook's check says no; synchronize, bounded; release what a reset leaves
-/// behind (stable-address memory, stream-ordered pools, graph memory); reset; generation + 1; gate open;
-/// hooks after; measurement. Address reservations stay: they hold no memory, and evicted regions need
-/// them.
+/// behind (stable-address memory, stream-ordered pools, graph memory); reset; generation + 1; gate
+/// open; hooks after; measurement. Address reservations stay: they hold no memory, and evicted
+/// regions need them.
 ///
 /// A device without a context is left alone: `was_reset` is false, and no hook runs.
 ///
 /// Blocks. Thread-safe; one reset of a device at a time, a second one waits for it.
 /// @throws error unsupported; busy: with what is alive, or a hook's refusal; timed_out: operations
-///         or work did not finish in drain_timeout; backend. The context is as it was before, except
-///         where the vendor's reset itself failed.
+///         or work did not finish in drain_timeout; backend. The context is as it was before,
+///         except where the vendor's reset itself failed.
 LULL_API reset_report dev_reset(const device& which, const reset_options& options = {});
 
 /// One device of a dev_reset_all.

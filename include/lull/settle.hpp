@@ -5,8 +5,9 @@
 /// Waiting until memory that was released is really back, before anybody measures what is free.
 ///
 /// After memory is freed or a process ends, the driver may return its VRAM a little later. Whoever
-/// releases memory marks a release_clock, with how much comes back if that is known; whoever measures
-/// next calls settle() first, which costs one look when all is back and is bounded when it is not.
+/// releases memory marks a release_clock, with how much comes back if that is known; whoever
+/// measures next calls settle() first, which costs one look when all is back and is bounded when it
+/// is not.
 
 #include <lull/clock.hpp>
 #include <lull/detail/requires_cxx20.hpp>
@@ -48,8 +49,8 @@ struct release_mark {
 /// Remembers when memory was last released, per device, and how much. Whoever releases marks it: a
 /// reset, a sleep, the end of a child process, an eviction.
 ///
-/// Releases within a second of each other count as one, with the gains of both; if one of them is not
-/// known, that of both is not.
+/// Releases within a second of each other count as one, with the gains of both; if one of them is
+/// not known, that of both is not.
 ///
 /// All functions are thread-safe, return at once, call nothing of the caller's and hold only a lock
 /// of their own for moments, so a release may be marked from anywhere.
@@ -138,10 +139,11 @@ struct settle_options {
   /// The longest that settle() takes, the probes' own time included. 2 s: twice to four times what
   /// ollama's scheduler and unsloth studio saw releases take.
   duration max_wait = std::chrono::seconds{2};
-  /// A release that is longer ago than this is not waited for (unslothai/unsloth pull request 5693).
+  /// A release that is longer ago than this is not waited for (unslothai/unsloth pull request
+  /// 5693).
   duration stale_after = std::chrono::seconds{15};
-  /// Between the first two samples, and the longest between any two. Grows by half each time, and is
-  /// never shorter than the last sample took.
+  /// Between the first two samples, and the longest between any two. Grows by half each time, and
+  /// is never shorter than the last sample took.
   duration first_interval = std::chrono::milliseconds{10};
   duration longest_interval = std::chrono::milliseconds{25};
 
@@ -232,18 +234,20 @@ struct settle_result {
 ///
 /// A device has settled at the first look at which
 /// - the expected gain has arrived: marks with a release_gain, or settle_options::expected;
-/// - or nothing more can come back that matters: at most max(256 MiB, 2 % of what is free) is in use, or
-///   the figures are books that are kept as memory is given back (memory_source::accounting: the host);
+/// - or nothing more can come back that matters: at most max(256 MiB, 2 % of what is free) is in
+///   use, or the figures are books that are kept as memory is given back
+///   (memory_source::accounting: the host);
 /// - or nothing moves any more: all samples of the last 250 ms agree within max(256 MiB, 2 % of the
-///   larger), no slow steady release shows in them, and enough time has passed since the release that it
-///   must have begun: 300 ms where something came back already, and that 250 ms ago; 1 s where nothing
-///   did, or less than expected. So two readings from before the reclaim do not pass for its result.
+///   larger), no slow steady release shows in them, and enough time has passed since the release
+///   that it must have begun: 300 ms where something came back already, and that 250 ms ago; 1 s
+///   where nothing did, or less than expected. So two readings from before the reclaim do not pass
+///   for its result.
 ///
 /// Say therefore how much is released, and mark only devices that really released something: every
 /// other marked device that is in use by others costs 1 s.
 ///
-/// Blocks for at most options.max_wait, whatever the probes do. Reads no figure at all when there is
-/// nothing to wait for. Thread-safe; hold no lock that a probe or on_sample needs.
+/// Blocks for at most options.max_wait, whatever the probes do. Reads no figure at all when there
+/// is nothing to wait for. Thread-safe; hold no lock that a probe or on_sample needs.
 /// @throws error (invalid_argument) for a negative max_wait or stale_after, or intervals that are
 ///         not positive or in the wrong order. What is wrong with devices or probes is never thrown
 ///         but returned.

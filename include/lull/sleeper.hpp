@@ -114,8 +114,9 @@ class LULL_API transition {
   void add(std::vector<step_report> steps, std::vector<device_report> devices);
   /// Adds what a transfer did.
   void add(transfer_report report) { add(std::move(report.steps), std::move(report.devices)); }
-  /// Says that memory of a device was given up by other means than a transfer, for example by unloading
-  /// a model: it is in the transition's report, and sleeper_options::releases gets a mark for the device.
+  /// Says that memory of a device was given up by other means than a transfer, for example by
+  /// unloading a model: it is in the transition's report, and sleeper_options::releases gets a mark
+  /// for the device.
   /// @param bytes how much; absent: not known
   void released(const device& from, std::optional<std::uint64_t> bytes = std::nullopt);
   /// Adds what went wrong without making the transition fail, and logs it as a warning.
@@ -136,8 +137,8 @@ class LULL_API transition {
 };
 
 /// Something that sleeps and wakes with the sleeper. Called on the sleeper's own thread, or where
-/// sleeper_options::run_on says, one call at a time and with no lease out, except where a function says
-/// otherwise. Of the sleeper it may call observe() only.
+/// sleeper_options::run_on says, one call at a time and with no lease out, except where a function
+/// says otherwise. Of the sleeper it may call observe() only.
 class LULL_API participant {
  public:
   virtual ~participant() = default;
@@ -149,18 +150,19 @@ class LULL_API participant {
   /// @param plan of the sleep that it wakes from: what was done with the contents
   virtual void wake(const sleep_plan& plan, transition& current) = 0;
 
-  /// The devices that it uses. A plan that resets contexts resets those of all participants once all
-  /// of them sleep.
+  /// The devices that it uses. A plan that resets contexts resets those of all participants once
+  /// all of them sleep.
   [[nodiscard]] virtual std::vector<device> devices() const { return {}; }
 
-  /// When upkeep() is due, on the sleeper's clock; absent: not for now. Called on any thread, at any
-  /// time, under the sleeper's lock: be quick, and call nothing of the sleeper, not even observe().
+  /// When upkeep() is due, on the sleeper's clock; absent: not for now. Called on any thread, at
+  /// any time, under the sleeper's lock: be quick, and call nothing of the sleeper, not even
+  /// observe().
   [[nodiscard]] virtual std::optional<time_point> next_upkeep() const noexcept {
     return std::nullopt;
   }
-  /// What has to be done from time to time while awake, such as evicting what was idle for too long.
-  /// Leases may be out, and be taken meanwhile. What it throws is logged. Called again after 10 ms at
-  /// the earliest, also where next_upkeep() always says "now".
+  /// What has to be done from time to time while awake, such as evicting what was idle for too
+  /// long. Leases may be out, and be taken meanwhile. What it throws is logged. Called again after
+  /// 10 ms at the earliest, also where next_upkeep() always says "now".
   virtual void upkeep(time_point /*now*/) {}
 };
 
@@ -196,9 +198,9 @@ struct sleeper_snapshot {
   std::optional<transition_report> last;
 };
 
-/// Work of the sleeper's participants, handed to sleeper_options::run_on. Move-only. Run it exactly once,
-/// on any thread; destroying it unrun is a refusal, and fails what it belongs to with `cancelled`.
-/// May be run or destroyed after the sleeper is gone: then it does nothing.
+/// Work of the sleeper's participants, handed to sleeper_options::run_on. Move-only. Run it exactly
+/// once, on any thread; destroying it unrun is a refusal, and fails what it belongs to with
+/// `cancelled`. May be run or destroyed after the sleeper is gone: then it does nothing.
 class LULL_API transition_work {
  public:
   transition_work(transition_work&& other) noexcept = default;
@@ -215,7 +217,8 @@ class LULL_API transition_work {
   std::shared_ptr<detail::handed_work> work_;
 };
 
-/// How a sleep whose plan resets contexts does that. Clock, log and release clock are the sleeper's.
+/// How a sleep whose plan resets contexts does that. Clock, log and release clock are the
+/// sleeper's.
 struct sleeper_reset_options {
   /// Give up what still lives on the devices, as reset_options::drop says, instead of failing.
   bool drop = false;
@@ -228,10 +231,10 @@ struct sleeper_reset_options {
 };
 
 struct sleeper_options {
-  /// Sleep after this long without a lease, to within 10 ms. 0: as soon as the last lease comes back.
-  /// Absent: only when told to. After an idle sleep that failed it is tried again after the idle time, at
-  /// least 1 s, and then after twice as long each time, up to an hour (or the idle time, if that is
-  /// longer), until a sleep succeeds or set_idle_time() is called. Not below 0.
+  /// Sleep after this long without a lease, to within 10 ms. 0: as soon as the last lease comes
+  /// back. Absent: only when told to. After an idle sleep that failed it is tried again after the
+  /// idle time, at least 1 s, and then after twice as long each time, up to an hour (or the idle
+  /// time, if that is longer), until a sleep succeeds or set_idle_time() is called. Not below 0.
   std::optional<duration> idle_time = {};
   /// What a sleep does.
   sleep_plan plan = plan_for(sleep_level::discard);
@@ -242,20 +245,21 @@ struct sleeper_options {
   /// Watch the idle time, and what participants have to do from time to time, on the sleeper's own
   /// thread. Off: call poll().
   bool watch_idle = false;
-  /// Where participants sleep, wake and do their upkeep; empty: on the sleeper's own thread. Gets one
-  /// piece of work a transition, and has to see that it is run, for example by posting it to the
-  /// engine's own loop, so that no participant runs beside a computation of that loop. Called on the
-  /// sleeper's thread; what it throws fails the transition. A loop that ends must destroy what it has
-  /// not run. Nothing else of the sleeper waits for the loop but the transition itself: callers give
-  /// up at their deadlines, and the sleeper's destructor takes back work that has not begun.
+  /// Where participants sleep, wake and do their upkeep; empty: on the sleeper's own thread. Gets
+  /// one piece of work a transition, and has to see that it is run, for example by posting it to
+  /// the engine's own loop, so that no participant runs beside a computation of that loop. Called
+  /// on the sleeper's thread; what it throws fails the transition. A loop that ends must destroy
+  /// what it has not run. Nothing else of the sleeper waits for the loop but the transition itself:
+  /// callers give up at their deadlines, and the sleeper's destructor takes back work that has not
+  /// begun.
   std::function<void(transition_work)> run_on = {};
-  /// Called after every transition, on the sleeper's thread, when those who waited for the transition
-  /// have been told. No further transition begins, and no upkeep, until it returns: be quick. What it
-  /// throws is swallowed and logged.
+  /// Called after every transition, on the sleeper's thread, when those who waited for the
+  /// transition have been told. No further transition begins, and no upkeep, until it returns: be
+  /// quick. What it throws is swallowed and logged.
   std::function<void(const transition_report&)> on_transition = {};
-  /// Gets a mark for every device on which a sleep has freed memory, before sleep() returns and before
-  /// on_transition is called. A custom participant must mark memory that it frees without recording it
-  /// in the transition. Must outlive the sleeper. Null: nobody is told.
+  /// Gets a mark for every device on which a sleep has freed memory, before sleep() returns and
+  /// before on_transition is called. A custom participant must mark memory that it frees without
+  /// recording it in the transition. Must outlive the sleeper. Null: nobody is told.
   release_clock* releases = nullptr;
   const lull::clock* clock = &lull::steady_clock();
   log_sink log = {};
@@ -285,9 +289,9 @@ struct acquire_options {
 /// Work runs under a lease. A lease belongs to the work and not to the request that asked for it: a
 /// request that gives up while its computation goes on must leave a lease with the computation
 /// (share()), or the model sleeps under it. While awake, acquiring and releasing one is one atomic
-/// operation each. While asleep, the first acquire starts a wake, all callers wait for it, and each gets
-/// its lease, the wake's error, or its own deadline. Leases asked for during a transition wait for its
-/// end.
+/// operation each. While asleep, the first acquire starts a wake, all callers wait for it, and each
+/// gets its lease, the wake's error, or its own deadline. Leases asked for during a transition wait
+/// for its end.
 ///
 /// Transitions run on one thread that the sleeper starts at the first of them, so that every caller
 /// can give up at its deadline. Participants go to sleep in the reverse order of being added and
@@ -296,8 +300,8 @@ struct acquire_options {
 /// A sleep that fails leaves the sleeper awake, and the idle time starts again. A wake that fails
 /// leaves it asleep, gives its error to all who wait, and the next acquire tries again.
 ///
-/// Thread-safe. Leases must come back before the sleeper is destroyed. In a child made by fork() every
-/// function throws `unsupported` at once, or returns nothing if it does not throw.
+/// Thread-safe. Leases must come back before the sleeper is destroyed. In a child made by fork()
+/// every function throws `unsupported` at once, or returns nothing if it does not throw.
 class LULL_API sleeper {
  public:
   /// Work in flight. Move-only; gives itself back when destroyed. Must not outlive the sleeper.
@@ -320,7 +324,8 @@ class LULL_API sleeper {
   };
 
   /// @throws error invalid_argument: an option outside its range; unsupported: the plan's context
-  ///         action is not available; out_of_host_memory: with watch_idle, its thread cannot be started
+  ///         action is not available; out_of_host_memory: with watch_idle, its thread cannot be
+  ///         started
   explicit sleeper(sleeper_options options = {});
   /// Ends the thread; a transition under way is cancelled and rolled back first. What is asleep
   /// stays asleep.
@@ -333,12 +338,12 @@ class LULL_API sleeper {
   void add(std::shared_ptr<participant> who);
   /// Adds memory: its regions sleep as the plan says. `what` must outlive the sleeper.
   void manage(memory& what);
-  /// Adds a graph cache: it is cleared at every sleep, because graphs refer to memory that goes; after
-  /// a wake they are captured again as they are asked for. A sleep that gives nothing else up
+  /// Adds a graph cache: it is cleared at every sleep, because graphs refer to memory that goes;
+  /// after a wake they are captured again as they are asked for. A sleep that gives nothing else up
   /// (sleep_level::trim) evicts what is not in use, and waits for nothing. Add it after the memory
-  /// that its graphs use: what is added last sleeps first. While awake it is swept when that is due,
-  /// so that it shrinks without lookups; an idle time that is set or shortened later counts from up
-  /// to a minute later on. `what` must outlive the sleeper, and have its clock.
+  /// that its graphs use: what is added last sleeps first. While awake it is swept when that is
+  /// due, so that it shrinks without lookups; an idle time that is set or shortened later counts
+  /// from up to a minute later on. `what` must outlive the sleeper, and have its clock.
   /// @param clear_timeout how long a sleep waits for graphs in use and captures under way, on the
   ///        cache's clock; when it is over the sleep fails, and says what it waited for
   /// @throws error (busy) when not awake; (invalid_argument) when the timeout is below 0
@@ -346,8 +351,8 @@ class LULL_API sleeper {
 
   /// A lease; wakes first when asleep.
   /// @param deadline on the sleeper's clock
-  /// @throws error timed_out; cancelled; out_of_host_memory: the sleeper's thread cannot be started; or
-  ///         why the wake failed. The next caller tries again.
+  /// @throws error timed_out; cancelled; out_of_host_memory: the sleeper's thread cannot be
+  ///         started; or why the wake failed. The next caller tries again.
   [[nodiscard]] lease acquire(time_point deadline = no_deadline, const std::stop_token& stop = {});
 
   /// The same with more to say about the wait.
@@ -357,11 +362,11 @@ class LULL_API sleeper {
   /// How an acquire_async ended: a lease, or why there is none.
   using acquire_result = std::variant<lease, error>;
 
-  /// Asks for a lease without waiting for it: for event loops. `done` is called exactly once: within
-  /// this call if awake, else on a thread that serves all such waits of this sleeper and is started
-  /// at the first of them, under no lock. It must not block, as it holds up the other waits, but not
-  /// transitions; it must not throw (what it throws is logged). The sleeper's destructor ends the
-  /// waits that are left with `cancelled`.
+  /// Asks for a lease without waiting for it: for event loops. `done` is called exactly once:
+  /// within this call if awake, else on a thread that serves all such waits of this sleeper and is
+  /// started at the first of them, under no lock. It must not block, as it holds up the other
+  /// waits, but not transitions; it must not throw (what it throws is logged). The sleeper's
+  /// destructor ends the waits that are left with `cancelled`.
   /// @throws error invalid_argument: `done` is empty, or check_every is not above 0;
   ///         out_of_host_memory: the thread cannot be started. Then `done` is not called.
   void acquire_async(acquire_options how, std::function<void(acquire_result)> done);
@@ -369,8 +374,8 @@ class LULL_API sleeper {
   /// A lease if awake, else nothing. Never waits, never wakes.
   [[nodiscard]] std::optional<lease> try_acquire(lease_use use = lease_use::work) noexcept;
 
-  /// One more lease beside one that is held, also while a sleep waits for leases to come back. Never
-  /// waits, never wakes. For work that outlives the request that asked for it.
+  /// One more lease beside one that is held, also while a sleep waits for leases to come back.
+  /// Never waits, never wakes. For work that outlives the request that asked for it.
   /// @throws error (invalid_argument) when `held` was given back already or is another sleeper's
   [[nodiscard]] lease share(const lease& held);
 
@@ -391,19 +396,20 @@ class LULL_API sleeper {
   /// @throws as acquire
   void wake(time_point deadline = no_deadline, const std::stop_token& stop = {});
 
-  /// For callers that run their own loop: starts what is due, a sleep or participants' upkeep. Never
-  /// blocks.
+  /// For callers that run their own loop: starts what is due, a sleep or participants' upkeep.
+  /// Never blocks.
   /// @return whether a sleep was started
-  /// @throws error (out_of_host_memory) when the sleeper's thread cannot be started; what was due still is
+  /// @throws error (out_of_host_memory) when the sleeper's thread cannot be started; what was due
+  ///        still is
   bool poll(time_point now);
 
   /// When poll() should be called next; absent while there is nothing to wait for (asleep, in a
-  /// transition, or no idle time and no upkeep). While awake it moves later, and earlier only when a
-  /// participant has new things to do.
+  /// transition, or no idle time and no upkeep). While awake it moves later, and earlier only when
+  /// a participant has new things to do.
   [[nodiscard]] std::optional<time_point> next_deadline() const;
 
-  /// Changes the idle time, now and for later, and forgets sleeps that failed. Absent: sleep only when
-  /// told to. Not below 0.
+  /// Changes the idle time, now and for later, and forgets sleeps that failed. Absent: sleep only
+  /// when told to. Not below 0.
   void set_idle_time(std::optional<duration> idle_time);
 
  private:

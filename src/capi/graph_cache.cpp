@@ -17,8 +17,8 @@ using lull::capi::read_versioned;
 using lull::capi::required;
 
 struct key_hash {
-  /// The factor is a prime of xxHash64 (PRIME64_2), and not the cache's: so no pair of halves undoes
-  /// the cache's own mixing.
+  /// The factor is a prime of xxHash64 (PRIME64_2), and not the cache's: so no pair of halves
+  /// undoes the cache's own mixing.
   std::size_t operator()(const lull_graph_key& key) const noexcept {
     return key.low ^ (key.high * 0xC2B2AE3D27D4EB4FU);
   }
@@ -119,8 +119,8 @@ lull::graph_capture_options convert(const lull_graph_capture_options* options) {
   return converted;
 }
 
-/// Unlike other callbacks' failures a capture's is the caller's own answer to itself, so it stays what
-/// it is.
+/// Unlike other callbacks' failures a capture's is the caller's own answer to itself, so it stays
+/// what it is.
 lull::captured_graph<void*> capture_by(lull_capture_fn capture, void* user) {
   lull_captured_graph made{sizeof made, nullptr, LULL_UNKNOWN, LULL_UNKNOWN};
   const lull_status code = capture(user, &made);

@@ -37,8 +37,8 @@ class device_books {
     std::uint64_t other = 0;  ///< of a mapping: the handle of the memory
   };
 
-  /// The paper that an entry is written on. Got before the vendor is called, because what the vendor
-  /// has made must be written down, whether or not there is memory left.
+  /// The paper that an entry is written on. Got before the vendor is called, because what the
+  /// vendor has made must be written down, whether or not there is memory left.
   class slip {
    public:
     /// @throws std::bad_alloc

@@ -71,11 +71,12 @@ class device_context {
   /// A call that hangs for one user of the device is known to the others.
   const std::shared_ptr<probe_thread> prober = std::make_shared<probe_thread>();
 
-  /// Asks whether there is a context: a driver's answer does not depend on a management library that
-  /// hangs.
+  /// Asks whether there is a context: a driver's answer does not depend on a management library
+  /// that hangs.
   const std::shared_ptr<probe_thread> state_prober = std::make_shared<probe_thread>();
 
-  /// Waits for the device's work before a reset, apart from the prober: observing goes on meanwhile.
+  /// Waits for the device's work before a reset, apart from the prober: observing goes on
+  /// meanwhile.
   const std::shared_ptr<probe_thread> drainer = std::make_shared<probe_thread>();
 
   /// The right to reset, for one thread at a time; taken before the gate is closed.

@@ -5,8 +5,9 @@
 #include "core/device_state.hpp"
 #include "vocabulary/text.hpp"
 
-// Every operation passes through the device's gate, so that it never overlaps with a reset, and what it
-// makes stands in the device's books. `run`, `make`, `use` and `end` are the four ways of doing that.
+// Every operation passes through the device's gate, so that it never overlaps with a reset, and
+// what it makes stands in the device's books. `run`, `make`, `use` and `end` are the four ways of
+// doing that.
 
 namespace lull {
 namespace {
@@ -144,7 +145,8 @@ object live(event_handle event) {
 
 }  // namespace
 
-// --- The context ------------------------------------------------------------------------------------
+// --- The context
+// ------------------------------------------------------------------------------------
 
 void device::context_create() const {
   run(*state_, op::context_create);
@@ -159,7 +161,8 @@ void device::pool_trim() const {
   run(*state_, op::pool_trim);
 }
 
-// --- Device memory ----------------------------------------------------------------------------------
+// --- Device memory
+// ----------------------------------------------------------------------------------
 
 void* device::allocate(std::uint64_t bytes) const {
   return make<void*>(*state_, object_kind::allocation, op::allocate, bytes, bytes);
@@ -226,7 +229,8 @@ void device::vm_set_access(void* address, std::uint64_t bytes,
       indices.data(), std::uint64_t{indices.size()});
 }
 
-// --- Contents ---------------------------------------------------------------------------------------
+// --- Contents
+// ---------------------------------------------------------------------------------------
 
 void device::copy_to_host(void* host, const void* address, std::uint64_t bytes) const {
   run(*state_, op::copy_to_host, host, address, bytes);
@@ -240,7 +244,8 @@ void device::fill(void* address, std::byte value, std::uint64_t bytes) const {
   run(*state_, op::fill, address, static_cast<std::uint8_t>(value), bytes);
 }
 
-// --- Streams and events -----------------------------------------------------------------------------
+// --- Streams and events
+// -----------------------------------------------------------------------------
 
 stream_handle device::stream_create() const {
   return {make<void*>(*state_, object_kind::stream, op::stream_create, 0)};
@@ -290,7 +295,8 @@ void device::event_synchronize(event_handle event) const {
   use(*state_, {live(event)}, op::event_synchronize, event.value);
 }
 
-// --- Host memory ------------------------------------------------------------------------------------
+// --- Host memory
+// ------------------------------------------------------------------------------------
 
 void* device::pinned_allocate(std::uint64_t bytes) const {
   return make<void*>(*state_, object_kind::pinned, op::pinned_allocate, bytes, bytes);
@@ -312,7 +318,8 @@ void device::host_unregister(void* address) const {
   end(*state_, object_kind::registration, op::host_unregister, address);
 }
 
-// --- Graphs -----------------------------------------------------------------------------------------
+// --- Graphs
+// -----------------------------------------------------------------------------------------
 
 void device::graph_adopt(void* graph_exec) const {
   require(capability::graphs, "graph_adopt");
@@ -366,7 +373,8 @@ void device::graph_trim() const {
   run(*state_, op::graph_trim);
 }
 
-// --- Processes --------------------------------------------------------------------------------------
+// --- Processes
+// --------------------------------------------------------------------------------------
 
 // Past the gate: they are about processes, and about all devices of one.
 

@@ -22,9 +22,9 @@ struct ops_table {
   std::string unused;        ///< what it has that this version cannot use, for people; or empty
 };
 
-/// Copies and checks the table that a module handed out. What an older module does not know of counts
-/// as null; of a newer one, what this version knows is used. Operations that are not there are filled
-/// with one that answers LULL_ERROR_UNSUPPORTED, so that no caller has to look.
+/// Copies and checks the table that a module handed out. What an older module does not know of
+/// counts as null; of a newer one, what this version knows is used. Operations that are not there
+/// are filled with one that answers LULL_ERROR_UNSUPPORTED, so that no caller has to look.
 /// @throws error (bad_module): another ABI major, too small, without a name, a mandatory slot or
 ///         half a group missing; the message names the slot
 ops_table check_ops(const lull_backend_ops& from);

@@ -31,9 +31,9 @@ struct bounded_result {
 /// Makes calls that may never return, one at a time, on a thread of its own. Who calls waits until
 /// its own deadline and no longer.
 ///
-/// The thread is started at the first call and parked between calls. A call that outlives the object
-/// keeps its thread, which then owns all it touches: what `work` captures lives until `work` has
-/// returned, so capture whatever keeps the code it calls loaded. A process may exit meanwhile.
+/// The thread is started at the first call and parked between calls. A call that outlives the
+/// object keeps its thread, which then owns all it touches: what `work` captures lives until `work`
+/// has returned, so capture whatever keeps the code it calls loaded. A process may exit meanwhile.
 /// Thread-safe; not to be destroyed while a caller waits in it.
 class probe_thread {
  public:

@@ -12,9 +12,9 @@ namespace lull::detail {
 
 namespace {
 
-/// Held while the dynamic linker maps or unmaps. A module can be unmapped on a probe's thread, when its
-/// last call returns late; what loads it anew is ordered after that by the linker's own lock, which a
-/// thread sanitizer does not see. Recursive: constructors of a module may load others.
+/// Held while the dynamic linker maps or unmaps. A module can be unmapped on a probe's thread, when
+/// its last call returns late; what loads it anew is ordered after that by the linker's own lock,
+/// which a thread sanitizer does not see. Recursive: constructors of a module may load others.
 std::recursive_mutex& linking() {
   // Never destroyed: modules may be unmapped while the process ends.
   static auto& mutex = *new std::recursive_mutex;

@@ -18,9 +18,10 @@
 
 #include "vocabulary/text.hpp"
 
-// Each copy carries an ELF note that says where its mark is. Notes are found by the program headers, so
-// that neither hidden symbols nor RTLD_LOCAL keep a copy from being seen. The note and the mark are laid
-// out alike in all versions. In assembly, as C++ has no constant for the distance of two objects.
+// Each copy carries an ELF note that says where its mark is. Notes are found by the program
+// headers, so that neither hidden symbols nor RTLD_LOCAL keep a copy from being seen. The note and
+// the mark are laid out alike in all versions. In assembly, as C++ has no constant for the distance
+// of two objects.
 __asm__(
     ".pushsection .note.lull.copy,\"a\",%note\n"
     ".balign 4\n"
@@ -75,6 +76,7 @@ const copy_mark* find_mark(const std::byte* at, std::size_t bytes, std::size_t a
 }
 
 struct copies {
+  bool named = false;               ///< whether to say where they are, which takes memory
   std::uint32_t other_version = 0;  ///< of one that is in use; 0: there is none
   std::string other_file;
   std::string this_file;
@@ -104,12 +106,11 @@ int visit(dl_phdr_info* object, std::size_t, void* result) noexcept {
     if (segment.p_type != PT_NOTE || !is_mapped(*object, segment)) continue;
     const auto* const at = reinterpret_cast<const std::byte*>(object->dlpi_addr + segment.p_vaddr);
     const copy_mark* const copy = find_mark(at, segment.p_memsz, segment.p_align == 8 ? 8 : 4);
-    if (copy == &lull_copy_mark) {
-      found.this_file = file_name(object->dlpi_name);
-    } else if (copy != nullptr && load(copy->in_use) != 0) {
-      found.other_version = load(copy->version);
-      found.other_file = file_name(object->dlpi_name);
-    }
+    if (copy == nullptr) continue;
+    const bool is_this = copy == &lull_copy_mark;
+    if (!is_this && load(copy->in_use) == 0) continue;
+    if (!is_this) found.other_version = load(copy->version);
+    if (found.named) (is_this ? found.this_file : found.other_file) = file_name(object->dlpi_name);
   }
   return 0;
 }
@@ -136,6 +137,8 @@ void keep_process_to_this_copy() {
     return;
   }
   store(lull_copy_mark.in_use, 0);
+  found.named = true;
+  ::dl_iterate_phdr(visit, &found);
   fail(status::unsupported,
        "this process has lull twice, and each would know half of it: {} (lull {}) is in use, so {} "
        "(lull {}) cannot be; link both with liblull.so, or put the static library into one file "

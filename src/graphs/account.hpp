@@ -19,8 +19,9 @@ struct graph_tally {
   }
 };
 
-/// Bounds, and what counts against them: of one cache, or of all caches of a budget. An entry is live,
-/// then held (evicted, and in use), then queued (to be destroyed); captures reserve their room.
+/// Bounds, and what counts against them: of one cache, or of all caches of a budget. An entry is
+/// live, then held (evicted, and in use), then queued (to be destroyed); captures reserve their
+/// room.
 struct graph_account {
   std::optional<std::uint64_t> max_entries, max_bytes;
   graph_tally reserved, live, held, queued;

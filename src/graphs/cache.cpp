@@ -1,5 +1,6 @@
 #include <lull/error.hpp>
 
+#include "core/single_copy.hpp"
 #include "graphs/core.hpp"
 #include "vocabulary/text.hpp"
 
@@ -65,6 +66,7 @@ any_graph_cache::any_graph_cache(std::shared_ptr<graph_driver> driver, graph_cac
   if (driver == nullptr) {
     throw error(status::invalid_argument, "a graph cache needs a driver, not null");
   }
+  detail::keep_process_to_this_copy();
   const graph_limits limits = options.limits;
   core_ = std::make_shared<graph_core>(std::move(driver), std::move(options), std::move(on_evict));
   set_bounds(*core_, limits);

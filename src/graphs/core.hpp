@@ -10,8 +10,8 @@
 
 namespace lull::detail {
 
-/// A cache without its types: its parts, and how an entry goes from one to the other. All but find() is
-/// called with the mutex of the books held.
+/// A cache without its types: its parts, and how an entry goes from one to the other. All but
+/// find() is called with the mutex of the books held.
 class graph_core {
  public:
   graph_core(std::shared_ptr<graph_driver> its_driver, graph_cache_options given,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/single_copy.hpp"
 #include "graphs/core.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
@@ -135,8 +136,8 @@ void graph_graveyard::run(book_lock& lock) noexcept {
   const std::uint64_t returned = *used_before - std::min(*used_before, *used_after);
   counted.measured_returned_bytes = counted.measured_returned_bytes.value_or(0) + returned;
   // What earlier batches left in the vendor's pools would be taken for this one's. Other threads
-  // allocate meanwhile, so one batch says little: it moves the factor by an eighth of the way, within
-  // bounds that no honest estimate is outside of.
+  // allocate meanwhile, so one batch says little: it moves the factor by an eighth of the way,
+  // within bounds that no honest estimate is outside of.
   if (!all_estimated || something_was_left || dropped != 0 || gone.bytes == 0) return;
   const double ratio = static_cast<double>(returned) / static_cast<double>(gone.bytes);
   counted.footprint_correction =
@@ -148,6 +149,7 @@ void graph_graveyard::run(book_lock& lock) noexcept {
 graph_hold::graph_hold() : graph_hold(no_deadline) {}
 
 graph_hold::graph_hold(time_point deadline, const clock& time) {
+  detail::keep_process_to_this_copy();
   detail::graph_books& books = detail::graph_books::of_process();
   detail::book_lock lock(books.mutex);
   while (books.destroying != 0 && detail::holds_of_this_thread == 0) {

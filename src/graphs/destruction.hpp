@@ -15,24 +15,24 @@ namespace lull::detail {
 using book_lock = std::unique_lock<std::mutex>;
 
 /// What all caches of the process share, because vendors fail a capture when anything is destroyed
-/// meanwhile: captures and destructions exclude each other, several of one kind at a time. Who wants to
-/// destroy never waits, but leaves it to whoever ends the last hold; so a capture can wait for anything
-/// without a deadlock.
+/// meanwhile: captures and destructions exclude each other, several of one kind at a time. Who
+/// wants to destroy never waits, but leaves it to whoever ends the last hold; so a capture can wait
+/// for anything without a deadlock.
 struct graph_books {
   /// Never destroyed: threads that outlive main's statics may still release graphs.
   static graph_books& of_process();
   [[nodiscard]] static bool this_thread_holds() noexcept;
 
-  /// Guards everything of all caches but what a hit reads. Held for moments: never while a driver, a
-  /// capture or a callback runs.
+  /// Guards everything of all caches but what a hit reads. Held for moments: never while a driver,
+  /// a capture or a callback runs.
   std::mutex mutex;
   std::condition_variable changed;  ///< something was destroyed or released, or a capture ended
   std::uint64_t holds = 0;
   std::uint64_t destroying = 0;                    ///< caches that are at it
   std::vector<std::shared_ptr<graph_core>> cores;  ///< until nothing is left of them
 
-  /// Tells of what was evicted, destroys what is queued unless there is a hold, forgets caches that are
-  /// gone; with `lock` released meanwhile. Due whenever something may have left a cache.
+  /// Tells of what was evicted, destroys what is queued unless there is a hold, forgets caches that
+  /// are gone; with `lock` released meanwhile. Due whenever something may have left a cache.
   void settle(book_lock& lock) noexcept;
 };
 

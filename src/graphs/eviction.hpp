@@ -7,9 +7,9 @@
 
 namespace lull::detail {
 
-/// Entries by their last use. A hit only writes the entry's stamp; the order is kept by the stamps it
-/// saw last, and looks again at what comes first. Stamps grow, so what is first with an unchanged
-/// stamp is the least recently used one exactly. Every use costs at most one repair.
+/// Entries by their last use. A hit only writes the entry's stamp; the order is kept by the stamps
+/// it saw last, and looks again at what comes first. Stamps grow, so what is first with an
+/// unchanged stamp is the least recently used one exactly. Every use costs at most one repair.
 class use_order {
  public:
   [[nodiscard]] std::size_t size() const noexcept { return by_stamp_.size(); }

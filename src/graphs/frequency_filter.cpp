@@ -1,5 +1,5 @@
-// Einziger, Friedman, Manes, "TinyLFU: A Highly Efficient Cache Admission Policy", ACM Transactions on
-// Storage 13 (2017).
+// Einziger, Friedman, Manes, "TinyLFU: A Highly Efficient Cache Admission Policy", ACM Transactions
+// on Storage 13 (2017).
 
 #include <algorithm>
 #include <vector>
@@ -50,7 +50,8 @@ class frequency_sketch {
  private:
   static constexpr std::size_t depth = 4;
 
-  /// One 64-bit finalizer gives four independent places (MurmurHash3's fmix64, in the public domain).
+  /// One 64-bit finalizer gives four independent places (MurmurHash3's fmix64, in the public
+  /// domain).
   [[nodiscard]] std::size_t place(std::uint64_t hash, std::size_t row) const noexcept {
     hash += row * 0x9E3779B97F4A7C15U;
     hash = (hash ^ (hash >> 33U)) * 0xFF51AFD7ED558CCDU;

@@ -24,8 +24,8 @@ class brief_mutex {
   std::mutex mutex_;
 };
 
-/// Entries by key, in parts with a mutex each, so that threads that hit seldom meet. All but pin() is
-/// called with the mutex of the books held, so that what only reads there needs no other.
+/// Entries by key, in parts with a mutex each, so that threads that hit seldom meet. All but pin()
+/// is called with the mutex of the books held, so that what only reads there needs no other.
 class entry_index {
  public:
   /// A lookup: pins the entry of a key if it has a graph of this generation.

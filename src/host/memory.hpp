@@ -15,8 +15,8 @@ namespace lull::backends {
 
 std::uint64_t page_bytes() noexcept;
 
-/// Memory of the host device. Reservations, handles and allocations are kept so that a wrong address or
-/// size is an error instead of a hole in somebody else's memory.
+/// Memory of the host device. Reservations, handles and allocations are kept so that a wrong
+/// address or size is an error instead of a hole in somebody else's memory.
 class host_memory {
  public:
   explicit host_memory(std::uint64_t capacity_bytes) : capacity_bytes_(capacity_bytes) {}

@@ -201,7 +201,8 @@ host_arena_info arena_state::info() const {
   return now;
 }
 
-// --- preparing --------------------------------------------------------------------------------------
+// --- preparing
+// --------------------------------------------------------------------------------------
 
 void arena_state::prepare(const device& for_device, std::uint64_t bytes,
                           const prepare_options& options) {

@@ -48,8 +48,8 @@ class arena_state {
 
   [[nodiscard]] std::uint64_t slice_bytes() const noexcept { return options_.slice_bytes; }
 
-  /// Slices for so many bytes: all of slice_bytes(), but for the last, which may be shorter. What is
-  /// ready for the device comes first. Fewer where the budget ends.
+  /// Slices for so many bytes: all of slice_bytes(), but for the last, which may be shorter. What
+  /// is ready for the device comes first. Fewer where the budget ends.
   /// @throws error out_of_host_memory: the machine has not that much
   [[nodiscard]] std::vector<std::unique_ptr<arena_slice>> take(std::uint64_t bytes,
                                                                const device& for_device);

@@ -10,8 +10,8 @@
 
 namespace lull::detail {
 
-/// Whether a device copies pinned memory faster than any other, and beside other work. Where the CPU
-/// reaches the device's memory there is nothing to gain.
+/// Whether a device copies pinned memory faster than any other, and beside other work. Where the
+/// CPU reaches the device's memory there is nothing to gain.
 [[nodiscard]] bool gains_from_pinning(const device& which) noexcept;
 
 /// That a stretch of host memory is registered with a device. A context reset ends a registration

@@ -44,8 +44,8 @@ struct memory_state {
   std::vector<device_hook> hooks;
 };
 
-/// A region. What moves it (a transfer, a refill) sets `moving` under the mutex, and then has it and
-/// the extent that it lives in to itself; nobody else touches those meanwhile.
+/// A region. What moves it (a transfer, a refill) sets `moving` under the mutex, and then has it
+/// and the extent that it lives in to itself; nobody else touches those meanwhile.
 struct region_state {
   region_state(std::shared_ptr<memory_state> memory, device on, std::uint64_t bytes,
                region_options given)

@@ -36,9 +36,9 @@ class source_file {
   /// A copy out of the page cache must not cross a multiple of this.
   static constexpr std::uint64_t window_bytes = std::uint64_t{64} << 20;
 
-  /// Where the page cache can be copied from at full speed, registered now if need be; null where it
-  /// cannot be: the file is not in it, the device takes no memory that is only read, or the arena's
-  /// budget has no room. Stays until the file goes or drop_windows().
+  /// Where the page cache can be copied from at full speed, registered now if need be; null where
+  /// it cannot be: the file is not in it, the device takes no memory that is only read, or the
+  /// arena's budget has no room. Stays until the file goes or drop_windows().
   [[nodiscard]] const std::byte* pinned(std::uint64_t offset, const device& by,
                                         const std::shared_ptr<arena_state>& budget);
   /// Lets go of what is registered.

@@ -87,7 +87,8 @@ transfer_report transfer::take_report() {
   return std::move(report_);
 }
 
-// --- off the device ---------------------------------------------------------------------------------
+// --- off the device
+// ---------------------------------------------------------------------------------
 
 void transfer::evict() {
   measure(&device_report::before);
@@ -204,7 +205,8 @@ void transfer::drop_backups(bool coming) noexcept {
   }
 }
 
-// --- back on the device -----------------------------------------------------------------------------
+// --- back on the device
+// -----------------------------------------------------------------------------
 
 void transfer::restore() {
   measure(&device_report::before);
@@ -286,7 +288,8 @@ error transfer::with_what_is_missing(const error& cause) const {
   return cause;
 }
 
-// --- books ------------------------------------------------------------------------------------------
+// --- books
+// ------------------------------------------------------------------------------------------
 
 std::size_t transfer::number_of(const device& which) const {
   return static_cast<std::size_t>(std::find(devices_.begin(), devices_.end(), which) -

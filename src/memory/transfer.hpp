@@ -32,7 +32,8 @@ class transfer_thread {
 };
 
 /// One transaction over a set of regions. The regions are `moving`: nobody else touches them and
-/// their extents. Afterwards `job::after` says, also when it failed, where the contents of each are.
+/// their extents. Afterwards `job::after` says, also when it failed, where the contents of each
+/// are.
 class transfer {
  public:
   struct job {

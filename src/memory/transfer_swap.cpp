@@ -43,8 +43,8 @@ struct transfer::swap_room {
   }
 };
 
-/// Both directions of the link at once: what leaves is copied out, extent by extent, and unmapped at
-/// once, which makes room for what comes. Nothing is given up for good before all has succeeded.
+/// Both directions of the link at once: what leaves is copied out, extent by extent, and unmapped
+/// at once, which makes room for what comes. Nothing is given up for good before all has succeeded.
 void transfer::swap() {
   measure(&device_report::before);
   for (const device& each : devices_) each.synchronize();
@@ -113,7 +113,8 @@ std::uint64_t transfer::swap_all() {
       in_bytes += each.place->size_bytes;
       in_ready = in_ready && are_ready(each);
     }
-    // Those that leave come first: were there no threads, room would be made before it is asked for.
+    // Those that leave come first: were there no threads, room would be made before it is asked
+    // for.
     if (!out.tasks.empty()) {
       out.couriers = couriers_for(out.tasks.size(), out_bytes, out_ready);
       shares.push_back(std::move(out));

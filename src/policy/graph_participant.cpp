@@ -13,8 +13,8 @@
 namespace lull {
 namespace {
 
-/// Lets a graph cache take part. A cache that was cleared is a cold one, so there is nothing to take
-/// back when a later participant fails, and nothing to do at a wake.
+/// Lets a graph cache take part. A cache that was cleared is a cold one, so there is nothing to
+/// take back when a later participant fails, and nothing to do at a wake.
 class graph_participant final : public participant {
  public:
   graph_participant(any_graph_cache& what, duration clear_timeout, time_point now)

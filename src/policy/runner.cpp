@@ -19,8 +19,8 @@ bool released_memory(const device_report& on, context_action context) noexcept {
   return freed ? *freed > 0 : context == context_action::reset;
 }
 
-/// What a device will have free again: what was free before, and the more of what was given up and of
-/// what this process no longer holds (a context, what a driver rounds up).
+/// What a device will have free again: what was free before, and the more of what was given up and
+/// of what this process no longer holds (a context, what a driver rounds up).
 release_gain gain_of(const device_report& on) noexcept {
   const std::uint64_t given_up = on.copied_bytes + on.discarded_bytes;
   const std::int64_t freed = std::max<std::int64_t>(on.freed_bytes().value_or(0), 0);
@@ -169,8 +169,8 @@ transition sleeper::impl::begin_transition() {
           options.log};
 }
 
-/// Without a log: what a reset has to say goes to the transition, which logs it. Without a release clock:
-/// that is marked at the end of the sleep, if it is not taken back.
+/// Without a log: what a reset has to say goes to the transition, which logs it. Without a release
+/// clock: that is marked at the end of the sleep, if it is not taken back.
 reset_options sleeper::impl::options_of_resets() const {
   reset_options how;
   how.drop = options.reset.drop;

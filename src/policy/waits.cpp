@@ -1,4 +1,5 @@
-// Waits for a lease: those of callers that block, and those that one thread serves for all who do not.
+// Waits for a lease: those of callers that block, and those that one thread serves for all who do
+// not.
 
 #include "policy/waits.hpp"
 

@@ -36,9 +36,10 @@ void prepare_kill(int id, const stop_options& how, const clock& time, const log_
 
 /// A child, shared by the process object and the child's thread, so that either can go first.
 ///
-/// The id is the child's until it is reaped. Signals are sent and the child is reaped under `mutex_`,
-/// so nothing is ever sent to an id that was given back. The group's id is taken for as long as its
-/// leader is not reaped: hence what is left in it is killed while the leader is a zombie.
+/// The id is the child's until it is reaped. Signals are sent and the child is reaped under
+/// `mutex_`, so nothing is ever sent to an id that was given back. The group's id is taken for as
+/// long as its leader is not reaped: hence what is left in it is killed while the leader is a
+/// zombie.
 class child : public std::enable_shared_from_this<child> {
  public:
   /// Starts thread and child.
@@ -61,8 +62,8 @@ class child : public std::enable_shared_from_this<child> {
   void finish() noexcept;
 
  private:
-  // On the child's thread (watch.cpp). It starts the child too: the kernel ties a child that ends with
-  // its parent to the thread that started it.
+  // On the child's thread (watch.cpp). It starts the child too: the kernel ties a child that ends
+  // with its parent to the thread that started it.
   void live(std::promise<void>& begun);
   void begin();
   void watch();

@@ -48,8 +48,8 @@ bool is_pid_file_name(std::string_view name);
 class pid_file {
  public:
   pid_file() = default;
-  /// Writes the file as a whole: whoever looks sees all of it or nothing. The directory is made when
-  /// it is missing. The name holds id and start time, so no two processes share one.
+  /// Writes the file as a whole: whoever looks sees all of it or nothing. The directory is made
+  /// when it is missing. The name holds id and start time, so no two processes share one.
   /// @throws error (io)
   pid_file(const std::filesystem::path& directory, const pid_record& record);
   pid_file(pid_file&& other) noexcept;

@@ -47,8 +47,8 @@ std::string read_boot_id();
 /// Which pid namespace this process is in: ids mean nothing outside of it.
 std::string read_pid_namespace();
 
-/// A descriptor that becomes readable when the process ends; empty where the kernel has none (before
-/// Linux 5.3), forbids it, or the process is gone.
+/// A descriptor that becomes readable when the process ends; empty where the kernel has none
+/// (before Linux 5.3), forbids it, or the process is gone.
 unique_fd open_pidfd(int id) noexcept;
 
 /// Waits until the process is no longer the one that started at `start_ticks`, or is a zombie.

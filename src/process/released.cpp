@@ -13,9 +13,9 @@ namespace {
 /// The look delays the stop, so a platform that hangs must not delay it for long.
 constexpr std::chrono::milliseconds look_limit{250};
 
-/// What these processes hold on a device, by its own list. The list may be of another pid namespace,
-/// where their ids mean nothing, or others: then the sum is 0, which is not known, or wrong, which costs
-/// settle() the second that it waits without any knowledge.
+/// What these processes hold on a device, by its own list. The list may be of another pid
+/// namespace, where their ids mean nothing, or others: then the sum is 0, which is not known, or
+/// wrong, which costs settle() the second that it waits without any knowledge.
 release_gain held_by(const std::vector<int>& ids, const device& on) {
   if (!on.supports(capability::processes)) return {};
   release_gain gain;

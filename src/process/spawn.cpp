@@ -97,8 +97,8 @@ std::vector<std::string> environment_of(const process_options& options) {
   return result;
 }
 
-/// What a child does with itself before it is the program, and what became of it. Lives in the memory
-/// that child and parent share until then.
+/// What a child does with itself before it is the program, and what became of it. Lives in the
+/// memory that child and parent share until then.
 struct child_plan {
   struct copied_descriptor {
     int from = -1;
@@ -120,11 +120,11 @@ struct child_plan {
   void copy(int from, int to) { descriptors[descriptor_count++] = {from, to}; }
 };
 
-// The child's side. It runs on a stack of its own in the memory of this process, while the thread that
-// started it waits (clone(2) with CLONE_VM and CLONE_VFORK, as posix_spawn does it, which cannot set a
-// parent-death signal; fork would copy the page tables of all that this process has mapped). So only
-// system calls, and none by a function that a sanitizer replaces: its books would be those of the
-// parent.
+// The child's side. It runs on a stack of its own in the memory of this process, while the thread
+// that started it waits (clone(2) with CLONE_VM and CLONE_VFORK, as posix_spawn does it, which
+// cannot set a parent-death signal; fork would copy the page tables of all that this process has
+// mapped). So only system calls, and none by a function that a sanitizer replaces: its books would
+// be those of the parent.
 
 __attribute__((no_sanitize("address", "thread", "undefined"))) const char* tie_to_parent(
     pid_t parent) {
@@ -134,8 +134,8 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) const char* tie_t
   return nullptr;
 }
 
-/// Default handlers, so that none of this process's runs in the child, and no signal blocked: whatever
-/// this process does with its own signals, the child can be stopped by one.
+/// Default handlers, so that none of this process's runs in the child, and no signal blocked:
+/// whatever this process does with its own signals, the child can be stopped by one.
 __attribute__((no_sanitize("address", "thread", "undefined"))) const char* reset_signals() {
   constexpr std::size_t kernel_set_bytes = 8;  // of the kernel's sigset_t, which has 64 bits
   // The kernel's struct sigaction, larger than it is on any architecture: SIG_DFL and no flags.
@@ -149,8 +149,8 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) const char* reset
              : "sigprocmask";
 }
 
-/// Others in this program may have opened files without close-on-exec; an inherited descriptor of a GPU
-/// keeps its memory.
+/// Others in this program may have opened files without close-on-exec; an inherited descriptor of a
+/// GPU keeps its memory.
 __attribute__((no_sanitize("address", "thread", "undefined"))) void close_from(int first,
                                                                                int limit) {
 #ifdef SYS_close_range

@@ -16,9 +16,9 @@ struct spawned {
   unique_fd states;  ///< non-blocking
 };
 
-/// Starts a program as process_options says. All options have been checked. A child that ends with its
-/// parent ends with the thread that calls this, which must take no signals: a handler of this program
-/// could run in the child.
+/// Starts a program as process_options says. All options have been checked. A child that ends with
+/// its parent ends with the thread that calls this, which must take no signals: a handler of this
+/// program could run in the child.
 /// @throws error as the constructor of process
 spawned spawn(const process_options& options);
 

@@ -307,8 +307,8 @@ void reset_run::destroy_context() {
   report_.was_reset = true;
 }
 
-/// Waits until the driver has returned the memory, or returns no more of it. Judged as settle() does,
-/// by what this process still holds, which nobody else changes.
+/// Waits until the driver has returned the memory, or returns no more of it. Judged as settle()
+/// does, by what this process still holds, which nobody else changes.
 void reset_run::measure() {
   class own_memory final : public detail::settle_world {
    public:
@@ -339,8 +339,8 @@ void reset_run::measure() {
   static_cast<void>(detail::run_settle(how, released_now, world, detail::of_own_memory));
 }
 
-/// What this process held before the reset as a device of its own: all of it was in use, and what it
-/// no longer holds is free.
+/// What this process held before the reset as a device of its own: all of it was in use, and what
+/// it no longer holds is free.
 memory_info reset_run::returned(const std::optional<std::uint64_t>& used_bytes) const {
   memory_info seen;
   seen.total_bytes = report_.before.used_by_process_bytes;

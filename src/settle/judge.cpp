@@ -107,8 +107,8 @@ std::optional<time_point> settle_judge::next_look(time_point asked_at, time_poin
   // Half as much again; written so that it cannot overflow.
   interval_ += std::min(interval_ / 2, options_.longest_interval - interval_);
 
-  // All must have decided, so a look before the slowest of them can decide nothing; one at that very
-  // moment may decide everything.
+  // All must have decided, so a look before the slowest of them can decide nothing; one at that
+  // very moment may decide everything.
   time_point decisive = answered_at;
   for (const device_judge& device : devices_) {
     if (!device.decided()) decisive = std::max(decisive, device.earliest_decision());

@@ -51,8 +51,8 @@ struct settle_tolerance {
   /// What is tolerated between two figures of one device.
   [[nodiscard]] std::uint64_t between(std::uint64_t a, std::uint64_t b) const noexcept;
 };
-/// Free memory, of which other processes take and give. Two figures agree that differ by at most the
-/// larger of a floor above the smallest driver contexts and a share for large cards
+/// Free memory, of which other processes take and give. Two figures agree that differ by at most
+/// the larger of a floor above the smallest driver contexts and a share for large cards
 /// (unslothai/unsloth pull request 5693); a movement is more than others' small allocations.
 inline constexpr settle_tolerance of_free_memory{256ull << 20, 50, 128ull << 20};
 /// What this process holds: nobody else changes it.

@@ -29,8 +29,8 @@ std::optional<time_point> read(const std::atomic<duration::rep>& mark) noexcept 
   return time_point{duration{value}};
 }
 
-/// Whether an earlier release may still be under way at a later one. After that long settle() takes what
-/// has not come for lost.
+/// Whether an earlier release may still be under way at a later one. After that long settle() takes
+/// what has not come for lost.
 bool overlap(time_point earlier, time_point later) noexcept {
   return later - earlier <= detail::settle_rule::dwell_unmoved;
 }

@@ -8,8 +8,8 @@
 namespace lull::detail {
 
 /// Set in a child that fork() made of a process in which lull was in use. Neither its threads nor
-/// contexts of vendors' libraries exist there, and locks may be held by nobody: every call is refused
-/// instead of hanging, and destructors leave things as they are.
+/// contexts of vendors' libraries exist there, and locks may be held by nobody: every call is
+/// refused instead of hanging, and destructors leave things as they are.
 extern std::atomic<bool> in_forked_child;
 
 /// From now on a child made by fork() is refused.

@@ -9,8 +9,8 @@
 namespace lull::detail {
 namespace {
 
-// Paths are strings here: appending to a std::filesystem::path of libstdc++ 12 without memory ends in
-// a crash, and this is asked for in every transition.
+// Paths are strings here: appending to a std::filesystem::path of libstdc++ 12 without memory ends
+// in a crash, and this is asked for in every transition.
 
 /// The number in the line that starts with `key`, as in "MemTotal:  24576 kB".
 std::optional<std::uint64_t> number_after(const std::string& file, std::string_view key) {
@@ -106,8 +106,9 @@ void apply_limits(const std::string& group, const group_files& files, system_mem
   }
 }
 
-/// The part of our group's path that lies below what is mounted, "/x/y" or nothing. Where our group is outside of it,
-/// as in a container without a namespace of its own, only the mounted group itself can be seen.
+/// The part of our group's path that lies below what is mounted, "/x/y" or nothing. Where our group
+/// is outside of it, as in a container without a namespace of its own, only the mounted group
+/// itself can be seen.
 std::string below_mount(const std::string& group, const std::string& mounted_group) {
   if (mounted_group == "/") return group == "/" ? "" : group;
   if (group != mounted_group && !group.starts_with(mounted_group + "/")) return {};

@@ -16,8 +16,8 @@
 
 namespace lull::detail {
 
-/// One value to be written into a pattern, with its type erased, so that formatting is compiled once
-/// and not in every file that makes a sentence. Refers to what it was made from.
+/// One value to be written into a pattern, with its type erased, so that formatting is compiled
+/// once and not in every file that makes a sentence. Refers to what it was made from.
 class text_argument {
  public:
   template <std::signed_integral T>

@@ -1,5 +1,6 @@
-// The defaults of the C API are those of C++. Each struct is taken apart whole, on both sides, so that a
-// field that is added on one of them does not compile here before somebody has thought of it.
+// The defaults of the C API are those of C++. Each struct is taken apart whole, on both sides, so
+// that a field that is added on one of them does not compile here before somebody has thought of
+// it.
 
 #include <lull/lull.h>
 #include <lull/lull.hpp>

@@ -1,5 +1,5 @@
-// Every enumerator of the C API means the same number in C++. The lines are generated from the headers
-// (generate_checks.cmake), and that neither side has more than the other is seen there.
+// Every enumerator of the C API means the same number in C++. The lines are generated from the
+// headers (generate_checks.cmake), and that neither side has more than the other is seen there.
 
 #include <lull/lull.h>
 #include <lull/lull.hpp>

@@ -68,8 +68,8 @@ struct graph_device {
   }
 };
 
-/// The host backend, with a context that can be reset and graphs that are numbers: the one of so many
-/// nodes.
+/// The host backend, with a context that can be reset and graphs that are numbers: the one of so
+/// many nodes.
 const lull_backend_ops& graph_ops() {
   static const lull_backend_ops ops = [] {
     lull_backend_ops table = lull::backends::host_ops();

@@ -1,6 +1,6 @@
 // Where there is no memory, a call either fails and has changed nothing, or does what it says: each
-// allocation of the calling thread fails in turn. A program of its own, because it replaces the global
-// operator new.
+// allocation of the calling thread fails in turn. A program of its own, because it replaces the
+// global operator new.
 
 #include <lull/lull.h>
 

@@ -1,6 +1,6 @@
-// Every function of the C API with a null for each pointer that it takes: refused by the parameter's
-// name, unless the function's comment says that it may be null. The calls are generated from the
-// headers (generate_checks.cmake).
+// Every function of the C API with a null for each pointer that it takes: refused by the
+// parameter's name, unless the function's comment says that it may be null. The calls are generated
+// from the headers (generate_checks.cmake).
 
 #include <lull/lull.h>
 

@@ -1,5 +1,5 @@
-// Numbers that C hands over: what is none of an enumeration's values, and what is outside its range, is
-// refused by name; durations may be as long as they can be.
+// Numbers that C hands over: what is none of an enumeration's values, and what is outside its
+// range, is refused by name; durations may be as long as they can be.
 
 #include <lull/lull.h>
 

@@ -8,8 +8,8 @@
 
 namespace lull::gpu_test {
 
-/// The driver, called directly and looked up at run time: so that the program also starts where there
-/// is none, and so that lull's own way of calling it can be checked from outside.
+/// The driver, called directly and looked up at run time: so that the program also starts where
+/// there is none, and so that lull's own way of calling it can be checked from outside.
 struct driver {
   template <class Function>
   static Function* symbol(const char* name) {

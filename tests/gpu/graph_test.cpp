@@ -22,7 +22,8 @@ void expect_success(CUresult code) {
   ASSERT_EQ(code, CUDA_SUCCESS);
 }
 
-/// Captures graphs of kernel nodes as an engine does: launches into a stream that is being captured.
+/// Captures graphs of kernel nodes as an engine does: launches into a stream that is being
+/// captured.
 class Graphs : public Gpu {
  protected:
   void SetUp() override {

@@ -82,8 +82,8 @@ TEST_F(Gpu, HandlesFromBeforeAResetAreStale) {
   }
 }
 
-// The program's own runtime is linked statically; the module's is the shared one. There is one context,
-// and a reset by the one takes the other's objects.
+// The program's own runtime is linked statically; the module's is the shared one. There is one
+// context, and a reset by the one takes the other's objects.
 TEST_F(Gpu, AStaticallyLinkedRuntimeBesideTheSharedOne) {
   void* own = nullptr;
   ASSERT_EQ(cudaMalloc(&own, MiB), cudaSuccess);
@@ -103,8 +103,8 @@ TEST_F(Gpu, AStaticallyLinkedRuntimeBesideTheSharedOne) {
   }
 }
 
-// What the documentation leaves open: whether memory that was created without a context outlives one.
-// Findings, not demands.
+// What the documentation leaves open: whether memory that was created without a context outlives
+// one. Findings, not demands.
 TEST_F(Gpu, WhatBecomesOfStableAddressesInAReset) {
   const driver cuda;
   CUcontext context = nullptr;

@@ -1,4 +1,5 @@
-// The driver's checkpoint of another process: it holds nothing of the GPU meanwhile, and goes on after.
+// The driver's checkpoint of another process: it holds nothing of the GPU meanwhile, and goes on
+// after.
 
 #include <cuda.h>
 #include <unistd.h>

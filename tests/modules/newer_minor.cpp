@@ -1,5 +1,5 @@
-// Built for a later minor version: a larger table and a larger group, with slots that this lull does
-// not know.
+// Built for a later minor version: a larger table and a larger group, with slots that this lull
+// does not know.
 #include <lull/backend.h>
 
 #undef LULL_BACKEND_ABI_VERSION

@@ -9,7 +9,8 @@ namespace {
 
 constexpr http::request_limits small{.head_bytes = 256, .body_bytes = 64};
 
-/// The status with which a request is refused; 0 when it is complete, -1 when there is more to come.
+/// The status with which a request is refused; 0 when it is complete, -1 when there is more to
+/// come.
 int status_of(const std::string& text, std::size_t piece = std::string::npos,
               const http::request_limits& limits = small) {
   http::request_reader reader(limits);

@@ -7,9 +7,9 @@
 namespace simgpu {
 
 /// How long things take: as on an NVIDIA H200 with driver 580.159.04 and CUDA 13.0, 2026-11-26 (see
-/// docs/hardware-notes.md), all of it slowed down by one factor, so that two processor cores can carry the bytes
-/// that its link would move. What moves at which share of the link, and what a call costs beside a copy,
-/// stays as it was.
+/// docs/hardware-notes.md), all of it slowed down by one factor, so that two processor cores can
+/// carry the bytes that its link would move. What moves at which share of the link, and what a call
+/// costs beside a copy, stays as it was.
 struct clockwork {
   using duration = std::chrono::nanoseconds;
 

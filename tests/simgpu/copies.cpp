@@ -1,8 +1,8 @@
 /// @file
 /// Copies of the simulated GPU, and the streams and events that they are ordered by. A copy that is
-/// queued takes place as late as it may: when somebody waits for it. So whoever reads a buffer before
-/// that, or writes it, is found out by wrong bytes. When it is over is known as soon as it is queued:
-/// each direction of the link does one at a time.
+/// queued takes place as late as it may: when somebody waits for it. So whoever reads a buffer
+/// before that, or writes it, is found out by wrong bytes. When it is over is known as soon as it
+/// is queued: each direction of the link does one at a time.
 
 #include <algorithm>
 #include <cstring>

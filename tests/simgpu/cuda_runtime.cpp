@@ -168,8 +168,8 @@ cudaError_t cudaFree(void* address) {
   return run_in_context("cudaFree", [&] { return gpu().free(address); });
 }
 
-/// To the device it returns when the bytes are staged, and cudaMemset at once (CUDA Runtime API, "API
-/// synchronization behavior").
+/// To the device it returns when the bytes are staged, and cudaMemset at once (CUDA Runtime API,
+/// "API synchronization behavior").
 cudaError_t cudaMemcpy(void* destination, const void* source, std::size_t bytes,
                        cudaMemcpyKind kind) {
   return run_in_context("cudaMemcpy", [&] {

@@ -1,6 +1,6 @@
 /// @file
-/// Streams, events, pinned memory and graphs of the simulated GPU: what dies with its context. Handles are
-/// never given out twice, so that one from before a reset is always recognized.
+/// Streams, events, pinned memory and graphs of the simulated GPU: what dies with its context.
+/// Handles are never given out twice, so that one from before a reset is always recognized.
 
 #include <sys/mman.h>
 

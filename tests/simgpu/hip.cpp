@@ -220,8 +220,8 @@ hipError_t hipEventSynchronize(hipEvent_t event) {
   return run_in_context("hipEventSynchronize", [&] { return gpu().event_synchronize(event); });
 }
 
-/// Its third argument's 8 is CUDA's "read only", and here coarse-grained memory, which lull must not ask
-/// for by mistake.
+/// Its third argument's 8 is CUDA's "read only", and here coarse-grained memory, which lull must
+/// not ask for by mistake.
 hipError_t hipHostRegister(void* address, std::size_t bytes, unsigned flags) {
   return run_in_context("hipHostRegister", [&] {
     if (flags != hipHostRegisterPortable) return code::invalid_value;

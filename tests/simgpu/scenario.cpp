@@ -82,7 +82,8 @@ void world::write_file(const std::filesystem::path& file, const std::string& tex
   std::filesystem::rename(beside, file);
 }
 
-/// The files of AMD's kernel driver that are read to observe. Node 0 is the CPU, as on real machines.
+/// The files of AMD's kernel driver that are read to observe. Node 0 is the CPU, as on real
+/// machines.
 void world::write_sysfs() const {
   if (vendor_ != vendor::hip || sysfs_.empty()) return;
   const auto kfd = sysfs_ / "class/kfd/kfd";

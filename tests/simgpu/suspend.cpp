@@ -1,8 +1,9 @@
 /// @file
-/// Processes whose GPU state the driver moves to their host memory and back, as was measured with driver
-/// 580 on an H200: nothing stays on the device, all that lives there is there afterwards, calls of a
-/// locked process wait, and so does the management library of a suspended one. A restore that does not
-/// find the memory is the end of the process: it stays suspended, and every further attempt fails.
+/// Processes whose GPU state the driver moves to their host memory and back, as was measured with
+/// driver 580 on an H200: nothing stays on the device, all that lives there is there afterwards,
+/// calls of a locked process wait, and so does the management library of a suspended one. A restore
+/// that does not find the memory is the end of the process: it stays suspended, and every further
+/// attempt fails.
 
 #include <unistd.h>
 
@@ -83,7 +84,8 @@ void world::enter_state(int pid, int state) {
 code world::lock_process(int pid) {
   const std::lock_guard lock(mutex_);
   if (const code fit = expect_process(pid, running); fit != code::ok) return fit;
-  // What the simulated device works on goes on until a test ends it, which is longer than anybody waits.
+  // What the simulated device works on goes on until a test ends it, which is longer than anybody
+  // waits.
   for (const auto& [handle, each] : handles_) {
     if (pid == ::getpid() && each.running) return code::timed_out;
   }

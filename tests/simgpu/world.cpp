@@ -182,7 +182,8 @@ std::optional<int> world::find_pci(std::string_view address) const {
   return std::nullopt;
 }
 
-// --- memory figures ---------------------------------------------------------------------------------
+// --- memory figures
+// ---------------------------------------------------------------------------------
 
 std::uint64_t world::used_locked(int device) const {
   const gpu& on = gpus_[static_cast<std::size_t>(device)];
@@ -236,7 +237,8 @@ std::uint64_t world::physical_bytes_on(int device) const {
   return sum;
 }
 
-// --- contexts ---------------------------------------------------------------------------------------
+// --- contexts
+// ---------------------------------------------------------------------------------------
 
 code world::ensure_context_locked(int device) {
   if (!valid(device)) return code::no_device;
@@ -313,7 +315,8 @@ code world::reset(int device) {
   return code::ok;
 }
 
-// --- plain memory -----------------------------------------------------------------------------------
+// --- plain memory
+// -----------------------------------------------------------------------------------
 
 code world::allocate(int device, std::uint64_t bytes, void** address) {
   const std::lock_guard lock(mutex_);
@@ -374,7 +377,8 @@ int world::under_way() const {
   return under_way_;
 }
 
-// --- stream-ordered pools ---------------------------------------------------------------------------
+// --- stream-ordered pools
+// ---------------------------------------------------------------------------
 
 code world::pool_allocate(int device, std::uint64_t bytes, void** address) {
   const std::lock_guard lock(mutex_);

@@ -227,7 +227,8 @@ class world {
   /// While this process is suspended, as a call of the management library does.
   void wait_until_restored() const;
 
-  /// What the platform says: total and used by all, by this process, and our process id in its list.
+  /// What the platform says: total and used by all, by this process, and our process id in its
+  /// list.
   struct figures {
     std::uint64_t total_bytes = 0;
     std::uint64_t used_bytes = 0;
@@ -377,9 +378,9 @@ class world {
   mutable std::map<std::string, std::string> written_;  ///< what stands in its files
 };
 
-/// A scenario as text, "devices=1,total=8GiB,residue=376MiB,reclaim_ms=200". Used for the environment
-/// variable SIMGPU, so that a program under test can be given one; SIMGPU_VENDORS names those that
-/// have devices ("cuda,hip"; all by default).
+/// A scenario as text, "devices=1,total=8GiB,residue=376MiB,reclaim_ms=200". Used for the
+/// environment variable SIMGPU, so that a program under test can be given one; SIMGPU_VENDORS names
+/// those that have devices ("cuda,hip"; all by default).
 [[nodiscard]] scenario parse_scenario(std::string_view text);
 
 }  // namespace simgpu

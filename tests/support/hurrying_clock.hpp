@@ -6,8 +6,8 @@
 
 namespace lull::test {
 
-/// For settle(): pauses between samples pass at once. A longer wait is one for a probe, and only the
-/// probe itself can move the time then.
+/// For settle(): pauses between samples pass at once. A longer wait is one for a probe, and only
+/// the probe itself can move the time then.
 class hurrying_clock final : public clock {
  public:
   [[nodiscard]] time_point now() const noexcept override { return time_.now(); }

@@ -7,7 +7,8 @@
 
 namespace lull::test {
 
-/// While it exists no thread of this process can be started: there is no memory for so large a stack.
+/// While it exists no thread of this process can be started: there is no memory for so large a
+/// stack.
 class no_threads {
  public:
   no_threads() {

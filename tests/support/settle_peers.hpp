@@ -35,9 +35,9 @@ inline peer_outcome unsloth_settle(const reclaim_scene& scene) {
   return {longest, false};
 }
 
-/// ollama (server/sched.go): free memory of all devices together before the unload; a look every 250
-/// ms; done when more than 75 % of the estimate is back; 5 s at most. The estimate is exact here. Its
-/// unsigned difference wraps when free memory falls, and then counts as converged.
+/// ollama (server/sched.go): free memory of all devices together before the unload; a look every
+/// 250 ms; done when more than 75 % of the estimate is back; 5 s at most. The estimate is exact
+/// here. Its unsigned difference wraps when free memory falls, and then counts as converged.
 inline peer_outcome ollama_settle(const reclaim_scene& scene) {
   constexpr auto interval = std::chrono::milliseconds{250};
   constexpr auto longest = std::chrono::seconds{5};

@@ -79,7 +79,8 @@ class running_tool {
   std::string seen_;
 };
 
-// --- run --------------------------------------------------------------------------------------------
+// --- run
+// --------------------------------------------------------------------------------------------
 
 TEST(RunCommand, EndsWithTheCommandsExitStatus) {
   EXPECT_EQ(run("run -- true").exit_code, 0);
@@ -124,7 +125,8 @@ TEST(RunCommand, KillsACommandThatDoesNotStop) {
   EXPECT_EQ(tool.exit_code(), 128 + SIGKILL);
 }
 
-// With the default timeout of 10 s the test would show it by its length; with this one, by never ending.
+// With the default timeout of 10 s the test would show it by its length; with this one, by never
+// ending.
 TEST(RunCommand, ASecondSignalKillsAtOnce) {
   running_tool tool({"run", "--stop-timeout", "1440m", "--", "sh", "-c",
                      "trap 'echo told' TERM; echo ready; while :; do sleep 0.02; done"});
@@ -198,7 +200,8 @@ TEST(OrphansCommand, ListsAndStopsWhatAKilledToolLeft) {
   EXPECT_THAT(run("orphans" + where).output, HasSubstr("no orphans"));
 }
 
-// --- settle -----------------------------------------------------------------------------------------
+// --- settle
+// -----------------------------------------------------------------------------------------
 
 TEST(SettleCommand, WaitsForNothingThatIsABook) {
   const auto [code, output] = run("settle --device HOST");
@@ -252,7 +255,8 @@ TEST_F(SettleOnAGpu, AWatchGoesOnUntilItIsInterrupted) {
 }
 #endif
 
-// --- top --------------------------------------------------------------------------------------------
+// --- top
+// --------------------------------------------------------------------------------------------
 
 TEST(TopCommand, LooksOnce) {
   const auto [code, output] = run("top --once");

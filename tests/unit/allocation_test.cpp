@@ -1,6 +1,6 @@
-// Every allocation that an operation makes, on whatever thread, fails once: the operation says so or
-// succeeds all the same, nobody hangs, and afterwards everything works. A program of its own, because it
-// replaces the global operator new.
+// Every allocation that an operation makes, on whatever thread, fails once: the operation says so
+// or succeeds all the same, nobody hangs, and afterwards everything works. A program of its own,
+// because it replaces the global operator new.
 
 #include <lull/lull.hpp>
 

@@ -16,8 +16,8 @@ class Context : public Vendor {};
 
 #ifdef LULL_TEST_CUDA
 
-/// The part of a kernel library that the known crash is about: a kernel that wants more shared memory
-/// than is allowed by default has to say so before its first launch, once in every context.
+/// The part of a kernel library that the known crash is about: a kernel that wants more shared
+/// memory than is allowed by default has to say so before its first launch, once in every context.
 class kernel_library {
  public:
   using set_attribute_fn = int (*)(const void*, int, int);
@@ -62,8 +62,8 @@ vendor_case cuda_case() {
   return {};
 }
 
-// ggml-org/llama.cpp issues 24328 and 24682: the server came back from its second sleep and crashed,
-// because a `static bool` remembered that the attribute had been raised.
+// ggml-org/llama.cpp issues 24328 and 24682: the server came back from its second sleep and
+// crashed, because a `static bool` remembered that the attribute had been raised.
 TEST(StaleStatics, AStaticFlagCrashesOnTheSecondWake) {
   machine here(cuda_case());
   const device which = here.device();

@@ -1,4 +1,5 @@
-// The vendors' modules, the binaries that ship, against the simulated GPU: devices, memory, contexts.
+// The vendors' modules, the binaries that ship, against the simulated GPU: devices, memory,
+// contexts.
 
 #include <algorithm>
 #include <array>
@@ -76,8 +77,8 @@ TEST_P(Vendor, FiguresComeFromThePlatformAndFollowWhatIsAllocated) {
   EXPECT_EQ(*which.memory().free_bytes, *seen.free_bytes + 64 * MiB);
 }
 
-// In a container the platform lists us under the host's process id, and then it cannot be known what
-// is ours. That is not 0.
+// In a container the platform lists us under the host's process id, and then it cannot be known
+// what is ours. That is not 0.
 TEST_P(Vendor, InAContainerWhatWeHoldIsUnknown) {
   simgpu::scenario container;
   container.pid_offset = 100000;

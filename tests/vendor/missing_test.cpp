@@ -73,7 +73,8 @@ TEST(Missing, IsToldApartAndNothingIsPrinted) {
     EXPECT_THAT(seen.output, HasSubstr(words));
     EXPECT_EQ(seen.complaints, "");
   }
-  // Without the management library the device is there; its figures are not known until a context is.
+  // Without the management library the device is there; its figures are not known until a context
+  // is.
   const outcome blind = list_devices({"libsimgpu.so", "libcuda.so.1", "libcudart.so.13"}, one);
   EXPECT_THAT(blind.output, HasSubstr("CUDA0"));
   EXPECT_THAT(blind.output, HasSubstr("unknown"));

@@ -151,8 +151,8 @@ TEST_P(Reset, ReleasesWhatAVendorsResetLeavesBehind) {
   machine here(GetParam());
   const device which = here.device();
   which.context_create();
-  // The program allocates from the vendor's pool itself; freed memory stays in the pool, and the pool
-  // outlives the context.
+  // The program allocates from the vendor's pool itself; freed memory stays in the pool, and the
+  // pool outlives the context.
   void* address = nullptr;
   ASSERT_EQ(here.gpu().pool_allocate(0, 32 * MiB, &address), simgpu::code::ok);
   ASSERT_EQ(here.gpu().pool_free(address), simgpu::code::ok);

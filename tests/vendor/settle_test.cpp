@@ -62,8 +62,8 @@ class file_writer {
   std::jthread thread_;
 };
 
-// The sample before the last one was taken too early to see it: it came back in between, and so within
-// one interval.
+// The sample before the last one was taken too early to see it: it came back in between, and so
+// within one interval.
 TEST_P(Settle, ReturnsWithinOneIntervalOfTheTrueMoment) {
   for (const auto delay : {60ms, 175ms, 410ms}) {
     machine here(GetParam(), late(delay));
@@ -114,7 +114,8 @@ TEST_P(Settle, MakesNoContext) {
   EXPECT_EQ(here.gpu().contexts_created(), 0);
 }
 
-// --- who marks --------------------------------------------------------------------------------------
+// --- who marks
+// --------------------------------------------------------------------------------------
 
 TEST_P(Settle, AResetMarksItsDevice) {
   machine here(GetParam());
@@ -225,7 +226,8 @@ TEST_P(Settle, ASleepThatIsTakenBackMarksNothing) {
   EXPECT_EQ(releases.latest(), std::nullopt);
 }
 
-// --- processes --------------------------------------------------------------------------------------
+// --- processes
+// --------------------------------------------------------------------------------------
 
 TEST_P(Settle, ProcessesAreListedWithoutAContext) {
   machine here(GetParam());
@@ -236,8 +238,8 @@ TEST_P(Settle, ProcessesAreListedWithoutAContext) {
     return;
   }
   ASSERT_TRUE(which.supports(capability::processes));
-  // NVML as simulated always lists one that is not ours; the kernel's files as much as we say. Of the
-  // processes in them, those that hold nothing are left out.
+  // NVML as simulated always lists one that is not ours; the kernel's files as much as we say. Of
+  // the processes in them, those that hold nothing are left out.
   std::vector<device_process> others{{1, 64 * MiB}};
   if (GetParam().which == simgpu::vendor::hip) {
     EXPECT_THAT(which.processes(), IsEmpty());
@@ -311,7 +313,8 @@ TEST_P(Settle, AProcessListThatCannotBeHadIsAnError) {
   while (here.gpu().script.hanging() != 0) std::this_thread::yield();
 }
 
-// --- stopping a process that was restored from a checkpoint ------------------------------------------
+// --- stopping a process that was restored from a checkpoint
+// ------------------------------------------
 
 TEST_P(Settle, ARestoredProcessIsCheckpointedBeforeItIsKilled) {
   machine here(GetParam());
@@ -347,7 +350,8 @@ TEST_P(Settle, ACheckpointThatFailsLeavesTheProcessUnlocked) {
 
 #ifdef LULL_TEST_TOOL
 
-// --- the command line -------------------------------------------------------------------------------
+// --- the command line
+// -------------------------------------------------------------------------------
 
 /// Runs the tool on one simulated device.
 /// @param wrapper a command that runs the tool

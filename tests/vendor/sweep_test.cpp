@@ -1,5 +1,5 @@
-// Every vendor call of every operation is made to fail in turn. Afterwards nothing is leaked, all is as
-// it was, and the error names the call, the vendor's code and the device.
+// Every vendor call of every operation is made to fail in turn. Afterwards nothing is leaked, all
+// is as it was, and the error names the call, the vendor's code and the device.
 
 #include <functional>
 #include <set>
@@ -35,8 +35,8 @@ struct bench {
   std::uint64_t handle = 0;
 };
 
-/// An operation: `prepare` brings about what it needs, `run` is swept, `finish` takes back what `run`
-/// made.
+/// An operation: `prepare` brings about what it needs, `run` is swept, `finish` takes back what
+/// `run` made.
 struct operation {
   std::string name;
   std::function<void(bench&)> prepare;
@@ -213,8 +213,8 @@ std::vector<operation> stable_address_operations() {
   };
 }
 
-/// Of a process that is not this one, where the vendor can. What a failure must leave as it was is where
-/// the process is.
+/// Of a process that is not this one, where the vendor can. What a failure must leave as it was is
+/// where the process is.
 std::vector<operation> suspend_operations() {
   constexpr std::int64_t pid = 4711;
   const auto when_it_can = [](const auto& work) {
@@ -289,8 +289,8 @@ class Sweep : public Vendor {
   }
 };
 
-/// What may fail without failing the operation: looking (figures become unknown), clearing up, and in
-/// a reset what only prepares it (reported among its problems).
+/// What may fail without failing the operation: looking (figures become unknown), clearing up, and
+/// in a reset what only prepares it (reported among its problems).
 std::set<std::string> may_be_tolerated(const std::string& operation) {
   std::set<std::string> allowed{
       "cuCtxPopCurrent_v2", "cudaGetLastError", "hipGetLastError",

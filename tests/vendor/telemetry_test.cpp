@@ -23,7 +23,8 @@ class Nvml : public Vendor {
 
 TEST_P(Nvml, ProcessesAreListedRightWhateverTheSizeOfAnEntry) {
   for (const std::size_t entry_bytes : {24, 32}) {
-    // 32 fit into the first attempt; from 25 on, longer entries would not fit where shorter ones do.
+    // 32 fit into the first attempt; from 25 on, longer entries would not fit where shorter ones
+    // do.
     for (const int others : {0, 1, 2, 25, 32, 33, 200}) {
       SCOPED_TRACE(testing::Message() << others << " entries of " << entry_bytes << " bytes");
       simgpu::scenario made;

@@ -1,5 +1,5 @@
-// Transfers between a simulated GPU and pinned, pageable and file memory: every byte at its place, however
-// it went; and what is held on the way.
+// Transfers between a simulated GPU and pinned, pageable and file memory: every byte at its place,
+// however it went; and what is held on the way.
 
 #include <fcntl.h>
 #include <unistd.h>

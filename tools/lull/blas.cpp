@@ -12,8 +12,8 @@ namespace lull::tool {
 namespace {
 
 /// The three libraries share one interface under three names. Declared here, so that the tool needs
-/// none of their headers; the signatures are those of cublas_api.h (cublasCreate_v2, cublasSgemm_v2,
-/// cublasDestroy_v2), rocblas-functions.h and mublas.h.
+/// none of their headers; the signatures are those of cublas_api.h (cublasCreate_v2,
+/// cublasSgemm_v2, cublasDestroy_v2), rocblas-functions.h and mublas.h.
 using create_fn = int (*)(void** handle);
 using destroy_fn = int (*)(void* handle);
 using gemm_fn = int (*)(void* handle, int transpose_a, int transpose_b, int m, int n, int k,
@@ -87,8 +87,8 @@ class matrices {
   void* data_;
 };
 
-/// A handle belongs to the device that is current when it is made, and that is the vendor runtime's to
-/// say: the one that the backend module has loaded.
+/// A handle belongs to the device that is current when it is made, and that is the vendor runtime's
+/// to say: the one that the backend module has loaded.
 /// @return the vendor's code, or -1 when there is no such runtime
 int make_current(const blas_names& names, const device& which) {
   const std::string& name = which.name();

@@ -14,9 +14,10 @@ struct blas_outcome {
   std::string problem;  ///< why it did not run
 };
 
-/// Creates a handle of the vendor's BLAS library, multiplies two small matrices with it, and destroys
-/// the handle. The libraries load their kernels with the first call, and what they take for that is
-/// what a reset has to deal with. The library is looked up when this is called, and stays loaded.
+/// Creates a handle of the vendor's BLAS library, multiplies two small matrices with it, and
+/// destroys the handle. The libraries load their kernels with the first call, and what they take
+/// for that is what a reset has to deal with. The library is looked up when this is called, and
+/// stays loaded.
 ///
 /// The device must be the first of its backend: the library works on the runtime's current device.
 blas_outcome run_first_gemm(const device& which);

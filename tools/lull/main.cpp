@@ -14,8 +14,8 @@
 
 namespace {
 
-/// Takes the command of `run` off the end of the arguments. The parser is kept away from it: it would
-/// take `[a,b]` apart and look for its own commands in there.
+/// Takes the command of `run` off the end of the arguments. The parser is kept away from it: it
+/// would take `[a,b]` apart and look for its own commands in there.
 std::vector<std::string> split_command(std::vector<std::string>& arguments) {
   if (arguments.empty() || arguments.front() != "run") return {};
   const auto mark = std::find(arguments.begin(), arguments.end(), "--");

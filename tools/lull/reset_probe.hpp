@@ -1,8 +1,8 @@
 #ifndef TOOLS_LULL_RESET_PROBE_HPP
 #define TOOLS_LULL_RESET_PROBE_HPP
 
-#include <lull/reset.hpp>
 #include <lull/device.hpp>
+#include <lull/reset.hpp>
 
 #include <cstdint>
 #include <string>

@@ -44,8 +44,8 @@ sigset_t forwarded_signals() {
   return signals;
 }
 
-/// Keeps the signals that are forwarded from acting by themselves. To be made before the process has
-/// other threads, which inherit it.
+/// Keeps the signals that are forwarded from acting by themselves. To be made before the process
+/// has other threads, which inherit it.
 class signal_block {
  public:
   signal_block() {
@@ -61,8 +61,8 @@ class signal_block {
 };
 
 /// Stops the child when this process is told to stop: the first signal is passed on, with the grace
-/// period; the second one kills at once. A signal that comes when the child has ended, and a second one,
-/// also end the wait for its memory; the one that stopped it does not.
+/// period; the second one kills at once. A signal that comes when the child has ended, and a second
+/// one, also end the wait for its memory; the one that stopped it does not.
 class signal_forwarder {
  public:
   signal_forwarder(process& child, duration grace)
@@ -141,8 +141,8 @@ process start(const std::vector<std::string>& command, const run_arguments& argu
               release_clock& releases) {
   process_options options;
   options.arguments = command;
-  // The child has a process group of its own, so the kernel would stop it, for good, if it read from
-  // the terminal.
+  // The child has a process group of its own, so the kernel would stop it, for good, if it read
+  // from the terminal.
   options.input = ::isatty(STDIN_FILENO) == 1 ? child_stream::null : child_stream::inherit;
   options.state_pipe = false;
   options.releases = &releases;

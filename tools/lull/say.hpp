@@ -13,8 +13,8 @@
 
 namespace lull::tool {
 
-/// Writes a line to standard error, or drops it when that is a pipe which nobody has read for a tenth of a
-/// second: what this tool does matters more than what it says.
+/// Writes a line to standard error, or drops it when that is a pipe which nobody has read for a
+/// tenth of a second: what this tool does matters more than what it says.
 template <class... Arguments>
 void say(fmt::format_string<Arguments...> pattern, Arguments&&... arguments) {
   constexpr int patience_ms = 100;

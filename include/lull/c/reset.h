@@ -80,8 +80,8 @@ LULL_API lull_status lull_device_reset(const lull_device* device, const lull_res
 /// Resets several devices at the same time; each succeeds or fails by itself. Blocks.
 /// @param options may be null
 /// @param results gets a status for each device, also on a failure; may be null
-/// @param reports gets a report for each device, also on a failure: then it says how far that device
-///        came; may be null
+/// @param reports gets a report for each device, also on a failure: then it says how far that
+///        device came; may be null
 /// @return LULL_OK, or the first failure in the order of the devices
 LULL_API lull_status lull_devices_reset(lull_device* const* devices, size_t device_count,
                                         const lull_reset_options* options, lull_status* results,

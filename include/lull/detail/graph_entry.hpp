@@ -29,7 +29,8 @@ struct graph_size {
   std::optional<std::uint64_t> bytes;
   std::optional<std::uint64_t> nodes;
 };
-/// Captures a graph into an entry, and puts the one that was there into `old`. Called under no lock.
+/// Captures a graph into an entry, and puts the one that was there into `old`. Called under no
+/// lock.
 using graph_maker = std::function<graph_size(graph_entry& into, graph_entry& old)>;
 
 /// An entry of a cache; key and graph follow in the derived class.

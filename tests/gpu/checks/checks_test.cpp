@@ -189,7 +189,8 @@ TEST_F(Checks, AReportThatCannotBeWrittenIsAnError) {
                std::runtime_error);
 }
 
-// Whether there is a GPU ---------------------------------------------------------------------------
+// Whether there is a GPU
+// ---------------------------------------------------------------------------
 
 check_result devices_said(const json& what) {
   check_result result{devices_check(), check_state::passed};
@@ -231,7 +232,8 @@ TEST(Gpu, OfTheKernelIsSeenInItsFiles) {
   EXPECT_TRUE(kernel_has_gpu(root.path()));
 }
 
-// The table ----------------------------------------------------------------------------------------
+// The table
+// ----------------------------------------------------------------------------------------
 
 check_result passed(const std::string& name, const json& result) {
   check_result done{{name, name}, check_state::passed};

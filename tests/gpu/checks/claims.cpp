@@ -138,7 +138,8 @@ void add_demo(const json& result, claims& into) {
   }
 }
 
-// Sleep and wake -----------------------------------------------------------------------------------
+// Sleep and wake
+// -----------------------------------------------------------------------------------
 
 /// A result of bench_sleep, or of torch_sleep.py, which has no copy to compare with.
 struct sleep_result {

@@ -9,7 +9,8 @@
 
 namespace gpu_checks {
 
-/// A row of the table at the end. An aim that is missed is no failure of the check: it says so here.
+/// A row of the table at the end. An aim that is missed is no failure of the check: it says so
+/// here.
 struct claim {
   std::string text;
   std::string measured;          ///< with its unit; "not measured: ..." where that is so
@@ -19,8 +20,8 @@ struct claim {
 
 /// What the results say about what lull claims.
 ///
-/// A program can bring rows of its own in an array "claims" of its result; then nothing else is read
-/// from it:
+/// A program can bring rows of its own in an array "claims" of its result; then nothing else is
+/// read from it:
 ///   {"claim": "wake, warm arena", "measured": 0.97, "unit": "of the link", "target": 0.95,
 ///    "better": "more"}
 /// "measured" is a number or null, "better" is "more" or "less"; "unit" and "target" may be absent.

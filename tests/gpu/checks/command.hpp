@@ -2,8 +2,8 @@
 #define LULL_TESTS_GPU_CHECKS_COMMAND_HPP
 
 /// @file
-/// Runs programs under a limit. On purpose not by lull::process: what judges lull does not depend on it,
-/// and is linked without a single shared library, so that it starts where nothing else does.
+/// Runs programs under a limit. On purpose not by lull::process: what judges lull does not depend
+/// on it, and is linked without a single shared library, so that it starts where nothing else does.
 
 #include <chrono>
 #include <filesystem>
@@ -44,11 +44,13 @@ struct outcome {
   [[nodiscard]] bool success() const noexcept { return how == ending::exited && code == 0; }
 };
 
-/// "exited with code 3", "killed after its limit of 60 s", "did not start: No such file or directory".
+/// "exited with code 3", "killed after its limit of 60 s", "did not start: No such file or
+/// directory".
 std::string to_string(const outcome& of, seconds limit);
 
-/// Runs it in a process group of its own, with nothing to read, and waits for its end: at most for the
-/// limit and the few seconds in which a killed process must end. What it leaves running is killed.
+/// Runs it in a process group of its own, with nothing to read, and waits for its end: at most for
+/// the limit and the few seconds in which a killed process must end. What it leaves running is
+/// killed.
 outcome run(const command& what);
 
 /// Makes run() kill what runs, and every later one not start. For signal handlers.

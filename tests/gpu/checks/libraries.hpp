@@ -8,8 +8,8 @@
 
 namespace gpu_checks {
 
-/// The folder of the machine that has cuBLAS: that of a CUDA toolkit, or of a Python environment with
-/// PyTorch, which the dynamic linker does not know. It is too large to be carried in a bundle.
+/// The folder of the machine that has cuBLAS: that of a CUDA toolkit, or of a Python environment
+/// with PyTorch, which the dynamic linker does not know. It is too large to be carried in a bundle.
 /// @param roots where toolkits and Python environments may lie, as "/usr/local" and "/opt"
 std::optional<std::filesystem::path> cublas_folder(const std::vector<std::filesystem::path>& roots);
 

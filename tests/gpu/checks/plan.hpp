@@ -7,7 +7,8 @@
 
 namespace gpu_checks {
 
-/// Everything that there is to run on a GPU, the most telling first, in under nine minutes together.
+/// Everything that there is to run on a GPU, the most telling first, in under nine minutes
+/// together.
 /// @param quick small sizes, and no comparison with others
 /// @param free_bytes of the device: what is too large for it is marked as unfit
 std::vector<check> plan(bool quick, double free_bytes);

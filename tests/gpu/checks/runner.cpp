@@ -79,7 +79,8 @@ void judge_end(const outcome& end, check_result& result) {
   }
 }
 
-/// A program that passed has left a result that can be read. Of one that did not, what can be read is kept.
+/// A program that passed has left a result that can be read. Of one that did not, what can be read
+/// is kept.
 void read_result(const fs::path& file, check_result& result) {
   if (result.what.result.empty()) return;
   const std::string text = text_of(file);

@@ -1,5 +1,7 @@
 /* Another plugin with lull inside, in C. */
 
+#include <lull/graph_cache.h>
+
 #define main use_from_c
 #include "use_lull.c"
 #undef main
@@ -8,5 +10,9 @@
 __attribute__((visibility("default"))) const char* PLUGIN_ENTRY(void);
 
 const char* PLUGIN_ENTRY(void) {
-  return use_from_c() == 0 ? "" : lull_last_error_message();
+  lull_graph_hold* hold = NULL;
+  if (use_from_c() == 0) return "";
+  if (lull_graph_hold_create(0, &hold) == LULL_OK)
+    return "it is refused devices, but not a graph hold";
+  return lull_last_error_message();
 }

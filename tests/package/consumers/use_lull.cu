@@ -3,6 +3,7 @@
 static_assert(__cplusplus == 201703L, "linking lull changes the dialect");
 
 #include <lull/context.hpp>
+#include <lull/graph_cache.hpp>
 #include <lull/registry.hpp>
 #include <lull/reset.hpp>
 

@@ -1,4 +1,5 @@
-// The C program once more, as a program in C++17 without exceptions and run-time types would use it.
+// The C program once more, as a program in C++17 without exceptions and run-time types would use
+// it.
 
 static_assert(__cplusplus == 201703L, "linking lull changes the dialect");
 #ifdef __cpp_exceptions

@@ -1,4 +1,5 @@
-// The arena, and transfers of several threads through it, on a device whose memory is not the CPU's.
+// The arena, and transfers of several threads through it, on a device whose memory is not the
+// CPU's.
 
 #include <lull/lull.hpp>
 
@@ -184,8 +185,8 @@ TEST_F(Arena, OptionsOutOfRangeAreRefused) {
             status::invalid_argument);
 }
 
-// Everything at once: two memories that share an arena, prepared and trimmed meanwhile, regions that come
-// and go, and somebody who looks.
+// Everything at once: two memories that share an arena, prepared and trimmed meanwhile, regions
+// that come and go, and somebody who looks.
 TEST_F(Arena, ManyAtOnce) {
   const auto arena = make(24_MiB);
   lull::memory one(options(arena));

@@ -35,8 +35,8 @@ struct fault_case {
   const char* copies_in;
 };
 
-/// What may fail without failing the transfer: looking, giving back what it copied with, and pinning,
-/// without which it is slower.
+/// What may fail without failing the transfer: looking, giving back what it copied with, and
+/// pinning, without which it is slower.
 const std::set<std::string>& tolerated() {
   static const std::set<std::string> all{"memory_info", "event_destroy", "stream_destroy",
                                          "host_register", "host_unregister"};

@@ -1,5 +1,5 @@
-// The sleeper's own thread: what it does when something goes wrong again and again, and that nothing
-// keeps it, or callers, from their turn.
+// The sleeper's own thread: what it does when something goes wrong again and again, and that
+// nothing keeps it, or callers, from their turn.
 
 #include <lull/lull.hpp>
 
@@ -58,7 +58,8 @@ class Runner : public testing::Test {
   std::shared_ptr<counter> who_ = std::make_shared<counter>();
 };
 
-// --- upkeep ------------------------------------------------------------------------------------------
+// --- upkeep
+// ------------------------------------------------------------------------------------------
 
 TEST_F(Runner, UpkeepThatIsAlwaysDueLetsEverybodyElseHaveTheirTurn) {
   lull::sleeper_options watching;  // on the real clock: what spins does so in real time
@@ -91,7 +92,8 @@ TEST_F(Runner, UpkeepRunsAtMostSoOften) {
   EXPECT_EQ(busy->upkeeps, 5) << "the time stands still";
 }
 
-// --- sleeps that fail ------------------------------------------------------------------------------
+// --- sleeps that fail
+// ------------------------------------------------------------------------------
 
 TEST_F(Runner, AnIdleSleepThatFailsIsTriedLessAndLessOften) {
   lull::sleeper sleeper(options());
@@ -139,7 +141,8 @@ TEST_F(Runner, ANewIdleTimeForgetsTheSleepsThatFailed) {
   EXPECT_EQ(*sleeper.next_deadline() - clock_.now(), 5s);
 }
 
-// --- an idle time of 0 -----------------------------------------------------------------------------
+// --- an idle time of 0
+// -----------------------------------------------------------------------------
 
 TEST_F(Runner, AnIdleTimeOfZeroSleepsAsSoonAsThereIsNoWork) {
   auto at_once = options();
@@ -160,7 +163,8 @@ TEST_F(Runner, AnIdleTimeOfZeroSleepsAsSoonAsThereIsNoWork) {
   }
 }
 
-// --- threads that cannot be started ----------------------------------------------------------------
+// --- threads that cannot be started
+// ----------------------------------------------------------------
 
 TEST_F(Runner, AThreadThatCannotBeStartedIsAnErrorAndIsTriedAgain) {
   lull::sleeper sleeper(options());

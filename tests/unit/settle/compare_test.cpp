@@ -115,8 +115,9 @@ TEST(SettleCompare, NeverEarlyAndLessExtraWaitThanThePublishedAlgorithms) {
   EXPECT_GT(ollama.early, 0);
 }
 
-// What an H200 really did after its processes were killed (bench/results/hardware/reclaim-h200.json):
-// flat for 33 ms, 3 MiB in eight tiny steps, then everything at once when the process is reaped.
+// What an H200 really did after its processes were killed
+// (bench/results/hardware/reclaim-h200.json): flat for 33 ms, 3 MiB in eight tiny steps, then
+// everything at once when the process is reaped.
 TEST(SettleCompare, RecordedReclaimsAreWaitedForAndNotMuchLonger) {
   const auto recorded = lull::test::recorded_reclaims(LULL_TEST_HARDWARE "/reclaim-h200.json");
   ASSERT_GE(recorded.size(), 10u);

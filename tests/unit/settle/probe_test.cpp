@@ -1,5 +1,5 @@
-// settle() with real probe threads: what it costs when there is nothing to wait for, and what a probe
-// may do.
+// settle() with real probe threads: what it costs when there is nothing to wait for, and what a
+// probe may do.
 
 #include <lull/bytes.hpp>
 #include <lull/clock.hpp>

@@ -55,7 +55,8 @@ std::uint64_t bytes(double amount) {
   return static_cast<std::uint64_t>(amount);
 }
 
-// --- The cases of the published change (unslothai/unsloth pull request 5693) -----------------------
+// --- The cases of the published change (unslothai/unsloth pull request 5693)
+// -----------------------
 
 TEST(Settle, AnEmptyFirstSampleEndsTheWait) {
   fake_world world([](duration) { return std::vector<memory_reading>{}; });
@@ -193,7 +194,8 @@ TEST(Settle, TwoPercentOfALargeCardAreNotAMovement) {
   EXPECT_EQ(lull::detail::of_free_memory.between(1_GiB, 2_GiB), 256_MiB);
 }
 
-// --- Those that it misses --------------------------------------------------------------------------
+// --- Those that it misses
+// --------------------------------------------------------------------------
 
 TEST(Settle, EqualStaleSamplesAreNotTakenForTheResult) {
   for (const duration start :
@@ -236,7 +238,8 @@ TEST(Settle, AFallInTheMiddleDoesNotHideASlowRelease) {
 }
 
 TEST(Settle, WhatOnlyJustBeganToMoveHasNotComeToRest) {
-  // On a large card both the fall and the first steps are below 2 %, and the fall hides their slope.
+  // On a large card both the fall and the first steps are below 2 %, and the fall hides their
+  // slope.
   fake_world world = one_device(
       [](duration t) {
         return 48_GiB + (t >= 550ms ? 672_MiB : 0) + (t >= 747ms ? 672_MiB : 0) +
@@ -332,7 +335,8 @@ TEST(Settle, FreeMemoryThatFallsIsNoGain) {
             settle_gain::impossible);
 }
 
-// --- What needs no wait at all ------------------------------------------------------------------------
+// --- What needs no wait at all
+// ------------------------------------------------------------------------
 
 TEST(Settle, AMarkThatSaysWhatComesBackCostsOneLookWhenItIsBack) {
   fake_world world = one_device([](duration) { return 20_GiB; });
@@ -385,7 +389,8 @@ TEST(Settle, ABookIsNotWaitedFor) {
   EXPECT_EQ(world.asked.size(), 1u);
 }
 
-// --- What a process holds itself -----------------------------------------------------------------------
+// --- What a process holds itself
+// -----------------------------------------------------------------------
 
 /// A device of which all is in use by a process that gives it back: what a reset waits for.
 settle_result wait_for_own(std::function<std::uint64_t(duration)> back) {
@@ -414,7 +419,8 @@ TEST(Settle, WhatAProcessKeepsIsNotWaitedForLong) {
   EXPECT_EQ(wait_for_own([](duration) { return 0; }).elapsed, 1s) << "it may not have begun";
 }
 
-// --- What surrounds the decision -------------------------------------------------------------------
+// --- What surrounds the decision
+// -------------------------------------------------------------------
 
 TEST(Settle, AGainThatArrivedStaysArrivedWhenSomebodyTakesIt) {
   fake_world world([](duration t) {

@@ -11,8 +11,8 @@
 
 namespace lull::demo {
 
-/// Reads what a child writes to its standard output and standard error, so that it never has to wait
-/// for a full pipe, and keeps the beginning of the one and the end of the other.
+/// Reads what a child writes to its standard output and standard error, so that it never has to
+/// wait for a full pipe, and keeps the beginning of the one and the end of the other.
 class child_output {
  public:
   /// @param output,errors the reading ends of its pipes, which belong to this object from here on

@@ -28,8 +28,8 @@ std::optional<std::uint64_t> resident_bytes(pid_t process);
 
 /// What shows the memory that a server holds on `where`: the one place that decides what the demo
 /// plots. Memory of a host device is memory of its process, so there it is the resident set. Of a
-/// GPU it is what the server's own /metrics say, which it knows without a context: what it holds, or,
-/// where the platform cannot tell that, what is not free on the device.
+/// GPU it is what the server's own /metrics say, which it knows without a context: what it holds,
+/// or, where the platform cannot tell that, what is not free on the device.
 memory_probe probe_for(const device& where, pid_t process, int port);
 
 /// Measures again and again on a thread of its own, from construction to destruction.
