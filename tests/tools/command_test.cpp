@@ -60,8 +60,8 @@ TEST(Command, NumbersThatAreNoneAreWrongUsage) {
 TEST(Command, ARunEndsAlsoWhenNobodyReadsItsErrors) {
   // The pipe is full before the tool has anything to say, and its reader does not read.
   const auto [code, output] =
-      lull::test::run_shell("( head -c 65536 /dev/zero; " + std::string(LULL_CLI) +
-                            " run -- /nonexistent/command 2>&1 >&3; echo $? >&3 ) 3>&1 | sleep 3");
+      lull::test::run_shell("{ ( head -c 65536 /dev/zero; " + std::string(LULL_CLI) +
+                            " run -- /nonexistent/command 2>&1; echo $? >&3 ) | sleep 1; } 3>&1");
   EXPECT_EQ(output, "127\n");
 }
 
