@@ -2,6 +2,10 @@
 
 include_guard(GLOBAL)
 
+# Links the many programs of a test build in a tenth of the time.
+find_program(lull_mold mold)
+mark_as_advanced(lull_mold)
+
 # lull_target(<target>): language level, warnings, visibility, sanitizers.
 function(lull_target target)
   target_compile_features(${target} PRIVATE c_std_11 cxx_std_20)
@@ -13,6 +17,9 @@ function(lull_target target)
     VISIBILITY_INLINES_HIDDEN ON
     POSITION_INDEPENDENT_CODE ON)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow)
+  if(LULL_PRECOMPILE AND lull_mold)
+    target_link_options(${target} PRIVATE -fuse-ld=mold)
+  endif()
   if(LULL_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${LULL_SANITIZE}
       -fno-sanitize-recover=all -fno-omit-frame-pointer)
