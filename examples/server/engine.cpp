@@ -90,7 +90,7 @@ void engine::settle(const std::stop_token& stop) {
   std::uint64_t gone = given_up_;
   for (const lull::region_info& each : memory_.regions()) {
     const bool there =
-        each.where == lull::residency::resident || each.where == lull::residency::unfilled;
+        each.state == lull::residency::resident || each.state == lull::residency::unfilled;
     if (!there) gone += each.size_bytes;
   }
   lull::settle_options how;

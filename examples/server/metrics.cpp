@@ -89,7 +89,7 @@ void write_sleeper(metrics_writer& out, const lull::sleeper_snapshot& seen) {
 void write_memory(metrics_writer& out, const lull::memory& memory) {
   std::map<std::pair<std::string, std::string>, std::uint64_t> bytes;
   for (const lull::region_info& region : memory.regions()) {
-    bytes[{region.tag, std::string(to_string(region.where))}] += region.size_bytes;
+    bytes[{region.tag, std::string(to_string(region.state))}] += region.size_bytes;
   }
   out.family("lull_region_bytes", "gauge", "Bytes of regions, by tag and by where they are.");
   for (const auto& [key, sum] : bytes) {

@@ -172,7 +172,7 @@ struct region_info {
   std::string device;
   void* address = nullptr;
   std::uint64_t size_bytes = 0;
-  residency where = residency::resident;
+  residency state = residency::resident;
   std::uint32_t leases = 0;
   bool moving = false;  ///< a transfer is under way
   /// What it takes of its device while it is there: rounded up to the device's granularity, or to
@@ -197,7 +197,7 @@ class LULL_API region {
   [[nodiscard]] const std::string& name() const noexcept;
   [[nodiscard]] const std::string& tag() const noexcept;
 
-  [[nodiscard]] residency where() const noexcept;
+  [[nodiscard]] residency state() const noexcept;
   /// All of that, and whether it is in use.
   [[nodiscard]] region_info info() const;
 

@@ -46,7 +46,7 @@ lull::refill_callback make_refill(lull_refill_fn callback, void* user) {
 
 void write_region(const lull::region_info& from, lull_region_info* info) {
   lull_region_info value{};
-  value.residency = static_cast<lull_residency>(from.where);
+  value.residency = static_cast<lull_residency>(from.state);
   value.leases = from.leases;
   value.moving = from.moving ? 1 : 0;
   value.size_bytes = from.size_bytes;
@@ -144,7 +144,7 @@ lull_status lull_region_residency(const lull_region* region, lull_residency* res
   return guard([&] {
     const lull::region& of = required(region, "region").value;
     auto& result = required(residency, "residency");
-    result = static_cast<lull_residency>(of.where());
+    result = static_cast<lull_residency>(of.state());
   });
 }
 

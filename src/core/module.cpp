@@ -50,8 +50,8 @@ void assess(module_entry& entry, const lull_backend_ops& ops) {
   entry.info.score = table.ops.score(reason.data(), reason.size());
   reason.back() = '\0';
   if (entry.info.score <= 0) {
-    give_up(entry, module_state::unusable,
-            reason.front() != '\0' ? reason.data() : "it gives no reason why it cannot run here");
+    set_aside(entry, module_state::unusable,
+              reason.front() != '\0' ? reason.data() : "it gives no reason why it cannot run here");
     return;
   }
   entry.table = table;
@@ -74,7 +74,7 @@ module_entry load_module(const std::filesystem::path& file) {
     entry.library = shared_object(file);
     assess(entry, call_entry(entry.library));
   } catch (...) {
-    give_up(entry, module_state::refused, current_error(status::bad_module).what());
+    set_aside(entry, module_state::refused, current_error(status::bad_module).what());
   }
   return entry;
 }
@@ -84,7 +84,7 @@ module_entry wrap_static(const lull_backend_ops& ops) {
   try {
     assess(entry, ops);
   } catch (...) {
-    give_up(entry, module_state::refused, current_error(status::bad_module).what());
+    set_aside(entry, module_state::refused, current_error(status::bad_module).what());
   }
   return entry;
 }
@@ -114,7 +114,7 @@ void open_module(module_entry& entry, const std::vector<backend_setting>& settin
   entry.library = {};
 }
 
-void give_up(module_entry& entry, module_state state, std::string reason) {
+void set_aside(module_entry& entry, module_state state, std::string reason) {
   entry.info.state = state;
   entry.info.reason = std::move(reason);
   entry.devices.clear();

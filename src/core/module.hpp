@@ -51,7 +51,7 @@ module_entry refused_module(std::filesystem::path place, std::string reason);
 void open_module(module_entry& entry, const std::vector<backend_setting>& settings);
 
 /// Lets go of the module's code and remembers why.
-void give_up(module_entry& entry, module_state state, std::string reason);
+void set_aside(module_entry& entry, module_state state, std::string reason);
 
 }  // namespace lull::detail
 

@@ -76,10 +76,10 @@ void registry::impl::load_all() {
 module_info registry::impl::admit(module_entry entry) {
   if (entry.can_open()) {
     if (const module_entry* const other = active(entry.info.backend)) {
-      detail::give_up(entry, module_state::superseded,
-                      detail::text("backend '{}' is provided by {}", entry.info.backend,
-                                   other->info.path.empty() ? "the program itself"
-                                                            : other->info.path.string()));
+      detail::set_aside(entry, module_state::superseded,
+                        detail::text("backend '{}' is provided by {}", entry.info.backend,
+                                     other->info.path.empty() ? "the program itself"
+                                                              : other->info.path.string()));
     } else {
       activate(entry);
     }
@@ -101,7 +101,7 @@ void registry::impl::activate(module_entry& entry) {
       }
     }
   } catch (...) {
-    detail::give_up(entry, module_state::refused, detail::current_error(status::internal).what());
+    detail::set_aside(entry, module_state::refused, detail::current_error(status::internal).what());
   }
 }
 

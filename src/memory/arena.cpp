@@ -49,7 +49,7 @@ bool arena_state::make_room(std::uint64_t bytes) {
     if (free_.empty()) return false;
     auto last = std::move(free_.back());
     free_.pop_back();
-    give_up(std::move(last));
+    drop(std::move(last));
   }
   return true;
 }
@@ -100,11 +100,11 @@ void arena_state::give(std::unique_ptr<arena_slice> slice) noexcept {
       // Without a node in the list it is given up.
     }
   }
-  give_up(std::move(slice));
+  drop(std::move(slice));
 }
 
 /// Gives a slice back to the system. Called with the mutex held.
-void arena_state::give_up(std::unique_ptr<arena_slice> slice) noexcept {
+void arena_state::drop(std::unique_ptr<arena_slice> slice) noexcept {
   held_bytes_ -= slice->size_bytes();
   std::erase(all_, slice.get());
   try {
@@ -173,7 +173,7 @@ std::uint64_t arena_state::trim(std::uint64_t keep_bytes) {
     auto slice = std::move(free_.back());
     free_.pop_back();
     given_back += slice->size_bytes();
-    give_up(std::move(slice));
+    drop(std::move(slice));
   }
   return given_back;
 }

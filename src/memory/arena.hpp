@@ -92,7 +92,7 @@ class arena_state {
                                                        const device& for_device);
   [[nodiscard]] std::unique_ptr<arena_slice> make_slice(std::uint64_t bytes);
   [[nodiscard]] bool make_room(std::uint64_t bytes);
-  void give_up(std::unique_ptr<arena_slice> slice) noexcept;
+  void drop(std::unique_ptr<arena_slice> slice) noexcept;
   void prepare_in_background(const device& for_device, std::uint64_t number);
   [[nodiscard]] std::uint64_t ready_bytes(const device& for_device) const;
   [[nodiscard]] std::unique_ptr<arena_slice> next_unready(const device& for_device,

@@ -71,7 +71,7 @@ class backup {
     ++where_->needed_parts_;
   }
 
-  [[nodiscard]] backing& where() const noexcept { return *where_; }
+  [[nodiscard]] backing& place() const noexcept { return *where_; }
   [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
 
   /// Says that the part is needed no longer. Called for many before drop(), it spares giving each

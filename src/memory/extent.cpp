@@ -41,7 +41,7 @@ void extent::unmap() {
   mapped = false;
 }
 
-void extent::give_up() {
+void extent::free_memory() {
   if (!physical) return;
   unless_stale([this] { where.vm_destroy(*physical); });
   physical.reset();

@@ -41,7 +41,7 @@ class extent {
   void obtain();
   void map();
   void unmap();
-  void give_up();
+  void free_memory();
   void release();
 
   // Book-keeping, guarded by the mutex of the memory.

@@ -201,7 +201,7 @@ void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const dev
   for (const auto& each : memory->hooks) {
     if (each.where == where) return;
   }
-  const auto give_up = [weak = std::weak_ptr(memory)](const reset_event& event) {
+  const auto discard_all = [weak = std::weak_ptr(memory)](const reset_event& event) {
     const auto alive = weak.lock();
     if (!alive || !event.dropping) return;
     eviction_plan everything;
@@ -221,7 +221,7 @@ void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const dev
       detail::fail(status::busy, "{} came back meanwhile", region->describe());
     }
   };
-  memory->hooks.push_back({where, reset_hook(where, "regions", give_up, {}, expect_given_up)});
+  memory->hooks.push_back({where, reset_hook(where, "regions", discard_all, {}, expect_given_up)});
 }
 
 memory_options checked(memory_options options) {

@@ -102,7 +102,7 @@ const std::string& region::tag() const noexcept {
   return state_->options.tag;
 }
 
-residency region::where() const noexcept {
+residency region::state() const noexcept {
   const std::lock_guard lock(state_->owner->mutex);
   return state_->contents;
 }

@@ -136,7 +136,7 @@ std::uint64_t transfer::back_up() {
     if (jobs_[i].action == contents_action::offload) numbers.push_back(i);
   }
   move(way::out, numbers);
-  for (const std::size_t i : numbers) jobs_[i].region->saved.where().complete();
+  for (const std::size_t i : numbers) jobs_[i].region->saved.place().complete();
   return total_bytes_;
 }
 
@@ -160,7 +160,7 @@ void transfer::take_off(const home& which) {
     const std::lock_guard lock(progress_mutex_);
     report_for(*gone.region).discarded_bytes += gone.region->size_bytes;
   }
-  which.place->give_up();
+  which.place->free_memory();
 }
 
 /// Brings back what an eviction that failed has taken off already, and throws.
@@ -263,7 +263,7 @@ void transfer::take_memory_back() noexcept {
     if (each.was_mapped) continue;
     try {
       each.place->unmap();
-      each.place->give_up();
+      each.place->free_memory();
     } catch (...) {
       memory_.log.write(log_level::error, current_error(status::internal).what());
     }

@@ -76,7 +76,7 @@ void transfer::run(const std::vector<crew::share>& shares, std::function<void()>
 bool transfer::is_ready(const job& what) const {
   if (what.action != contents_action::offload) return false;
   const region_state& region = *what.region;
-  const backing& host = region.saved.where();
+  const backing& host = region.saved.place();
   const std::uint64_t stretch = host.stretch_bytes();
   if (stretch == 0) return false;
   const std::uint64_t begin = region.saved.offset();
@@ -103,7 +103,7 @@ void transfer::add_fill(std::vector<crew::task>& to, std::size_t number) {
 void transfer::add_copies(std::vector<crew::task>& to, std::size_t number, way which) {
   const job& what = jobs_[number];
   const region_state& region = *what.region;
-  const backing& host = region.saved.where();
+  const backing& host = region.saved.place();
   const std::uint64_t stretch = host.stretch_bytes();
   for (std::uint64_t offset = 0; offset < region.size_bytes;) {
     const std::uint64_t place = region.saved.offset() + offset;
@@ -122,7 +122,7 @@ void transfer::add_copies(std::vector<crew::task>& to, std::size_t number, way w
 void transfer::copy(courier& with, const job& what, std::uint64_t offset, std::uint64_t bytes,
                     way which) {
   const region_state& region = *what.region;
-  backing& host = region.saved.where();
+  backing& host = region.saved.place();
   const std::uint64_t place = region.saved.offset() + offset;
   const auto done = [this, &region, bytes] {
     advance(region, bytes, &device_report::copied_bytes);

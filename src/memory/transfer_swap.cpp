@@ -73,7 +73,7 @@ void transfer::swap() {
     if (each.coming) {
       each.after = filled_[i];
     } else if (each.action == contents_action::offload) {
-      each.region->saved.where().complete();
+      each.region->saved.place().complete();
     }
   }
   drop_backups(true);

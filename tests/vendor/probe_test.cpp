@@ -148,7 +148,7 @@ TEST_F(HipReservation, ThatIsLostForAMomentIsTakenAgain) {
   EXPECT_EQ(here->gpu().take_stock().physical, 0);
   arena.restore();
   EXPECT_EQ(weights.address(), address);
-  EXPECT_EQ(weights.where(), residency::resident);
+  EXPECT_EQ(weights.state(), residency::resident);
 }
 
 TEST_F(HipReservation, ThatIsLostIsAnErrorWhenItIsNeededAndAtNoOtherTime) {
@@ -159,7 +159,7 @@ TEST_F(HipReservation, ThatIsLostIsAnErrorWhenItIsNeededAndAtNoOtherTime) {
     arena.evict({.otherwise = contents_action::offload});
     const error failure = error_of([&] { arena.restore(); });
     EXPECT_THAT(failure.what(), HasSubstr("cannot come back to its address"));
-    EXPECT_EQ(weights.where(), residency::offloaded);
+    EXPECT_EQ(weights.state(), residency::offloaded);
     EXPECT_NO_THROW(dev_reset(here->device())) << "there is nothing to refuse for";
   }
   const auto left = here->gpu().take_stock();

@@ -130,9 +130,9 @@ TEST_P(Reset, ToldToDropTakesEverythingAndHandlesFromBeforeAreStale) {
   if (which.supports(capability::graph_upload)) {
     EXPECT_TRUE(stale([&] { which.graph_upload(graph, {}); }));
   }
-  EXPECT_EQ(weights.where(), residency::discarded);
+  EXPECT_EQ(weights.state(), residency::discarded);
   arena.restore();
-  EXPECT_EQ(weights.where(), residency::unfilled);
+  EXPECT_EQ(weights.state(), residency::unfilled);
 }
 
 TEST_P(Reset, DropsNoRegionThatIsLeased) {
@@ -144,7 +144,7 @@ TEST_P(Reset, DropsNoRegionThatIsLeased) {
   const error failure = error_of([&] { dev_reset(which, {.drop = true}); });
   EXPECT_EQ(failure.code(), status::busy);
   EXPECT_THAT(failure.what(), HasSubstr("region 'w'"));
-  EXPECT_EQ(weights.where(), residency::resident);
+  EXPECT_EQ(weights.state(), residency::resident);
 }
 
 TEST_P(Reset, ReleasesWhatAVendorsResetLeavesBehind) {
@@ -516,7 +516,7 @@ TEST_P(Reset, ASleepWhoseResetIsRefusedIsTakenBack) {
   EXPECT_EQ(failure.code(), status::busy);
   EXPECT_THAT(failure.what(), HasSubstr("1 allocation (1 MiB)"));
   EXPECT_EQ(idle.observe().state, sleep_state::awake);
-  EXPECT_EQ(weights.where(), residency::resident);
+  EXPECT_EQ(weights.state(), residency::resident);
   which.deallocate(stray, MiB);
 }
 
@@ -534,7 +534,7 @@ TEST(ResetLevel, IsRefusedWhereNoDeviceHasAContext) {
   const error failure = error_of([&] { idle.sleep(plan_for(sleep_level::reset)); });
   EXPECT_EQ(failure.code(), status::unsupported);
   EXPECT_THAT(failure.what(), HasSubstr("HOST"));
-  EXPECT_EQ(weights.where(), residency::resident);
+  EXPECT_EQ(weights.state(), residency::resident);
 }
 
 INSTANTIATE_TEST_SUITE_P(Modules, Reset, testing::ValuesIn(vendor_cases()), case_name);

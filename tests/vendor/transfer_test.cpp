@@ -303,7 +303,7 @@ TEST_P(Transfer, SmallRegionsShareMemory) {
   for (unsigned i = 0; i < norms.size(); i += 100) fill(norms[i], i);
   all.evict({.by_tag = {{"weights", contents_action::offload}}});
   EXPECT_EQ(here.gpu().take_stock().used_bytes - before.used_bytes, 2 * MiB) << "the other tag's";
-  EXPECT_EQ(other.where(), residency::resident);
+  EXPECT_EQ(other.state(), residency::resident);
   all.restore();
   for (unsigned i = 0; i < norms.size(); i += 100) EXPECT_TRUE(holds(norms[i], i)) << i;
   norms.clear();
@@ -351,7 +351,7 @@ TEST_P(Transfer, ARegionAllocatedDuringAResetIsEitherThereOrNot) {
     while (!done) {
       try {
         const region one = all.allocate(which, 2 * MiB);
-        if (one.where() != residency::resident) continue;
+        if (one.state() != residency::resident) continue;
         const auto lease = one.acquire();
         std::byte value{};
         which.copy_to_host(&value, lease.address(), 1);
@@ -422,7 +422,7 @@ TEST_P(Transfer, ASwapMovesBothWaysThoughTheDeviceCannotHoldBoth) {
     here.gpu().script.fail_nth(0, 0);
     if (call.empty()) break;
     if (!failed) all.swap(leave("first"), {"second"});
-    for (const auto& each : first) ASSERT_EQ(each.where(), residency::offloaded) << call;
+    for (const auto& each : first) ASSERT_EQ(each.state(), residency::offloaded) << call;
     expect(second, 20);
     auto after = here.gpu().take_stock();
     after.registrations = before.registrations;
@@ -453,7 +453,7 @@ TEST_P(Transfer, ASwapThatIsStoppedAnywhereIsTakenBack) {
       all.swap({contents_action::keep, {{"second", contents_action::offload}}}, {"first"}, options);
     });
     EXPECT_EQ(failure.code(), status::cancelled) << failure.what();
-    EXPECT_EQ(first.where(), residency::offloaded);
+    EXPECT_EQ(first.state(), residency::offloaded);
     ASSERT_TRUE(holds(second, 2)) << "stopped after chunk " << chunks;
   }
 }
@@ -540,7 +540,7 @@ TEST_P(Source, AFileThatIsNotWhatItWasFailsTheWakeAndNothingMoves) {
     EXPECT_EQ(failure.code(), status::io);
     EXPECT_THAT(failure.what(), testing::HasSubstr(written.path().string()));
     EXPECT_THAT(failure.what(), testing::HasSubstr(why));
-    for (const region& each : regions) EXPECT_EQ(each.where(), residency::discarded);
+    for (const region& each : regions) EXPECT_EQ(each.state(), residency::discarded);
     EXPECT_EQ(here.gpu().take_stock().physical, 0);
   };
   const auto asleep = [&](const auto& check) {
@@ -621,7 +621,7 @@ TEST_P(Source, ACallbackReadsAFileWithoutABufferOfItsOwn) {
   const auto failure = error_of([&] { all.restore(); });
   EXPECT_EQ(failure.code(), status::callback);
   EXPECT_THAT(failure.what(), testing::HasSubstr("at offset 1048576: the file ends there"));
-  EXPECT_EQ(one.where(), residency::discarded);
+  EXPECT_EQ(one.state(), residency::discarded);
   ::close(descriptor);
 }
 

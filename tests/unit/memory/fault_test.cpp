@@ -83,7 +83,7 @@ class MemoryFaults : public testing::TestWithParam<fault_case> {
 
   std::vector<residency> states() const {
     std::vector<residency> all;
-    for (const auto& info : memory_.regions()) all.push_back(info.where);
+    for (const auto& info : memory_.regions()) all.push_back(info.state);
     return all;
   }
 

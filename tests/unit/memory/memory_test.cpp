@@ -70,7 +70,7 @@ TEST_F(Memory, ARegionHasWhatItWasMadeWith) {
   EXPECT_EQ(region.tag(), "weights");
   EXPECT_EQ(region.name(), "weights.0");
   EXPECT_EQ(region.device(), host_);
-  EXPECT_EQ(region.where(), residency::resident);
+  EXPECT_EQ(region.state(), residency::resident);
   EXPECT_EQ(used(), host_.vm_granularity()) << "rounded up to the granularity";
 }
 
@@ -114,7 +114,7 @@ TEST_P(MemoryBacking, OffloadedContentsComeBackAtTheSameAddress) {
     EXPECT_EQ(used(), 0u);
     ASSERT_EQ(evicted.devices.size(), 1u);
     EXPECT_GT(evicted.devices[0].freed_bytes().value(), 11 * std::int64_t{1_MiB});
-    for (const auto& region : regions) EXPECT_EQ(region.where(), residency::offloaded);
+    for (const auto& region : regions) EXPECT_EQ(region.state(), residency::offloaded);
 
     const auto restored = memory_.restore();
     EXPECT_EQ(restored.devices[0].copied_bytes, evicted.devices[0].copied_bytes);
@@ -189,7 +189,7 @@ TEST_F(Memory, DiscardedContentsAreRefilled) {
     }
   });
   const auto report = memory_.evict(all(contents_action::discard));
-  EXPECT_EQ(region.where(), residency::discarded);
+  EXPECT_EQ(region.state(), residency::discarded);
   EXPECT_EQ(used(), 0u);
   EXPECT_EQ(report.devices[0].discarded_bytes, source.size());
   EXPECT_EQ(report.devices[0].copied_bytes, 0u);
@@ -205,14 +205,14 @@ TEST_F(Memory, WhatWasDiscardedAndNeverRefilledCannotBeLeased) {
   EXPECT_EQ(error_of([&] { static_cast<void>(region.acquire()); }).code(), status::not_resident);
   EXPECT_EQ(error_of([&] { region.refill([](const auto&) {}); }).code(), status::not_resident);
   memory_.restore();
-  EXPECT_EQ(region.where(), residency::unfilled);
+  EXPECT_EQ(region.state(), residency::unfilled);
   const auto failure = error_of([&] { static_cast<void>(region.acquire()); });
   EXPECT_EQ(failure.code(), status::not_resident);
   EXPECT_THAT(failure.what(), HasSubstr("never written again"));
 
   EXPECT_THROW(region.refill([](const auto&) { throw std::runtime_error("disk"); }),
                std::runtime_error);
-  EXPECT_EQ(region.where(), residency::unfilled) << "half-written contents are not valid";
+  EXPECT_EQ(region.state(), residency::unfilled) << "half-written contents are not valid";
   region.refill([](const lull::refill_target& target) {
     std::memset(target.address(), 9, target.size_bytes());
   });
@@ -233,7 +233,7 @@ TEST_F(Memory, UnfilledContentsAreNotWorthACopy) {
   memory_.evict(all(contents_action::discard));
   memory_.restore();
   memory_.evict(all(contents_action::offload));
-  EXPECT_EQ(region.where(), residency::discarded);
+  EXPECT_EQ(region.state(), residency::discarded);
 }
 
 TEST_F(Memory, APlanSpeaksAboutTags) {
@@ -243,13 +243,13 @@ TEST_F(Memory, APlanSpeaksAboutTags) {
   lull::eviction_plan plan;
   plan.by_tag = {{"weights", contents_action::offload}, {"kv", contents_action::discard}};
   memory_.evict(plan);
-  EXPECT_EQ(weights.where(), residency::offloaded);
-  EXPECT_EQ(kv.where(), residency::discarded);
-  EXPECT_EQ(scratch.where(), residency::resident);
+  EXPECT_EQ(weights.state(), residency::offloaded);
+  EXPECT_EQ(kv.state(), residency::discarded);
+  EXPECT_EQ(scratch.state(), residency::resident);
 
   memory_.restore({"weights"});
-  EXPECT_EQ(weights.where(), residency::resident);
-  EXPECT_EQ(kv.where(), residency::discarded) << "only what was asked for";
+  EXPECT_EQ(weights.state(), residency::resident);
+  EXPECT_EQ(kv.state(), residency::discarded) << "only what was asked for";
   EXPECT_EQ(error_of([&] { memory_.restore({"wieghts"}); }).code(), status::not_found);
 }
 
@@ -270,11 +270,11 @@ TEST_F(Memory, LeasesKeepMemoryWhereItIs) {
     const auto failure = error_of([&] { memory_.evict(all(contents_action::discard)); });
     EXPECT_EQ(failure.code(), status::busy);
     EXPECT_THAT(failure.what(), HasSubstr("weights.1"));
-    EXPECT_EQ(first.where(), residency::resident) << "all or nothing";
+    EXPECT_EQ(first.state(), residency::resident) << "all or nothing";
     EXPECT_EQ(memory_.regions()[1].leases, 1u);
   }
   memory_.evict(all(contents_action::discard));
-  EXPECT_EQ(second.where(), residency::discarded);
+  EXPECT_EQ(second.state(), residency::discarded);
 }
 
 TEST_F(Memory, ALeaseKeepsARegionThatIsDestroyed) {
@@ -303,7 +303,7 @@ TEST_F(Memory, ARestoreThatFailsHalfWayLeavesAllOffloadedAndALaterOneSucceeds) {
     EXPECT_THAT(failure.what(), HasSubstr("restoring needs 48 MiB on HOST, 24 MiB are free: 24 MiB "
                                           "missing"));
     EXPECT_EQ(used(), 40_MiB) << "what was obtained is given back";
-    for (const auto& region : regions) EXPECT_EQ(region.where(), residency::offloaded);
+    for (const auto& region : regions) EXPECT_EQ(region.state(), residency::offloaded);
   }
   memory_.restore();
   for (unsigned i = 0; i < 4; ++i) EXPECT_TRUE(has_pattern(regions[i], i));
@@ -322,8 +322,8 @@ TEST_F(Memory, ARefillThatFailsLeavesAllAsItWas) {
   EXPECT_EQ(failure.code(), status::callback);
   EXPECT_THAT(failure.what(), HasSubstr("weights.1"));
   EXPECT_THAT(failure.what(), HasSubstr("the file is gone"));
-  EXPECT_EQ(offloaded.where(), residency::offloaded);
-  EXPECT_EQ(refilled.where(), residency::discarded);
+  EXPECT_EQ(offloaded.state(), residency::offloaded);
+  EXPECT_EQ(refilled.state(), residency::discarded);
   EXPECT_EQ(used(), 0u);
 
   broken = false;
@@ -356,13 +356,13 @@ TEST_F(Memory, ACancelledTransferIsRolledBack) {
                                            if (progress.done_bytes >= 512_KiB) stop.request_stop();
                                          },
                                          stop.get_token()};
-    const auto before = region.where();
+    const auto before = region.state();
     const auto failure = error_of([&] {
       restoring ? memory_.restore({}, options)
                 : memory_.evict(all(contents_action::offload), options);
     });
     EXPECT_EQ(failure.code(), status::cancelled);
-    EXPECT_EQ(region.where(), before);
+    EXPECT_EQ(region.state(), before);
     if (!restoring) memory_.evict(all(contents_action::offload));
   }
   memory_.restore();

@@ -62,7 +62,7 @@ TEST(GraphSleep, ATrimEmptiesCachesAndKeepsContents) {
 
   const auto report = sleeper.sleep(lull::plan_for(lull::sleep_level::trim));
   EXPECT_EQ(driver->live(), 0U);
-  EXPECT_NE(weights.where(), lull::residency::discarded);
+  EXPECT_NE(weights.state(), lull::residency::discarded);
   EXPECT_EQ(report.steps.front().name, "trim graphs");
   EXPECT_EQ(sleeper.observe().state, lull::sleep_state::asleep);
   sleeper.wake();

@@ -36,7 +36,7 @@ TEST_F(TransitionReport, HasTheStepOfATransferThatFailed) {
 
   const lull::error failure = error_of([&] { sleeper.wake(); });
   EXPECT_EQ(failure.code(), status::callback);
-  EXPECT_EQ(weights.where(), lull::residency::discarded) << "rolled back";
+  EXPECT_EQ(weights.state(), lull::residency::discarded) << "rolled back";
   const auto report = sleeper.observe().last;
   ASSERT_TRUE(report);
   EXPECT_FALSE(report->succeeded);
@@ -85,7 +85,7 @@ TEST_F(TransitionReport, AParticipantThatThrowsAnIntSkipsNoRollback) {
       error_of([&] { sleeper.sleep(lull::plan_for(lull::sleep_level::offload)); });
   EXPECT_EQ(asleep.code(), status::callback);
   EXPECT_THAT(asleep.what(), HasSubstr("stranger"));
-  EXPECT_EQ(weights.where(), lull::residency::resident);
+  EXPECT_EQ(weights.state(), lull::residency::resident);
 
   odd->rude_asleep = false;
   sleeper.sleep(lull::plan_for(lull::sleep_level::offload));
@@ -93,7 +93,7 @@ TEST_F(TransitionReport, AParticipantThatThrowsAnIntSkipsNoRollback) {
   EXPECT_EQ(error_of([&] { sleeper.wake(); }).code(), status::callback);
   odd->rude_awake = false;
   sleeper.wake();
-  EXPECT_EQ(weights.where(), lull::residency::resident);
+  EXPECT_EQ(weights.state(), lull::residency::resident);
 }
 
 TEST_F(TransitionReport, ARollbackHasTheSleepersClockAndLog) {
