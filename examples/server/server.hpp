@@ -118,7 +118,7 @@ class server {
   compute_loop loop_;
   lull::sleeper sleeper_;
   std::optional<lull::sleeper::lease> loading_;  ///< until the model is there nobody sleeps
-  helpers observers_{4};
+  helpers observers_{16};  ///< a look at a device may take its time during a reset
   helpers sleepers_{16};
 };
 
