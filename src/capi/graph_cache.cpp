@@ -223,7 +223,10 @@ lull_status make(Cache* cache, Output* output, const char* name, const Work& wor
 /// For an object that is asked for nothing else.
 template <class Handle, class Make>
 lull_status create(Handle** handle, const char* name, const Make& make_value) {
-  return guard([&] { required(handle, name) = new Handle{make_value()}; });
+  return guard([&] {
+    auto& result = required(handle, name);  // first: what is made must not be lost
+    result = new Handle{make_value()};
+  });
 }
 
 }  // namespace

@@ -247,11 +247,15 @@ class null_checks {
 };
 
 TEST(CApiNull, EveryNullIsNamedUnlessTheHeaderAllowsIt) {
-  objects all;
-  const null_checks check(all);
-  all.with_all([&] {
+  const std::uint64_t holds = lull_graph_hold_count();
+  {
+    objects all;
+    const null_checks check(all);
+    all.with_all([&] {
 #include "null_checks.inc"
-  });
+    });
+  }
+  EXPECT_EQ(lull_graph_hold_count(), holds) << "a call that fails has made nothing";
 }
 
 }  // namespace
