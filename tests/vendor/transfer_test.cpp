@@ -401,10 +401,10 @@ TEST_P(Transfer, ASwapMovesBothWaysThoughTheDeviceCannotHoldBoth) {
   for (int round = 0; round < 2; ++round) {
     const auto report = all.swap(leave("second"), {"first"});
     EXPECT_EQ(report.devices.at(0).copied_bytes, 20 * MiB);
-    EXPECT_EQ(second.front().where(), residency::offloaded);
+    EXPECT_EQ(second.front().state(), residency::offloaded);
     expect(first, 10);
     all.swap(leave("first"), {"second"});
-    EXPECT_EQ(first.front().where(), residency::offloaded);
+    EXPECT_EQ(first.front().state(), residency::offloaded);
     expect(second, 20);
   }
 
@@ -513,7 +513,7 @@ TEST_P(Source, FillsARegionNowAndAtEveryWake) {
       const host_arena arena = arena_of(budget);
       memory all(in_small_steps(arena));
       const auto regions = make_regions_from(all, here.device(), file, absent);
-      EXPECT_EQ(regions.front().where(), absent ? residency::discarded : residency::resident);
+      EXPECT_EQ(regions.front().state(), absent ? residency::discarded : residency::resident);
       if (absent) all.restore();
       expect_contents_of(regions);
       for (int round = 0; round < 2; ++round) {
@@ -576,8 +576,8 @@ TEST_P(Source, WhatWasWrittenSinceIsNotLost) {
   regions[0].mark_written();
   for (int round = 0; round < 2; ++round) {
     all.evict({.otherwise = contents_action::discard});
-    EXPECT_EQ(regions[0].where(), residency::offloaded);
-    EXPECT_EQ(regions[1].where(), residency::discarded);
+    EXPECT_EQ(regions[0].state(), residency::offloaded);
+    EXPECT_EQ(regions[1].state(), residency::discarded);
     all.restore();
     EXPECT_TRUE(holds(regions[0], 99));
   }
