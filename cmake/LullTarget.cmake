@@ -54,4 +54,8 @@ function(lull_module target)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     target_compile_options(${target} PRIVATE -fno-gnu-unique)
   endif()
+  # Vendor functions are looked up by name and called by declarations that may be our own.
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND LULL_SANITIZE MATCHES "undefined")
+    target_compile_options(${target} PRIVATE -fno-sanitize=function)
+  endif()
 endfunction()

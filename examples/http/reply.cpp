@@ -42,9 +42,17 @@ outbox::outbox() : bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd") {}
 void outbox::put(std::shared_ptr<exchange> changed) {
   {
     const std::lock_guard lock(mutex_);
+    if (closed_) return;
     changed_.push_back(std::move(changed));
   }
   ring();
+}
+
+void outbox::close() noexcept {
+  std::vector<std::shared_ptr<exchange>> left;  // outlives the lock
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  left.swap(changed_);
 }
 
 std::vector<std::shared_ptr<exchange>> outbox::take() {

@@ -33,6 +33,9 @@ class outbox {
   outbox();
   void put(std::shared_ptr<exchange> changed);
   [[nodiscard]] std::vector<std::shared_ptr<exchange>> take();
+  /// Keeps nothing from now on: the front door is gone. An exchange knows its outbox, so that one that
+  /// stayed here would keep both for ever.
+  void close() noexcept;
   /// Wakes who waits for the bell.
   void ring() const noexcept;
   /// Readable from a ring to the next take().
@@ -42,6 +45,7 @@ class outbox {
   const descriptor bell_;
   std::mutex mutex_;
   std::vector<std::shared_ptr<exchange>> changed_;
+  bool closed_ = false;
 };
 
 /// What the front door and a reply share.
