@@ -33,8 +33,8 @@ class outbox {
   outbox();
   void put(std::shared_ptr<exchange> changed);
   [[nodiscard]] std::vector<std::shared_ptr<exchange>> take();
-  /// Keeps nothing from now on: the front door is gone. An exchange knows its outbox, so that one that
-  /// stayed here would keep both for ever.
+  /// Keeps nothing from now on: the front door is gone. An exchange knows its outbox, so that one
+  /// that stayed here would keep both for ever.
   void close() noexcept;
   /// Wakes who waits for the bell.
   void ring() const noexcept;
