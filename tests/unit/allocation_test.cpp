@@ -125,6 +125,7 @@ TEST_F(Allocation, EachOfASleepAndAWakeMayFail) {
         const auto lease = sleeper_->acquire();
       },
       [&] { check(); });
+  sleeper_.reset();  // its release clock goes with this function
 }
 
 TEST_F(Allocation, EachOfAnIdleSleepMayFail) {
@@ -152,6 +153,7 @@ TEST_F(Allocation, EachOfAnIdleSleepMayFail) {
         check();
         sleeper_->set_idle_time(5s);
       });
+  sleeper_.reset();  // its clock goes with this function
 }
 
 TEST_F(Allocation, EachOfAChildMayFail) {
