@@ -8,8 +8,8 @@
 
 namespace lull::test {
 
-/// What the resident set may grow by although memory was returned: the address sanitizer keeps an eighth
-/// of whatever was mapped once as its shadow.
+/// What the resident set may grow by although memory was returned: the address sanitizer keeps an
+/// eighth of whatever was mapped once as its shadow.
 #if defined(__SANITIZE_ADDRESS__)
 inline constexpr std::uint64_t rss_slack_bytes = std::uint64_t{8} << 20;
 #elif defined(__has_feature)

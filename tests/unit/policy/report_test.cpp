@@ -111,13 +111,15 @@ TEST_F(TransitionReport, ARollbackHasTheSleepersClockAndLog) {
   lull::sleeper_options options;
   options.clock = &time;
   options.log = lull::log_sink([&](lull::log_level, std::string_view line) { logged += line; });
-  lull::sleeper sleeper(options);
   const auto odd = std::make_shared<stranger>();
   odd->rude_asleep = true;
   const auto seen = std::make_shared<watcher>();
-  sleeper.add(odd);  // sleeps last
-  sleeper.add(seen);
-  error_of([&] { sleeper.sleep(); });
+  {
+    lull::sleeper sleeper(options);
+    sleeper.add(odd);  // sleeps last
+    sleeper.add(seen);
+    error_of([&] { sleeper.sleep(); });
+  }  // it logs after the sleep has returned
   EXPECT_EQ(seen->clock, &time);
   EXPECT_THAT(logged, HasSubstr("woken again"));
 }
