@@ -89,7 +89,6 @@ front_door::front_door(front_door_options options, handler handle, explainer exp
 
 front_door::~front_door() {
   send_everybody_home();
-  outbox_->close();
 }
 
 void front_door::bind_to(const std::string& host, int port) {

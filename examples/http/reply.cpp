@@ -39,28 +39,28 @@ std::string head_of(int status, std::string_view type, const fields& headers) {
 
 outbox::outbox() : bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd") {}
 
-void outbox::put(std::shared_ptr<exchange> changed) {
+void outbox::put(const std::shared_ptr<exchange>& changed) {
   {
     const std::lock_guard lock(mutex_);
-    if (closed_) return;
-    changed_.push_back(std::move(changed));
+    changed_.push_back(changed);
   }
   ring();
-}
-
-void outbox::close() noexcept {
-  std::vector<std::shared_ptr<exchange>> left;  // outlives the lock
-  const std::lock_guard lock(mutex_);
-  closed_ = true;
-  left.swap(changed_);
 }
 
 std::vector<std::shared_ptr<exchange>> outbox::take() {
   std::uint64_t rings = 0;
   // Nothing to read: nobody rang.
   static_cast<void>(::read(bell(), &rings, sizeof rings) < 0);
-  const std::lock_guard lock(mutex_);
-  return std::exchange(changed_, {});
+  std::vector<std::weak_ptr<exchange>> changed;
+  {
+    const std::lock_guard lock(mutex_);
+    changed.swap(changed_);
+  }
+  std::vector<std::shared_ptr<exchange>> alive;
+  for (const auto& each : changed) {
+    if (auto one = each.lock()) alive.push_back(std::move(one));
+  }
+  return alive;
 }
 
 void outbox::ring() const noexcept {

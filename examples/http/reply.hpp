@@ -31,11 +31,8 @@ struct exchange;
 class outbox {
  public:
   outbox();
-  void put(std::shared_ptr<exchange> changed);
+  void put(const std::shared_ptr<exchange>& changed);
   [[nodiscard]] std::vector<std::shared_ptr<exchange>> take();
-  /// Keeps nothing from now on: the front door is gone. An exchange knows its outbox, so that one
-  /// that stayed here would keep both for ever.
-  void close() noexcept;
   /// Wakes who waits for the bell.
   void ring() const noexcept;
   /// Readable from a ring to the next take().
@@ -44,8 +41,8 @@ class outbox {
  private:
   const descriptor bell_;
   std::mutex mutex_;
-  std::vector<std::shared_ptr<exchange>> changed_;
-  bool closed_ = false;
+  /// An exchange knows its outbox: it must not be kept by it too.
+  std::vector<std::weak_ptr<exchange>> changed_;
 };
 
 /// What the front door and a reply share.

@@ -138,9 +138,11 @@ TEST_F(TransitionReport, ProblemsAreKeptAndLogged) {
   options.log = lull::log_sink([&](lull::log_level level, std::string_view line) {
     if (level == lull::log_level::warning) logged.emplace_back(line);
   });
-  lull::sleeper sleeper(options);
-  sleeper.add(std::make_shared<warns>());
-  EXPECT_THAT(sleeper.sleep().problems, testing::ElementsAre("the cache was cold"));
+  {
+    lull::sleeper sleeper(options);
+    sleeper.add(std::make_shared<warns>());
+    EXPECT_THAT(sleeper.sleep().problems, testing::ElementsAre("the cache was cold"));
+  }  // it logs after the sleep has returned
   EXPECT_THAT(logged, testing::ElementsAre("the cache was cold"));
 }
 
