@@ -1,5 +1,6 @@
 # The GPU bundle: one folder that can be carried to another Linux machine with an NVIDIA driver and run
-# there with nothing installed but the C library (glibc 2.34).
+# there with nothing installed but the C library: glibc 2.34 where the machine's own C++ runtime is new
+# enough (GLIBCXX 3.4.30), else 2.36, which the one in fallback/ asks for.
 #
 # build/gpu-bundle/bundle is made by the preset gpu-bundle (target gpu_bundle), which also proves that it
 # is whole. Builds of all tests make one from the objects that they have anyhow, to prove the same of
