@@ -69,11 +69,15 @@ std::vector<lull_backend_process> hip_own::processes(std::uint32_t device) const
 }
 
 lull_tristate hip_own::context_alive(std::uint32_t device) {
-  const device_state& state = *devices_[device];
+  device_state& state = *devices_[device];
   if (state.used.load()) return LULL_YES;
   const auto held = telemetry_.held(state.pci_address, false);
   if (!held) return LULL_CANNOT_TELL;
-  return *held != 0 ? LULL_YES : LULL_NO;
+  // What a reset leaves is no context. Some may still be on its way back, so the least counts.
+  std::uint64_t residue = state.residue.load();
+  while (*held < residue && !state.residue.compare_exchange_weak(residue, *held)) {
+  }
+  return *held > state.residue.load() ? LULL_YES : LULL_NO;
 }
 
 void hip_own::reset(std::uint32_t device) {
@@ -82,7 +86,9 @@ void hip_own::reset(std::uint32_t device) {
     api_.check(api_.device_reset(), api_.device_reset.name);
     end_registrations(*devices_[device]);
   }
-  devices_[device]->used.store(false);
+  device_state& state = *devices_[device];
+  state.residue.store(telemetry_.held(state.pci_address, false).value_or(0));
+  state.used.store(false);
 }
 
 void hip_own::registered(std::uint32_t device, void* address) {
@@ -184,10 +190,14 @@ void hip_own::destroyed(std::uint32_t device, std::uint64_t handle) noexcept {
 }
 
 void hip_own::make_memory_leave(device_state& device, const mapping& was) {
+  bool keeps = release_.load() == release_kind::keeps;
   if (release_.load() == release_kind::not_measured && was.held_before != 0) {
-    release_.store(memory_stayed(device, was) ? release_kind::keeps : release_kind::frees);
+    keeps = memory_stayed(device, was);
+    const int votes = keeps ? ++votes_ : --votes_;
+    if (votes >= enough_votes) release_.store(release_kind::keeps);
+    if (votes <= -enough_votes) release_.store(release_kind::frees);
   }
-  if (release_.load() == release_kind::keeps) cycle_reservation(device, was);
+  if (keeps) cycle_reservation(device, was);
 }
 
 bool hip_own::memory_stayed(const device_state& device, const mapping& was) {

@@ -34,8 +34,8 @@ class hip_own {
 
   [[nodiscard]] std::vector<lull_backend_process> processes(std::uint32_t device) const;
 
-  /// HIP's own answer is always "active". So: yes after we have used the device; else what the
-  /// kernel driver says this process holds there.
+  /// HIP's own answer is always "active". So: yes after we have used the device; else whether the
+  /// kernel driver says that this process holds more there than the last reset left.
   [[nodiscard]] lull_tristate context_alive(std::uint32_t device);
   void reset(std::uint32_t device);
 
@@ -87,7 +87,8 @@ class hip_own {
     bool stable_addresses = false;
     bool pools = false;
     std::atomic<bool> used{false};
-    std::mutex mutex;  ///< guards what follows
+    std::atomic<std::uint64_t> residue{0};  ///< what this process holds there without a context
+    std::mutex mutex;                       ///< guards what follows
     std::unordered_set<void*> registrations;
     std::unordered_map<void*, reservation> reservations;
     std::unordered_map<std::uint64_t, mapping> mappings;  ///< the last one of each handle
@@ -107,6 +108,9 @@ class hip_own {
   hip_telemetry telemetry_;
   std::vector<std::unique_ptr<device_state>> devices_;
   std::atomic<release_kind> release_{release_kind::not_measured};
+  /// One sample may be wrong: others allocate and free meanwhile.
+  static constexpr int enough_votes = 3;
+  std::atomic<int> votes_{0};  ///< samples that said it stays, less those that said it does not
 };
 
 /// Makes a device current, and notes that it is in use.

@@ -96,7 +96,10 @@ LULL_API int nvmlDeviceGetComputeRunningProcesses_v3(nvml::device device, unsign
     for (int i = 0; i < gpu().made().other_processes; ++i) {
       const std::uint64_t held =
           i == 0 && seen.foreign_bytes != 0 ? seen.foreign_bytes : 64U << 20U;
-      list.push_back({static_cast<unsigned>(seen.foreign_pid + i), held, 0, 0});
+      const int pid = seen.foreign_pid + i;
+      // Ours is not among the others, however small it is.
+      const int listed = pid == seen.listed_pid ? pid + 100000 : pid;
+      list.push_back({static_cast<unsigned>(listed), held, 0, 0});
     }
     if (seen.ours) list.push_back({static_cast<unsigned>(seen.listed_pid), *seen.ours, 0, 0});
     const unsigned room = *count;

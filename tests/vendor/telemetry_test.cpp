@@ -75,6 +75,23 @@ TEST_P(Nvml, WhatWeHoldIsNeverTakenForNothing) {
   EXPECT_EQ(which.memory().used_by_process_bytes, 0u);
 }
 
+TEST_P(Telemetry, WhatAResetLeavesIsNoContext) {
+  simgpu::scenario made;
+  made.residue_bytes = 376 * MiB;
+  made.context_bytes = 500 * MiB;
+  machine here(GetParam(), made);
+  const device which = here.device();
+  for (int round = 0; round < 2; ++round) {
+    which.context_create();
+    EXPECT_EQ(which.context_alive(), tristate::yes);
+    dev_reset(which);
+    EXPECT_EQ(which.context_alive(), tristate::no);
+  }
+  // By the program itself, of which no call of ours tells.
+  ASSERT_EQ(here.gpu().ensure_context(0), simgpu::code::ok);
+  EXPECT_EQ(which.context_alive(), tristate::yes);
+}
+
 TEST_P(Telemetry, ATotalOfZeroIsNoAnswer) {
   simgpu::scenario made;
   made.answers_zero = true;
