@@ -3,8 +3,8 @@
 
 #include <string>
 
+#include "common/make_ops.hpp"
 #include "common/retry_setting.hpp"
-#include "common/runtime_backend.hpp"
 #include "cuda/own.hpp"
 
 namespace lull::backends {

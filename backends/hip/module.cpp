@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "common/runtime_backend.hpp"
+#include "common/make_ops.hpp"
 #include "hip/own.hpp"
 
 namespace lull::backends {

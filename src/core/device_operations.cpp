@@ -145,8 +145,7 @@ object live(event_handle event) {
 
 }  // namespace
 
-// --- The context
-// ------------------------------------------------------------------------------------
+// --- The context -------------------------------------------------------------------------------
 
 void device::context_create() const {
   run(*state_, op::context_create);
@@ -161,8 +160,7 @@ void device::pool_trim() const {
   run(*state_, op::pool_trim);
 }
 
-// --- Device memory
-// ----------------------------------------------------------------------------------
+// --- Device memory -----------------------------------------------------------------------------
 
 void* device::allocate(std::uint64_t bytes) const {
   return make<void*>(*state_, object_kind::allocation, op::allocate, bytes, bytes);
@@ -229,8 +227,7 @@ void device::vm_set_access(void* address, std::uint64_t bytes,
       indices.data(), std::uint64_t{indices.size()});
 }
 
-// --- Contents
-// ---------------------------------------------------------------------------------------
+// --- Contents ----------------------------------------------------------------------------------
 
 void device::copy_to_host(void* host, const void* address, std::uint64_t bytes) const {
   run(*state_, op::copy_to_host, host, address, bytes);
@@ -244,8 +241,7 @@ void device::fill(void* address, std::byte value, std::uint64_t bytes) const {
   run(*state_, op::fill, address, static_cast<std::uint8_t>(value), bytes);
 }
 
-// --- Streams and events
-// -----------------------------------------------------------------------------
+// --- Streams and events ------------------------------------------------------------------------
 
 stream_handle device::stream_create() const {
   return {make<void*>(*state_, object_kind::stream, op::stream_create, 0)};
@@ -295,8 +291,7 @@ void device::event_synchronize(event_handle event) const {
   use(*state_, {live(event)}, op::event_synchronize, event.value);
 }
 
-// --- Host memory
-// ------------------------------------------------------------------------------------
+// --- Host memory -------------------------------------------------------------------------------
 
 void* device::pinned_allocate(std::uint64_t bytes) const {
   return make<void*>(*state_, object_kind::pinned, op::pinned_allocate, bytes, bytes);
@@ -318,8 +313,7 @@ void device::host_unregister(void* address) const {
   end(*state_, object_kind::registration, op::host_unregister, address);
 }
 
-// --- Graphs
-// -----------------------------------------------------------------------------------------
+// --- Graphs ------------------------------------------------------------------------------------
 
 void device::graph_adopt(void* graph_exec) const {
   require(capability::graphs, "graph_adopt");
@@ -371,53 +365,6 @@ std::uint64_t device::graph_node_count(void* graph) const {
 
 void device::graph_trim() const {
   run(*state_, op::graph_trim);
-}
-
-// --- Processes
-// --------------------------------------------------------------------------------------
-
-// Past the gate: they are about processes, and about all devices of one.
-
-gpu_state device::suspend_state(std::int64_t pid) const {
-  lull_gpu_state state = LULL_GPU_STATE_RUNNING;
-  detail::call(*state_, op::suspend_state, pid, &state);
-  return static_cast<gpu_state>(detail::raw(state));
-}
-
-void device::suspend_lock(std::int64_t pid, std::chrono::milliseconds timeout) const {
-  // The vendors take 0 for "no timeout", and 32 bits.
-  if (timeout.count() < 1 || timeout.count() > UINT32_MAX) {
-    detail::fail(status::invalid_argument, "{}: a timeout of {} ms for the work of process {}",
-                 name(), timeout.count(), pid);
-  }
-  detail::call(*state_, op::suspend_lock, pid, static_cast<std::uint32_t>(timeout.count()));
-}
-
-void device::suspend_save(std::int64_t pid) const {
-  detail::call(*state_, op::suspend_save, pid);
-}
-
-void device::suspend_restore(std::int64_t pid) const {
-  detail::call(*state_, op::suspend_restore, pid);
-}
-
-void device::suspend_unlock(std::int64_t pid) const {
-  detail::call(*state_, op::suspend_unlock, pid);
-}
-
-void device::checkpoint_process(std::int64_t pid, std::chrono::milliseconds timeout) const {
-  const gpu_state before = suspend_state(pid);
-  if (before == gpu_state::suspended) return;
-  if (before != gpu_state::locked) suspend_lock(pid, timeout);
-  try {
-    suspend_save(pid);
-  } catch (const error&) {
-    try {
-      suspend_unlock(pid);
-    } catch (const error&) {  // the first failure is the one to report
-    }
-    throw;
-  }
 }
 
 }  // namespace lull
