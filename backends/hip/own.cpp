@@ -70,10 +70,10 @@ std::vector<lull_backend_process> hip_own::processes(std::uint32_t device) const
 
 lull_tristate hip_own::context_alive(std::uint32_t device) {
   const device_state& state = *devices_[device];
-  if (state.used.load()) return LULL_YES;
+  if (state.used.load()) return LULL_TRISTATE_YES;
   const auto held = telemetry_.held(state.pci_address, false);
-  if (!held) return LULL_CANNOT_TELL;
-  return *held != 0 ? LULL_YES : LULL_NO;
+  if (!held) return LULL_TRISTATE_CANNOT_TELL;
+  return *held != 0 ? LULL_TRISTATE_YES : LULL_TRISTATE_NO;
 }
 
 void hip_own::reset(std::uint32_t device) {
