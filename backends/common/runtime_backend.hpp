@@ -346,18 +346,18 @@ class runtime_backend {
   }
 
   void synchronize(std::uint32_t device) {
-    if (own_.context_alive(device) == LULL_NO) return;
+    if (own_.context_alive(device) == LULL_TRISTATE_NO) return;
     const scope current(own_, device);
     call(api_.device_synchronize);
   }
 
   void reset(std::uint32_t device) {
-    if (own_.context_alive(device) == LULL_NO) return;
+    if (own_.context_alive(device) == LULL_TRISTATE_NO) return;
     own_.reset(device);
   }
 
   void pool_trim(std::uint32_t device) {
-    if (own_.context_alive(device) == LULL_NO) return;
+    if (own_.context_alive(device) == LULL_TRISTATE_NO) return;
     const scope current(own_, device);
     typename Api::pool pool{};
     call(api_.pool_default, &pool, static_cast<int>(device));
@@ -384,7 +384,7 @@ class runtime_backend {
   }
 
   void graph_trim(std::uint32_t device) {
-    if (own_.context_alive(device) == LULL_NO) return;
+    if (own_.context_alive(device) == LULL_TRISTATE_NO) return;
     const scope current(own_, device);
     call(api_.graph_trim, static_cast<int>(device));
   }

@@ -147,7 +147,7 @@ bool cuda_own::is_active(const device_state& device) const {
 }
 
 lull_tristate cuda_own::context_alive(std::uint32_t device) const {
-  return is_active(*devices_[device]) ? LULL_YES : LULL_NO;
+  return is_active(*devices_[device]) ? LULL_TRISTATE_YES : LULL_TRISTATE_NO;
 }
 
 CUcontext cuda_own::retain(std::uint32_t device) {

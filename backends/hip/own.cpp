@@ -70,14 +70,14 @@ std::vector<lull_backend_process> hip_own::processes(std::uint32_t device) const
 
 lull_tristate hip_own::context_alive(std::uint32_t device) {
   device_state& state = *devices_[device];
-  if (state.used.load()) return LULL_YES;
+  if (state.used.load()) return LULL_TRISTATE_YES;
   const auto held = telemetry_.held(state.pci_address, false);
-  if (!held) return LULL_CANNOT_TELL;
+  if (!held) return LULL_TRISTATE_CANNOT_TELL;
   // What a reset leaves is no context. Some may still be on its way back, so the least counts.
   std::uint64_t residue = state.residue.load();
   while (*held < residue && !state.residue.compare_exchange_weak(residue, *held)) {
   }
-  return *held > state.residue.load() ? LULL_YES : LULL_NO;
+  return *held > state.residue.load() ? LULL_TRISTATE_YES : LULL_TRISTATE_NO;
 }
 
 void hip_own::reset(std::uint32_t device) {

@@ -52,7 +52,7 @@ lull_tristate musa_own::context_alive(std::uint32_t device) const {
   int active = 0;
   api_.check(api_.context_state(devices_[device].driver_device, &flags, &active),
              api_.context_state.name);
-  return active != 0 ? LULL_YES : LULL_NO;
+  return active != 0 ? LULL_TRISTATE_YES : LULL_TRISTATE_NO;
 }
 
 void musa_own::before_graph_destroy() const {

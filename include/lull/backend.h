@@ -61,14 +61,14 @@ extern "C" {
 typedef struct lull_backend lull_backend;
 
 /// What a device is.
-typedef enum lull_device_type {
+typedef enum lull_device_type LULL_ENUM_BASE {
   LULL_DEVICE_HOST = 0,       ///< memory of this process
   LULL_DEVICE_GPU = 1,        ///< a GPU with memory of its own
   LULL_DEVICE_INTEGRATED = 2  ///< a GPU that shares the host's memory
 } lull_device_type;
 
 /// Groups of operations, as bits, and facts about a device.
-typedef enum lull_capability {
+typedef enum lull_capability LULL_ENUM_BASE {
   LULL_CAP_ALLOCATE = 1 << 0,          ///< lull_allocate_ops
   LULL_CAP_STABLE_ADDRESSES = 1 << 1,  ///< lull_stable_addresses_ops
   LULL_CAP_COPY = 1 << 2,              ///< lull_copy_ops
@@ -97,7 +97,7 @@ typedef enum lull_capability {
   ((uint64_t)LULL_CAP_HOST_ACCESSIBLE | (uint64_t)LULL_CAP_READ_ONLY_REGISTRATION)
 
 /// How a memory figure is known.
-typedef enum lull_memory_source {
+typedef enum lull_memory_source LULL_ENUM_BASE {
   LULL_SOURCE_UNKNOWN = 0,
   LULL_SOURCE_ACCOUNTING = 1,  ///< the backend's own books of what it handed out
   LULL_SOURCE_MANAGEMENT = 2,  ///< a management library (NVML, MTML)
@@ -106,10 +106,14 @@ typedef enum lull_memory_source {
 } lull_memory_source;
 
 /// Whether something holds; "cannot tell" is an answer.
-typedef enum lull_tristate { LULL_NO = 0, LULL_YES = 1, LULL_CANNOT_TELL = 2 } lull_tristate;
+typedef enum lull_tristate LULL_ENUM_BASE {
+  LULL_TRISTATE_NO = 0,
+  LULL_TRISTATE_YES = 1,
+  LULL_TRISTATE_CANNOT_TELL = 2
+} lull_tristate;
 
 /// Where a process is on its way off its GPUs and back.
-typedef enum lull_gpu_state {
+typedef enum lull_gpu_state LULL_ENUM_BASE {
   LULL_GPU_STATE_RUNNING = 0,
   LULL_GPU_STATE_LOCKED = 1,     ///< its calls of the vendor's runtime wait
   LULL_GPU_STATE_SUSPENDED = 2,  ///< and what it had on its GPUs is in its host memory

@@ -83,9 +83,9 @@ struct device_process {
 
 /// Whether something holds; "cannot tell" is an answer. See lull_tristate.
 enum class tristate : std::uint32_t {
-  no = LULL_NO,
-  yes = LULL_YES,
-  cannot_tell = LULL_CANNOT_TELL,
+  no = LULL_TRISTATE_NO,
+  yes = LULL_TRISTATE_YES,
+  cannot_tell = LULL_TRISTATE_CANNOT_TELL,
 };
 LULL_API std::string_view to_string(tristate answer) noexcept;
 

@@ -15,9 +15,9 @@ using lull::capi::write_versioned;
 
 namespace lull::capi {
 
-std::vector<device> devices_of(lull_device* const* devices, std::size_t count) {
+std::vector<device> devices_of(lull_device* const* devices, std::size_t count, const char* name) {
   std::vector<device> all;
-  for_each_required(devices, count, "devices",
+  for_each_required(devices, count, name,
                     [&](const lull_device* each) { all.push_back(each->value); });
   return all;
 }

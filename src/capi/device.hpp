@@ -13,7 +13,9 @@ struct lull_device {
 
 namespace lull::capi {
 
-std::vector<device> devices_of(lull_device* const* devices, std::size_t count);
+/// @param name of the list, for errors
+std::vector<device> devices_of(lull_device* const* devices, std::size_t count,
+                               const char* name = "devices");
 
 }  // namespace lull::capi
 

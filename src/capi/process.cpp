@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "capi/device.hpp"
 #include "capi/settle.hpp"
 #include "capi/values.hpp"
 #include "vocabulary/text.hpp"
@@ -91,13 +92,6 @@ void convert_callbacks(const lull_process_options& given, lull::process_options&
                line.size_bytes);
     };
   }
-  if (given.releases == nullptr) return;
-  auto devices = lull::capi::texts_of(given.release_devices, given.release_device_count,
-                                      "options->release_devices");
-  // The callback keeps the clock: the handle may be destroyed before the process.
-  const auto clock = given.releases->value;
-  options.on_release = [clock, mark = lull::mark_on_release(*clock, std::move(devices))](
-                           lull::time_point when) { mark(when); };
 }
 
 lull::process_options convert(const lull_process_options& given) {
@@ -119,6 +113,8 @@ lull::process_options convert(const lull_process_options& given) {
   options.end_with_parent = given.end_with_parent != 0;
   options.stopping = make_stop_options(given.stopping, "options->stopping");
   options.pid_directory = lull::capi::text_or_empty(given.pid_directory);
+  if (given.releases != nullptr) options.releases = given.releases->value.get();
+  options.devices = lull::capi::devices_of(given.devices, given.device_count, "options->devices");
   options.log = lull::capi::log_of(given);
   convert_callbacks(given, options);
   return options;
@@ -150,7 +146,8 @@ lull_status lull_process_start(const lull_process_options* options, lull_process
     const auto given =
         read_versioned(&required(options, "options"), default_process_options(), "options");
     auto& result = required(process, "process");
-    result = new lull_process{lull::process(convert(given))};
+    result = new lull_process{given.releases != nullptr ? given.releases->value : nullptr,
+                              lull::process(convert(given))};
   });
 }
 

@@ -3,10 +3,14 @@
 
 #include <lull/c/process.h>
 #include <lull/process.hpp>
+#include <lull/settle.hpp>
+
+#include <memory>
 
 #include "capi/values.hpp"
 
 struct lull_process {
+  std::shared_ptr<lull::release_clock> releases;  // first, so that it goes last
   lull::process value;
 };
 

@@ -9,6 +9,7 @@
 #include "vocabulary/text.hpp"
 
 using lull::capi::checked_duration;
+using lull::capi::figure_from;
 using lull::capi::guard;
 using lull::capi::or_unknown;
 using lull::capi::read_versioned;
@@ -49,8 +50,8 @@ std::vector<lull::settle_expectation> expectations(const lull_settle_options& gi
     const lull_settle_expectation& from = given.expected[i];
     lull::settle_expectation& to = all.emplace_back();
     to.device = &required(from.device, "an expectation's device");
-    to.gain_bytes = lull::capi::figure_from(from.gain_bytes).value_or(0);
-    to.baseline_free_bytes = lull::capi::figure_from(from.baseline_free_bytes);
+    to.gain_bytes = figure_from(from.gain_bytes).value_or(0);
+    to.baseline_free_bytes = figure_from(from.baseline_free_bytes);
   }
   return all;
 }
@@ -97,15 +98,23 @@ void lull_release_clock_destroy(lull_release_clock* releases) {
 }
 
 lull_status lull_release_clock_mark(lull_release_clock* releases, const char* device,
-                                    int64_t ago_ns) {
+                                    int64_t ago_ns, const lull_release_gain* gain) {
   return guard([&] {
     lull::release_clock& clock = *required(releases, "releases").value;
-    if (device != nullptr) return clock.mark_at(device, moment_ago(ago_ns, "ago_ns"));
-    if (ago_ns != 0) {
-      fail(lull::status::invalid_argument,
-           "ago_ns is {}; a mark for all devices is always one for now", ago_ns);
+    if (device == nullptr) {
+      if (ago_ns != 0 || gain != nullptr) {
+        throw lull::error(lull::status::invalid_argument,
+                          "device is null: a mark for all devices is one for now, and its gain is "
+                          "not known; ago_ns must be 0 and gain null");
+      }
+      return clock.mark_all();
     }
-    clock.mark_all();
+    lull::release_gain known;
+    if (gain != nullptr) {
+      known.bytes = figure_from(gain->bytes).value_or(0);
+      known.free_before_bytes = figure_from(gain->free_before_bytes);
+    }
+    clock.mark_at(device, moment_ago(ago_ns, "ago_ns"), known);
   });
 }
 

@@ -297,7 +297,7 @@ tristate device::context_alive(std::chrono::milliseconds limit) const {
   const auto answer = state_->context->state_prober->call(
       time,
       [backend = state_->backend, index = state_->index, own_name = name()] {
-        lull_tristate alive = LULL_CANNOT_TELL;
+        lull_tristate alive = LULL_TRISTATE_CANNOT_TELL;
         lull_backend_error failure{};
         const lull_status code =
             backend->table().context.context_alive(backend->handle(), index, &alive, &failure);

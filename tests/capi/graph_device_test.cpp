@@ -53,7 +53,7 @@ lull_status describe(lull_backend* backend, std::uint32_t device, lull_backend_d
 struct graph_device {
   void context_create(std::uint32_t) { asked().has_context = true; }
   void context_alive(std::uint32_t, lull_tristate* alive) {
-    *alive = asked().has_context ? LULL_YES : LULL_NO;
+    *alive = asked().has_context ? LULL_TRISTATE_YES : LULL_TRISTATE_NO;
   }
   void synchronize(std::uint32_t) {}
   void reset(std::uint32_t) {

@@ -173,15 +173,18 @@ TEST(CProcess, AWaitEndsAtItsTimeoutAndByItsCancelObject) {
 TEST(CProcess, ItsEndMarksTheReleaseClock) {
   lull_release_clock* releases = nullptr;
   ASSERT_EQ(lull_release_clock_create(&releases), LULL_OK);
-  const char* const devices[] = {"CUDA1"};
+  lull_registry* registry = nullptr;
+  lull_device* host = nullptr;
+  ASSERT_EQ(lull_registry_shared(&registry), LULL_OK);
+  ASSERT_EQ(lull_registry_find(registry, "HOST", &host), LULL_OK);
   shell one("exit 0");
   one.options.releases = releases;
-  one.options.release_devices = devices;
-  one.options.release_device_count = 1;
+  one.options.devices = &host;
+  one.options.device_count = 1;
   ASSERT_EQ(one.start(), LULL_OK);
   one.wait();
   std::int64_t ago_ns = -2;
-  EXPECT_EQ(lull_release_clock_last(releases, "CUDA1", &ago_ns), LULL_OK);
+  EXPECT_EQ(lull_release_clock_last(releases, "HOST", &ago_ns), LULL_OK);
   EXPECT_GE(ago_ns, 0);
   EXPECT_EQ(lull_release_clock_last(releases, "CUDA0", &ago_ns), LULL_OK);
   EXPECT_EQ(ago_ns, LULL_UNKNOWN_NS);
@@ -195,6 +198,8 @@ TEST(CProcess, ItsEndMarksTheReleaseClock) {
   EXPECT_EQ(lull_process_take_pipe(other.process, LULL_STANDARD_INPUT, &input), LULL_OK);
   ::close(input);
   EXPECT_EQ(other.wait().value, 1);
+  lull_device_destroy(host);
+  lull_registry_destroy(registry);
 }
 
 TEST(CProcess, WhatCannotBeStartedSaysWhy) {

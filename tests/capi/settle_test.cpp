@@ -77,23 +77,25 @@ class CSettle : public testing::Test {
 TEST_F(CSettle, TheClockRemembersPerDevice) {
   EXPECT_EQ(last(nullptr), LULL_UNKNOWN_NS);
   EXPECT_EQ(last("HOST"), LULL_UNKNOWN_NS);
-  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", 5 * LULL_SECOND), LULL_OK);
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", 5 * LULL_SECOND, nullptr), LULL_OK);
   EXPECT_GE(last("HOST"), 5 * LULL_SECOND);
   EXPECT_EQ(last("CUDA0"), LULL_UNKNOWN_NS);
   EXPECT_GE(last(nullptr), 5 * LULL_SECOND);
-  EXPECT_EQ(lull_release_clock_mark(releases_, nullptr, 0), LULL_OK);
+  EXPECT_EQ(lull_release_clock_mark(releases_, nullptr, 0, nullptr), LULL_OK);
   EXPECT_GE(last("CUDA0"), 0);
   EXPECT_LT(last("HOST"), 5 * LULL_SECOND);
-  EXPECT_EQ(lull_release_clock_mark(releases_, nullptr, 1), LULL_ERROR_INVALID_ARGUMENT);
-  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", -1), LULL_ERROR_INVALID_ARGUMENT);
-  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", LULL_FOREVER), LULL_OK);
+  EXPECT_EQ(lull_release_clock_mark(releases_, nullptr, 1, nullptr), LULL_ERROR_INVALID_ARGUMENT);
+  const lull_release_gain gain{MiB, MiB};
+  EXPECT_EQ(lull_release_clock_mark(releases_, nullptr, 0, &gain), LULL_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", -1, nullptr), LULL_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", LULL_FOREVER, nullptr), LULL_OK);
 }
 
 TEST_F(CSettle, IsSkippedWhereThereIsNothingToWaitFor) {
   auto summary = settle();
   EXPECT_EQ(summary.status, LULL_SETTLE_SKIPPED);
   EXPECT_EQ(summary.skip, LULL_SKIP_NOTHING_RELEASED);
-  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", LULL_MINUTE), LULL_OK);
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", LULL_MINUTE, nullptr), LULL_OK);
   EXPECT_EQ(settle().skip, LULL_SKIP_RELEASED_LONG_AGO);
   lull_settlement* none = nullptr;
   EXPECT_EQ(lull_devices_settle(nullptr, 0, nullptr, &none), LULL_OK);
@@ -136,8 +138,22 @@ TEST_F(CSettle, ReturnsWithTheExpectedGain) {
   EXPECT_EQ(none, nullptr);
 }
 
+TEST_F(CSettle, AMarkMaySayHowMuchComesBack) {
+  void* memory = nullptr;
+  ASSERT_EQ(lull_device_allocate(device_, 8 * MiB, &memory), LULL_OK);
+  auto before = sized<lull_memory_info>();
+  ASSERT_EQ(lull_device_memory(device_, LULL_PROBE_TIMEOUT, &before), LULL_OK);
+  ASSERT_EQ(lull_device_deallocate(device_, memory, 8 * MiB), LULL_OK);
+  const lull_release_gain gain{8 * MiB, before.free_bytes};
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", 0, &gain), LULL_OK);
+  EXPECT_EQ(settle().status, LULL_SETTLE_SETTLED);
+  ASSERT_EQ(devices_.size(), 1u);
+  EXPECT_EQ(devices_[0].gain, LULL_GAIN_ALREADY_THERE);
+  EXPECT_EQ(devices_[0].before_bytes, 8 * MiB);
+}
+
 TEST_F(CSettle, TheHostIsNotWaitedForAndACancelObjectEndsIt) {
-  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", 0), LULL_OK);
+  EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", 0, nullptr), LULL_OK);
   options_.max_wait_ns = 5 * LULL_MILLISECOND;
   EXPECT_EQ(settle().status, LULL_SETTLE_SETTLED) << "its figures are its own books";
   lull_cancel* cancel = nullptr;

@@ -154,7 +154,7 @@ TEST(CApiValues, DurationsMayBeAsLongAsTheyCanBe) {
 
   lull_release_clock* releases = nullptr;
   ASSERT_EQ(lull_release_clock_create(&releases), LULL_OK);
-  EXPECT_EQ(lull_release_clock_mark(releases, "CUDA0", LULL_FOREVER), LULL_OK);
+  EXPECT_EQ(lull_release_clock_mark(releases, "CUDA0", LULL_FOREVER, nullptr), LULL_OK);
   EXPECT_EQ(lull_release_clock_last(releases, "CUDA0", &in_ns), LULL_OK);
   EXPECT_GT(in_ns, 365 * 24 * 60 * LULL_MINUTE);
   lull_release_clock_destroy(releases);

@@ -27,7 +27,7 @@ typedef int unit_declares_something;
     ${language}_STANDARD ${standard}
     ${language}_STANDARD_REQUIRED ON
     ${language}_EXTENSIONS OFF)
-  target_compile_options(lull_headers_${name} PRIVATE -Wall -Wextra -Wpedantic -Wshadow)
+  target_compile_options(lull_headers_${name} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wcast-qual)
   target_include_directories(lull_headers_${name} PRIVATE ${PROJECT_SOURCE_DIR}/include)
 endfunction()
 

@@ -84,7 +84,7 @@ TEST_P(CReset, ReportsWhatItDid) {
 TEST_P(CReset, OfADeviceWithoutAContextSaysSo) {
   lull_tristate alive{};
   ASSERT_EQ(lull_device_context_alive(devices_[0], LULL_PROBE_TIMEOUT, &alive), LULL_OK);
-  if (alive == LULL_CANNOT_TELL) GTEST_SKIP() << "in a container HIP cannot tell";
+  if (alive == LULL_TRISTATE_CANNOT_TELL) GTEST_SKIP() << "in a container HIP cannot tell";
   ASSERT_EQ(lull_device_reset(devices_[0], nullptr, reports_), LULL_OK);
   const lull_report_info seen = info(reports_[0]);
   EXPECT_EQ(seen.was_reset, 0);

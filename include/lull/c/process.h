@@ -6,6 +6,7 @@
 /// <lull/lull.h>.
 
 #include <lull/c/cancel.h>
+#include <lull/c/device.h>
 #include <lull/c/settle.h>
 #include <lull/export.h>
 #include <lull/log.h>
@@ -101,9 +102,11 @@ typedef struct lull_process_options {
   const char* pid_directory;          ///< default null: none
   /// The kernel kills the child when this process ends, however that ends; default 0.
   int32_t end_with_parent;
-  lull_release_clock* releases;        ///< gets a mark when the child has ended; default null
-  const char* const* release_devices;  ///< which devices are marked; default none: all
-  size_t release_device_count;
+  lull_release_clock* releases;  ///< gets marks when the child has ended; default null
+  /// Where the child has memory, which is what is marked, with how much comes back where the device
+  /// can tell; default none: it is not known, and the mark counts for every device.
+  lull_device* const* devices;
+  size_t device_count;
   lull_log_level log_threshold;  ///< default LULL_LOG_INFO
   lull_log_fn log;               ///< default null: silent
   void* log_user;

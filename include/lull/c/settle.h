@@ -23,11 +23,21 @@ typedef struct lull_release_clock lull_release_clock;
 
 LULL_API lull_status lull_release_clock_create(lull_release_clock** releases);
 LULL_API void lull_release_clock_destroy(lull_release_clock* releases);
+
+/// What is known of a release, so that a settle can see that it is over (lull::release_gain). Never
+/// grows.
+typedef struct lull_release_gain {
+  uint64_t bytes;              ///< how much comes back
+  uint64_t free_before_bytes;  ///< what was free on the device just before
+} lull_release_gain;
+
 /// Memory was released on a device.
-/// @param device its name; may be null: it is not known where, and the mark counts for every device
-/// @param ago_ns how long ago; 0: now, as it must be without a device
+/// @param device its name; may be null: it is not known where, and the mark counts for every
+///        device; then it is one for now, and of nothing that is known
+/// @param ago_ns how long ago; 0: now
+/// @param gain may be null: not known
 LULL_API lull_status lull_release_clock_mark(lull_release_clock* releases, const char* device,
-                                             int64_t ago_ns);
+                                             int64_t ago_ns, const lull_release_gain* gain);
 /// How long ago the last release was.
 /// @param device its name; may be null: on any device
 /// @param ago_ns gets LULL_UNKNOWN_NS when there was none

@@ -140,7 +140,7 @@ TEST_F(Memory, OffloadToAFileLowersTheResidentSet) {
   const auto awake = lull::test::resident_bytes();
   memory_.evict(all(contents_action::offload),
                 {lull::backing_store::file(fs::temp_directory_path()), {}, {}});
-  EXPECT_LE(lull::test::resident_bytes(), awake - 30_MiB);
+  EXPECT_LE(lull::test::resident_bytes(), awake - 24_MiB);
   memory_.restore();
   EXPECT_TRUE(has_pattern(region, 1));
 }
