@@ -3,7 +3,6 @@
 #include <lull/error.hpp>
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -16,7 +15,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
-#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -97,8 +95,7 @@ std::vector<std::string> environment_of(const process_options& options) {
   return result;
 }
 
-/// What a child does with itself before it is the program, and what became of it. Lives in the
-/// memory that child and parent share until then.
+/// What a child does with itself before it is the program.
 struct child_plan {
   struct copied_descriptor {
     int from = -1;
@@ -113,18 +110,24 @@ struct child_plan {
   char* const* programs = nullptr;  ///< paths, tried in turn
   char* const* arguments = nullptr;
   char* const* environment = nullptr;
-
-  const char* failed_call = nullptr;
-  int failure = 0;  ///< errno
+  int failures = -1;  ///< where it says why it could not become the program
+  /// Set by the child: it ran in the memory of its parent, and the parent waited for it.
+  volatile bool shared_memory = false;
 
   void copy(int from, int to) { descriptors[descriptor_count++] = {from, to}; }
 };
 
-// The child's side. It runs on a stack of its own in the memory of this process, while the thread
-// that started it waits (clone(2) with CLONE_VM and CLONE_VFORK, as posix_spawn does it, which
-// cannot set a parent-death signal; fork would copy the page tables of all that this process has
-// mapped). So only system calls, and none by a function that a sanitizer replaces: its books would
-// be those of the parent.
+/// What a child could not do.
+struct child_failure {
+  const char* call = nullptr;  ///< in the program's image, which is the same in the child
+  int code = 0;                ///< errno
+};
+
+// The child's side, between vfork and exec. vfork, because posix_spawn cannot set a parent-death
+// signal, and fork would copy the page tables of all that this process has mapped. The child runs
+// in the memory of this process while the thread that started it waits: so only system calls, and
+// none by a function that a sanitizer replaces, whose books would be those of the parent. (The
+// thread sanitizer makes a fork of the vfork; then all this is as good.)
 
 __attribute__((no_sanitize("address", "thread", "undefined"))) const char* tie_to_parent(
     pid_t parent) {
@@ -151,12 +154,18 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) const char* reset
 
 /// Others in this program may have opened files without close-on-exec; an inherited descriptor of a
 /// GPU keeps its memory.
-__attribute__((no_sanitize("address", "thread", "undefined"))) void close_from(int first,
+/// @param but stays open, and is closed by the exec
+__attribute__((no_sanitize("address", "thread", "undefined"))) void close_from(int first, int but,
                                                                                int limit) {
 #ifdef SYS_close_range
-  if (::syscall(SYS_close_range, first, ~0U, 0) == 0) return;
+  if (::syscall(SYS_close_range, first, but - 1, 0) == 0 &&
+      ::syscall(SYS_close_range, but + 1, ~0U, 0) == 0) {
+    return;
+  }
 #endif
-  for (int each = first; each < limit; ++each) ::syscall(SYS_close, each);
+  for (int each = first; each < limit; ++each) {
+    if (each != but) ::syscall(SYS_close, each);
+  }
 }
 
 /// @return the call that failed, with errno
@@ -170,16 +179,17 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) const char* prepa
     const auto& each = plan.descriptors[i];
     if (::syscall(SYS_dup3, each.from, each.to, 0) < 0) return "dup3";
   }
-  close_from(plan.first_closed, plan.descriptor_limit);
+  close_from(plan.first_closed, plan.failures, plan.descriptor_limit);
   if (plan.directory != nullptr && ::syscall(SYS_chdir, plan.directory) != 0) return "chdir";
   return reset_signals();
 }
 
-__attribute__((no_sanitize("address", "thread", "undefined"))) int become_program(void* argument) {
-  child_plan& plan = *static_cast<child_plan*>(argument);
-  plan.failed_call = prepare(plan);
-  if (plan.failed_call == nullptr) {
-    plan.failed_call = "execve";
+__attribute__((no_sanitize("address", "thread", "undefined"))) void become_program(
+    child_plan& plan) {
+  plan.shared_memory = true;
+  child_failure failure{prepare(plan), 0};
+  if (failure.call == nullptr) {
+    failure.call = "execve";
     bool forbidden = false;
     for (char* const* each = plan.programs; *each != nullptr; ++each) {
       ::syscall(SYS_execve, *each, plan.arguments, plan.environment);
@@ -189,26 +199,38 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) int become_progra
       if (forbidden) errno = EACCES;
     }
   }
-  plan.failure = errno;
+  failure.code = errno;
+  ::syscall(SYS_write, plan.failures, &failure, sizeof failure);
   ::syscall(SYS_exit_group, 1);
-  return 1;
+}
+
+/// A frame of its own, which the child never leaves.
+__attribute__((noinline, no_sanitize("address", "thread", "undefined"))) pid_t start(
+    child_plan& plan) {
+  const pid_t id = ::vfork();  // NOLINT(clang-analyzer-security.insecureAPI.vfork)
+  if (id == 0) become_program(plan);
+  return id;
 }
 
 /// @return the child's id
 /// @throws error
 int carry_out(child_plan& plan, const std::string& what) {
-  constexpr std::size_t stack_bytes = std::size_t{64} << 10;
-  constexpr std::size_t alignment = 64;
-  const auto stack = std::make_unique_for_overwrite<std::byte[]>(stack_bytes);
-  const auto top = reinterpret_cast<std::uintptr_t>(stack.get()) + stack_bytes;
-  const int id =
-      ::clone(become_program, reinterpret_cast<void*>(top - top % alignment),  // grows downwards
-              CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
-  if (id < 0) throw_errno("clone", what, errno);
-  if (plan.failure == 0) return id;
+  pipe_ends failures = make_pipe();  // closed by a successful exec
+  plan.failures = failures.write.get();
+  const pid_t id = start(plan);
+  if (id < 0) throw_errno("vfork", what, errno);
+  failures.write.close();
+  // What it had to say it has said. Others who were forked meanwhile may keep the pipe open.
+  if (plan.shared_memory) ::fcntl(failures.read.get(), F_SETFL, O_NONBLOCK);
+  child_failure failure;
+  ssize_t count = 0;
+  do {
+    count = ::read(failures.read.get(), &failure, sizeof failure);
+  } while (count < 0 && errno == EINTR);
+  if (count != sizeof failure) return id;
   while (::waitpid(id, nullptr, 0) < 0 && errno == EINTR) {
   }
-  throw_errno(plan.failed_call, what, plan.failure);
+  throw_errno(failure.call, what, failure.code);
 }
 
 /// Where a program may be: as execvp(3) looks for it.
