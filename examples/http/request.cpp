@@ -120,7 +120,9 @@ bool request_reader::step() {
 
 bool request_reader::read_head() {
   const auto end = pending_.find(head_end, looked_at_);
-  if (std::min(end, pending_.size()) > limits_.head_bytes) {
+  // Judged by what can no longer become right, so that pieces make no difference.
+  const bool too_late = pending_.size() >= limits_.head_bytes + head_end.size();
+  if (end == std::string::npos ? too_late : end > limits_.head_bytes) {
     throw refusal(431, fmt::format("the headers are larger than {} bytes", limits_.head_bytes));
   }
   if (end == std::string::npos) {
@@ -229,7 +231,9 @@ bool request_reader::read_body() {
 bool request_reader::find_line(std::string_view& line, std::size_t most_bytes) const {
   const auto end = rest().substr(0, most_bytes + line_end.size()).find(line_end);
   if (end == std::string_view::npos) {
-    if (rest().size() > most_bytes) throw refusal(400, "a line between chunks is too long");
+    if (rest().size() >= most_bytes + line_end.size()) {
+      throw refusal(400, "a line between chunks is too long");
+    }
     return false;
   }
   line = rest().substr(0, end);

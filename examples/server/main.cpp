@@ -61,27 +61,28 @@ CLI::Validator seconds_within(double least, double most, bool or_never = false) 
           "SECONDS"};
 }
 
+/// An option that shows its default in the help.
+template <class Value>
+CLI::Option* add(CLI::App& app, const char* name, Value& value, const std::string& words) {
+  return app.add_option(name, value, words)->capture_default_str();
+}
+
 void add_graph_options(CLI::App& app, arguments& given) {
-  app.add_option("--graph-cache-entries", given.graph_cache_entries,
-                 "Captured graphs that are kept; 0: no bound")
-      ->check(CLI::Range(std::int64_t{0}, most_graphs))
-      ->capture_default_str();
-  app.add_option("--graph-cache-bytes", given.graph_cache_size, "What they may hold; 0: no bound")
-      ->capture_default_str();
-  app.add_option("--graph-cache-idle", given.graph_cache_idle,
-                 "Seconds after which one that was not used goes; 0: never")
-      ->check(seconds_within(0, longest_seconds))
-      ->capture_default_str();
+  add(app, "--graph-cache-entries", given.graph_cache_entries,
+      "Captured graphs that are kept; 0: no bound")
+      ->check(CLI::Range(std::int64_t{0}, most_graphs));
+  add(app, "--graph-cache-bytes", given.graph_cache_size, "What they may hold; 0: no bound");
+  add(app, "--graph-cache-idle", given.graph_cache_idle,
+      "Seconds after which one that was not used goes; 0: never")
+      ->check(seconds_within(0, longest_seconds));
 }
 
 void add_sleep_options(CLI::App& app, arguments& given) {
-  app.add_option("--sleep-idle-seconds", given.idle_seconds,
-                 "Sleep after this long without work; 0: at once; -1: only when told to")
-      ->check(seconds_within(0, longest_seconds, true))
-      ->capture_default_str();
-  app.add_option("--sleep-level", given.level,
-                 "What a sleep does: offload, discard, or (on a GPU) reset")
-      ->capture_default_str();
+  add(app, "--sleep-idle-seconds", given.idle_seconds,
+      "Sleep after this long without work; 0: at once; -1: only when told to")
+      ->check(seconds_within(0, longest_seconds, true));
+  add(app, "--sleep-level", given.level,
+      "What a sleep does: offload, discard, or (on a GPU) reset");
   app.add_flag(
       "--reload", given.reload,
       "Unload the model to sleep and load it anew to wake, as an engine without regions does");
@@ -94,12 +95,10 @@ void add_sleep_options(CLI::App& app, arguments& given) {
 void add_options(CLI::App& app, arguments& given) {
   app.add_option("-m,--model", given.server.model, "GGUF file, or the first shard of one")
       ->required();
-  app.add_option("--device", given.device, "Device by name, PCI address or UUID")
-      ->capture_default_str();
-  app.add_option("--host", given.server.host, "Address to listen on")->capture_default_str();
-  app.add_option("--port", given.server.port, "Port to listen on; 0: any that is free")
-      ->check(CLI::Range(0, 65535))
-      ->capture_default_str();
+  add(app, "--device", given.device, "Device by name, PCI address or UUID");
+  add(app, "--host", given.server.host, "Address to listen on");
+  add(app, "--port", given.server.port, "Port to listen on; 0: any that is free")
+      ->check(CLI::Range(0, 65535));
   app.add_option(
          "--token-file", given.token_file,
          fmt::format("File with the token that requests which change anything must bring "
@@ -107,23 +106,16 @@ void add_options(CLI::App& app, arguments& given) {
                      token_variable))
       ->check(CLI::ExistingFile);
   add_sleep_options(app, given);
-  app.add_option("--parallel", given.server.parallel, "Completions computed at once")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
-  app.add_option("--request-timeout", given.request_timeout, "Seconds that a request may wait")
-      ->check(seconds_within(0.001, 86400))
-      ->capture_default_str();
-  app.add_option("--kv-size", given.kv_size, "Size of the cache, which no sleep keeps; 0: none")
-      ->capture_default_str();
+  add(app, "--parallel", given.server.parallel, "Completions computed at once")
+      ->check(CLI::Range(1, 1024));
+  add(app, "--request-timeout", given.request_timeout, "Seconds that a request may wait")
+      ->check(seconds_within(0.001, 86400));
+  add(app, "--kv-size", given.kv_size, "Size of the cache, which no sleep keeps; 0: none");
   add_graph_options(app, given);
-  app.add_option("--wake-delay-ms", given.wake_delay_ms,
-                 "For tests: make each wake this much longer")
-      ->check(CLI::Range(0, 600000))
-      ->capture_default_str();
-  app.add_option("--word-delay-ms", given.word_delay_ms,
-                 "For tests: make each word this much longer")
-      ->check(CLI::Range(0, 600000))
-      ->capture_default_str();
+  add(app, "--wake-delay-ms", given.wake_delay_ms, "For tests: make each wake this much longer")
+      ->check(CLI::Range(0, 600000));
+  add(app, "--word-delay-ms", given.word_delay_ms, "For tests: make each word this much longer")
+      ->check(CLI::Range(0, 600000));
   app.footer(
       "Routes: GET /health /props /models /metrics /is_sleeping (never wake it);\n"
       "POST /completion /sleep /wake /wake_up\n"

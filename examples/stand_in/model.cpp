@@ -8,8 +8,6 @@
 #include <type_traits>
 #include <utility>
 
-#include "gguf/file.hpp"
-
 namespace example {
 namespace {
 
@@ -64,24 +62,26 @@ model::model(lull::memory& memory, const lull::device& device, const std::filesy
       memory_(memory),
       device_(device) {}
 
-void model::load(std::uint64_t kv_bytes, std::stop_token stop) {
-  stop_ = std::move(stop);
+void model::load(std::uint64_t kv_bytes, const std::stop_token& stop) {
   for (const gguf::shard& shard : shards_) {
+    const lull::file_source file(shard.path);
+    gguf::check_unchanged(shard);
     for (const gguf::tensor& tensor : shard.header.tensors) {
-      const auto load = [this, &shard, &tensor](const lull::refill_target& target) {
-        load_tensor(shard, tensor, target);
-      };
-      weights_.push_back(memory_.allocate(device_, tensor.size_bytes,
-                                          {.tag = "weights", .name = tensor.name, .refill = load}));
-      weights_.back().refill(load);
+      lull::region_source source{file, {{0, tensor.offset, tensor.size_bytes}}};
+      weights_.push_back(memory_.allocate(
+          device_, tensor.size_bytes,
+          {.tag = "weights", .name = tensor.name, .source = std::move(source), .absent = true}));
     }
   }
-  if (kv_bytes == 0) return;
   const auto clear = [](const lull::refill_target& target) {
     target.device().fill(target.address(), std::byte{0}, target.size_bytes());
   };
-  kv_.push_back(memory_.allocate(device_, kv_bytes, {.tag = "kv", .name = "kv", .refill = clear}));
-  kv_.back().refill(clear);
+  if (kv_bytes > 0) {
+    kv_.push_back(memory_.allocate(device_, kv_bytes,
+                                   {.tag = "kv", .name = "kv", .refill = clear, .absent = true}));
+  }
+  // All at once, so that files are read while other tensors are copied.
+  memory_.restore({}, {.stop = stop});
 }
 
 void model::check_files() const {
@@ -98,24 +98,6 @@ std::uint64_t model::tensor_bytes() const noexcept {
   std::uint64_t bytes = 0;
   for (const gguf::shard& each : shards_) bytes += each.header.tensor_bytes();
   return bytes;
-}
-
-/// Opens the file anew each time, so that a server that is asleep holds nothing.
-void model::load_tensor(const gguf::shard& in, const gguf::tensor& from,
-                        const lull::refill_target& to) const {
-  const gguf::file file(in.path);
-  gguf::check_unchanged(in, file);
-  const bool direct = to.device().supports(lull::capability::host_accessible);
-  std::vector<std::byte> chunk(direct ? 0 : std::min(chunk_bytes, from.size_bytes));
-  for (std::uint64_t at = 0; at < from.size_bytes; at += chunk_bytes) {
-    if (stop_.stop_requested()) {
-      throw lull::error(lull::status::cancelled, "loading was cancelled");
-    }
-    const std::uint64_t bytes = std::min(chunk_bytes, from.size_bytes - at);
-    auto* const where = direct ? static_cast<std::byte*>(to.address()) + at : chunk.data();
-    file.read(from.offset + at, where, bytes);
-    if (!direct) to.write(at, where, bytes);
-  }
 }
 
 /// `staging` is not used where the CPU can read the weights where they are.

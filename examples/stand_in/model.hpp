@@ -22,16 +22,16 @@ class model {
   /// Reads the headers of the model's files. Nothing is on the device yet.
   /// @throws gguf::format_error, gguf::model_error, std::system_error
   model(lull::memory& memory, const lull::device& device, const std::filesystem::path& file);
-  // The refill callbacks point into it.
+  // Captured graphs point into it.
   model(const model&) = delete;
   model& operator=(const model&) = delete;
 
   /// Reads the files into regions with the tag "weights", and makes one of `kv_bytes` (0: none)
   /// with the tag "kv", which is zeroed whenever it comes back. Once.
-  /// @param stop is looked at every 8 MiB, here and whenever contents are read again
-  /// @throws lull::error: cancelled, or what memory::allocate() throws; gguf::model_error: a file
-  ///         is not the one whose header was read; std::system_error
-  void load(std::uint64_t kv_bytes, std::stop_token stop);
+  /// @param stop ends it, in the middle of a tensor too
+  /// @throws lull::error: cancelled, or what memory::allocate() and restore() throw;
+  ///         gguf::model_error: a file is not the one whose header was read; std::system_error
+  void load(std::uint64_t kv_bytes, const std::stop_token& stop);
 
   /// Looks whether the files are the ones that were loaded: answers from others would be wrong
   /// ones.
@@ -63,13 +63,10 @@ class model {
  private:
   class digester;
   void take_tensor(const lull::region& from, std::span<std::byte> staging, digester& into) const;
-  void load_tensor(const gguf::shard& in, const gguf::tensor& from,
-                   const lull::refill_target& to) const;
 
   std::vector<gguf::shard> shards_;
   lull::memory& memory_;
   lull::device device_;
-  std::stop_token stop_;
   std::vector<lull::region> weights_;
   std::vector<lull::region> kv_;
 };

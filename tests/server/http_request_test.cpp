@@ -96,6 +96,22 @@ TEST(HttpRequest, HeadersHaveALimit) {
   EXPECT_EQ(status_of(start + "A: " + std::string(300, 'x') + "\r\n\r\n"), 431) << "it is complete";
 }
 
+TEST(HttpRequest, ALimitIsTheSameInPieces) {
+  // The lengths at which a head, and the line of a chunk, are just still right.
+  const std::string start = "GET / HTTP/1.1\r\nA: ";
+  const std::string chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0;";
+  for (std::size_t length = 250; length < 265; ++length) {
+    const std::string head = start + std::string(length - start.size(), 'x') + "\r\n\r\n";
+    const std::string line = chunked + std::string(length - 2, 'x') + "\r\n\r\n";
+    for (const std::size_t piece : {std::size_t{1}, std::size_t{2}, std::size_t{3}}) {
+      EXPECT_EQ(status_of(head, piece), status_of(head)) << length;
+      EXPECT_EQ(status_of(line, piece), status_of(line)) << length;
+    }
+    EXPECT_EQ(status_of(head), length <= 256 ? 0 : 431);
+    EXPECT_EQ(status_of(line), length <= 256 ? 0 : 400);
+  }
+}
+
 TEST(HttpRequest, BodiesHaveALimitBeforeTheyCome) {
   const std::string start = "POST / HTTP/1.1\r\nContent-Length: ";
   EXPECT_EQ(status_of(start + "65\r\n\r\n"), 413);

@@ -22,6 +22,7 @@
 #include "file_text.hpp"
 #include "gguf/types.hpp"
 #include "gguf/writer.hpp"
+#include "support/eventually.hpp"
 #include "support/run_shell.hpp"
 #include "support/scratch_folder.hpp"
 
@@ -70,6 +71,13 @@ class child {
   std::string line() const { return line_of(output_[0]); }
   std::string error_line() const { return line_of(errors_[0]); }
   void tell(int number) const { ::kill(id_, number); }
+  /// The second number of its statm (proc(5)).
+  std::uint64_t resident_pages() const {
+    std::uint64_t all = 0;
+    std::uint64_t resident = 0;
+    std::ifstream("/proc/" + std::to_string(id_) + "/statm") >> all >> resident;
+    return resident;
+  }
   /// How long it takes to end; and its exit status, -1 by a signal or not at all within a minute.
   int wait(std::chrono::milliseconds& took) {
     const auto begun = std::chrono::steady_clock::now();
@@ -229,6 +237,8 @@ TEST_F(Program, ASignalDuringTheFirstLoadEndsItInTheMiddleOfATensor) {
   fs::resize_file(path, fs::file_size(path) + elements * 2);
   child server({"--model", path.string(), "--port", "0"});
   ASSERT_THAT(server.error_line(), HasSubstr("loading"));
+  constexpr std::uint64_t some_pages = 16384;
+  ASSERT_TRUE(lull::test::eventually([&] { return server.resident_pages() > some_pages; }));
   server.tell(SIGTERM);
   std::chrono::milliseconds took{};
   EXPECT_EQ(server.wait(took), 0);
