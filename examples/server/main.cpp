@@ -225,7 +225,10 @@ void serve(const arguments& given, const lull::log_sink& log, const sigset_t& en
     std::_Exit(128 + signal);  // who asks twice does not want to wait
   }).detach();
   server.run([&] {
-    fmt::print("listening on http://{}:{}\n", given.server.host, server.port());
+    const std::string& host = given.server.host;
+    const bool is_v6 = host.find(':') != std::string::npos;
+    fmt::print("listening on http://{}:{}\n", is_v6 ? fmt::format("[{}]", host) : host,
+               server.port());
     std::fflush(stdout);
   });
 }
