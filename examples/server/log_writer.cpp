@@ -1,5 +1,6 @@
 #include "server/log_writer.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 
 #include <fmt/format.h>
 
+#include "http/descriptor.hpp"
+
 namespace example {
 namespace {
 
@@ -23,6 +26,12 @@ using namespace std::chrono_literals;
 constexpr auto farewell = 250ms;
 // POSIX: a pipe that poll() calls writable takes this much without blocking (PIPE_BUF of Linux).
 constexpr std::size_t safe_bytes = 4096;
+
+/// Of a descriptor that is not open, one that takes everything.
+int duplicate(int descriptor) {
+  const int made = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  return made >= 0 ? made : ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+}
 
 bool is_writable(int descriptor, std::chrono::milliseconds limit) {
   pollfd asked{.fd = descriptor, .events = POLLOUT, .revents = 0};
@@ -33,14 +42,17 @@ bool is_writable(int descriptor, std::chrono::milliseconds limit) {
 
 /// Shared with the thread, which is left behind should another writer of the same pipe block it.
 struct log_writer::state {
-  int descriptor;
-  std::size_t most_lines;
+  http::descriptor output;  ///< of its own: the thread may outlive the caller's
+  const std::size_t most_lines;
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<std::string> lines;
   std::uint64_t dropped = 0;
   bool ending = false;
   bool ended = false;
+
+  state(int descriptor, std::size_t most)
+      : output(duplicate(descriptor), "the log's output"), most_lines(most) {}
 
   void add(std::string line) {
     {
@@ -78,8 +90,9 @@ struct log_writer::state {
       auto waiting_since = std::chrono::steady_clock::now();
       for (std::string_view rest = line; !rest.empty();) {
         if (is_over(waiting_since)) break;
-        if (!is_writable(descriptor, 50ms)) continue;
-        const ssize_t written = ::write(descriptor, rest.data(), std::min(rest.size(), safe_bytes));
+        if (!is_writable(output.get(), 50ms)) continue;
+        const ssize_t written =
+            ::write(output.get(), rest.data(), std::min(rest.size(), safe_bytes));
         if (written <= 0) break;
         rest.remove_prefix(static_cast<std::size_t>(written));
         waiting_since = std::chrono::steady_clock::now();
@@ -91,9 +104,8 @@ struct log_writer::state {
   }
 };
 
-log_writer::log_writer(int descriptor, std::size_t most_lines) : state_(std::make_shared<state>()) {
-  state_->descriptor = descriptor;
-  state_->most_lines = most_lines;
+log_writer::log_writer(int descriptor, std::size_t most_lines)
+    : state_(std::make_shared<state>(descriptor, most_lines)) {
   std::thread([kept = state_] { kept->run(); }).detach();
 }
 

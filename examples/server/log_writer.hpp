@@ -14,7 +14,8 @@ namespace example {
 /// end.
 class log_writer {
  public:
-  /// @param descriptor stays the caller's
+  /// @param descriptor is duplicated; if it is not open, lines go nowhere
+  /// @throws std::system_error when there are no descriptors left
   explicit log_writer(int descriptor, std::size_t most_lines = 1024);
   /// Writes what can be written within a quarter second; the rest is lost.
   ~log_writer();

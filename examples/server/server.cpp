@@ -83,17 +83,17 @@ void server::run(const std::function<void()>& on_ready) {
     loaded.wait();  // it refers to what is here
     throw;
   }
-  try {
-    loaded.get();
-  } catch (const lull::error& failure) {
-    if (failure.code() != lull::status::cancelled) throw;
-  }
+  loaded.get();
 }
 
 /// On the compute loop.
 void server::load(const std::function<void()>& on_ready) {
   try {
     engine_.load(stopping_.get_token());
+  } catch (const lull::error& failure) {
+    if (failure.code() == lull::status::cancelled) return;  // by stop()
+    stop();
+    throw;
   } catch (...) {
     stop();
     throw;

@@ -191,6 +191,11 @@ TEST_F(Program, BeyondThisMachineATokenIsRequired) {
   EXPECT_THAT(output, testing::Not(HasSubstr("listening")));
 }
 
+TEST_F(Program, AnErrorOutputThatIsNotOpenIsNoReasonToDie) {
+  EXPECT_EQ(
+      lull::test::run_shell(std::string(LULL_SERVER) + " --model /nonexistent 2>&-").exit_code, 1);
+}
+
 TEST_F(Program, AnErrorOutputThatNobodyReadsStopsNothing) {
   child server({"--model", model(), "--port", "0", "--kv-size", "0"}, true);
   const std::string line = server.line();
