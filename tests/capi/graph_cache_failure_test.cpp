@@ -234,6 +234,7 @@ TEST_F(CGraphCache, NullsAreNamed) {
   named(lull_sleeper_manage_graphs(nullptr, cache_, 0), "sleeper is null");
   named(lull_sleeper_manage_graphs(sleeper, nullptr, 0), "cache is null");
   lull_sleeper_destroy(sleeper);
+  EXPECT_EQ(lull_graph_hold_count(), 0U) << "what had nowhere to go was not made";
 
   lull_graph_cache_options_init(nullptr);
   lull_graph_capture_options_init(nullptr);
