@@ -139,7 +139,8 @@ class capture_run {
     generation_ = driver.generation();
     // Asking the platform may take milliseconds: not while the footprints come without it.
     const bool measures = !wishes_.bytes && core_.measures_captures.load(std::memory_order_relaxed);
-    const auto used_before = measures ? driver.used_bytes() : std::nullopt;
+    constexpr std::uint64_t unknown = UINT64_MAX;
+    const std::uint64_t used_before = measures ? driver.used_bytes().value_or(unknown) : unknown;
     const time_point begin = core_.options.clock->now();
     const graph_size said = how(entry_, *old_);
     elapsed_ = core_.options.clock->now() - begin;
@@ -150,10 +151,11 @@ class capture_run {
       estimated_ = bytes_.has_value();
       core_.measures_captures.store(!estimated_, std::memory_order_relaxed);
     }
-    const auto used_after = used_before && !bytes_ ? driver.used_bytes() : std::nullopt;
+    const bool asks_again = used_before != unknown && !bytes_;
+    const std::uint64_t used_after = asks_again ? driver.used_bytes().value_or(0) : 0;
     // With another capture under way the difference would be the sum of both.
-    if (used_after && *used_after > *used_before && graph_hold::count() == 1) {
-      bytes_ = *used_after - *used_before + (updated_ ? entry_.bytes : 0);
+    if (used_after > used_before && graph_hold::count() == 1) {
+      bytes_ = used_after - used_before + (updated_ ? entry_.bytes : 0);
     }
     try {
       if (!updated_) driver.adopt(entry_.handle());
