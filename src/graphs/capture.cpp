@@ -205,9 +205,10 @@ class capture_run {
     }
     if (evicted) return;
     core_.ledger.count(entry_, &graph_account::live, bytes);
-    core_.index.set_findable(entry_, true);
+    core_.ledger.note_use(entry_);
     entry_.swept_stamp = entry_.stamp.load(std::memory_order_relaxed);
     entry_.used_at = core_.options.clock->now().time_since_epoch().count();
+    core_.index.set_findable(entry_, true);
     // What finds no room beside what is in use stays as long as it is in use itself.
     if (!core_.make_fit({})) core_.remove(entry_, graph_eviction::bytes);
   }
@@ -237,6 +238,7 @@ graph_entry& make_entry(graph_core& core, const graph_key& key) {
   made->hash = key.hash;
   made->generation = core.driver->generation();
   made->used_at = core.options.clock->now().time_since_epoch().count();
+  core.ledger.note_use(*made);
   const graph_tally two{2, 2 * core.expected_bytes};
   const bool has_room = !core.ledger.any([&](const auto& its) { return its.shortage(two); });
   core.index.insert(*made);
