@@ -83,8 +83,8 @@ template <class... Arguments>
   throw error(code, text<Arguments...>(pattern, arguments...));
 }
 
-/// Throws lull::error for a call of the operating system that failed: what it was about, the system's
-/// words and the call.
+/// Throws lull::error for a call of the operating system that failed: what it was about, the
+/// system's words and the call.
 /// @param code errno
 [[noreturn]] void fail_call(status kind, const char* call, int code, const std::string& what);
 
