@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <thread>
-#include <vector>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -293,6 +293,23 @@ TEST_F(CParticipant, UpkeepIsDoneWhenItIsDueAndUnderNoLock) {
   EXPECT_EQ(wake(), LULL_OK);
   EXPECT_EQ(asked, 5) << "and after a wake";
   EXPECT_EQ(done, 3);
+}
+
+TEST_F(CParticipant, UpkeepThatFailsIsLoggedWhateverItReturns) {
+  std::atomic<int> lines{0};
+  options_.watch_idle = 1;
+  options_.log_user = &lines;
+  options_.log = [](void* user, lull_log_level level, const char* line) {
+    EXPECT_EQ(level, LULL_LOG_ERROR);
+    EXPECT_STREQ(
+        line, "model: upkeep failed: the upkeep callback returned -4711, which is no lull_status");
+    ++*static_cast<std::atomic<int>*>(user);
+  };
+  bool due = true;
+  model_.next_upkeep = [&] { return std::exchange(due, false) ? 0 : LULL_FOREVER; };
+  model_.upkeep = [] { return static_cast<lull_status>(-4711); };
+  create_with_model();
+  EXPECT_TRUE(eventually([&] { return lines == 1; }));
 }
 
 TEST_F(CParticipant, UpkeepIsDoneByPollWhereNobodyWatches) {

@@ -233,6 +233,15 @@ TEST_F(CSleepThatResets, UsesTheProgramsOwnReset) {
   EXPECT_EQ(resets_of_the_module(), 0);
 }
 
+TEST_F(CSleepThatResets, FailsWithAResetThatReturnsAnythingElse) {
+  reset_.reset = [](void*, const lull_device*) { return static_cast<lull_status>(-1); };
+  create_with_devices();
+  EXPECT_EQ(sleep(), LULL_ERROR_CALLBACK);
+  EXPECT_THAT(lull_last_error_message(),
+              HasSubstr("the reset callback returned -1, which is no lull_status"));
+  EXPECT_EQ(state(), LULL_STATE_AWAKE);
+}
+
 TEST_F(CSleepThatResets, RefusesWhatLivesThereUnlessToldToDropIt) {
   void* address = nullptr;
   ASSERT_EQ(lull_device_allocate(device_, 4096, &address), LULL_OK);

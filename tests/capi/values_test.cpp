@@ -110,6 +110,19 @@ TEST(CApiValues, ACallbackMayReturnAnyNumber) {
   EXPECT_THAT(lull_last_error_message(),
               HasSubstr("the sleep callback returned -4711, which is no lull_status"));
   lull_sleeper_destroy(sleeper);
+
+  who.sleep = [](void*, const lull_sleep_plan*, lull_transition*) { return LULL_OK; };
+  who.wake = [](void*, const lull_sleep_plan*, lull_transition*) {
+    return number<lull_status>(4711);
+  };
+  ASSERT_EQ(lull_sleeper_create(nullptr, &sleeper), LULL_OK);
+  ASSERT_EQ(lull_sleeper_add(sleeper, &who), LULL_OK);
+  ASSERT_EQ(lull_sleeper_sleep(sleeper, nullptr, nullptr), LULL_OK);
+  lull_lease lease{};
+  EXPECT_EQ(lull_sleeper_acquire_with(sleeper, nullptr, &lease), LULL_ERROR_CALLBACK);
+  EXPECT_STREQ(lull_last_error_message(),
+               "model: the wake callback returned 4711, which is no lull_status");
+  lull_sleeper_destroy(sleeper);
 }
 
 TEST(CApiValues, DurationsBelowTheirRangeAreRefused) {
