@@ -60,6 +60,7 @@
 #include <lull/graph_cache.h>
 #include <lull/log.h>
 #include <lull/status.h>
+#include <lull/once.h>
 #include <lull/units.h>
 #include <lull/version.h>
 
