@@ -94,10 +94,12 @@ TEST(CApiDefaults, OfMemory) {
 }
 
 TEST(CApiDefaults, OfRegions) {
-  const auto [size, tag, name, refill, user, alone, absent] = prepared(lull_region_options_init);
-  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent] =
+  const auto [size, tag, name, refill, user, alone, absent, peers, peer_count] =
+      prepared(lull_region_options_init);
+  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers] =
       lull::region_options{};
-  expect_null(refill, user);
+  expect_null(refill, user, peers);
+  EXPECT_EQ(peer_count, cpp_peers.size());
   EXPECT_EQ(tag, cpp_tag);
   EXPECT_EQ(name, cpp_name);
   EXPECT_EQ(alone != 0, cpp_alone);
