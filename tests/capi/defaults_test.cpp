@@ -107,6 +107,13 @@ TEST(CApiDefaults, OfRegions) {
   EXPECT_FALSE(cpp_refill || cpp_source);
 }
 
+TEST(CApiDefaults, OfAllocators) {
+  const auto [size, backend, tag, refill, user] = prepared(lull_allocator_options_init);
+  EXPECT_STREQ(backend, "cuda") << "there is none in C++";
+  EXPECT_EQ(tag, lull::region_options{}.tag);
+  expect_null(refill, user);
+}
+
 TEST(CApiDefaults, OfTransfers) {
   const auto [size, backing, path, progress, user, cancel] = prepared(lull_transfer_options_init);
   const auto [cpp_backing, cpp_progress, cpp_stop, cpp_failed_report] = lull::transfer_options{};
