@@ -32,8 +32,8 @@ struct memory_state {
   std::vector<std::shared_ptr<region_state>> regions;
   /// Those that small regions share; each has at least one.
   std::vector<std::shared_ptr<extent>> shared_extents;
-  /// Of regions that are gone, but whose memory could not be given back.
-  std::vector<std::shared_ptr<extent>> leftovers;
+  /// The first of those of regions that are gone, but whose memory could not be given back.
+  std::shared_ptr<extent> leftovers;
 
   /// One for each device that ever had a region here: gives regions up when a reset is told to drop
   /// what lives on the device.
