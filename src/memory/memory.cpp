@@ -204,8 +204,8 @@ void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const dev
   const auto discard_all = [weak = std::weak_ptr(memory)](const reset_event& event) {
     const auto alive = weak.lock();
     if (!alive) return;
-    // What could not be given back would be in the way.
-    if (!event.dropping) return static_cast<void>(transfer_turn(*alive));
+    detail::tidy_up(*alive);  // what could not be given back would be in the way
+    if (!event.dropping) return;
     eviction_plan everything;
     everything.otherwise = contents_action::discard;
     static_cast<void>(evict_from(*alive, everything, {}, &event.device));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -36,6 +37,10 @@ void keep_leftover(memory_state& memory, std::shared_ptr<extent> which) noexcept
 }
 
 }  // namespace
+
+memory_state::~memory_state() {
+  if (!in_forked_child.load(std::memory_order_relaxed)) tidy_up(*this);
+}
 
 region_info region_state::info() const {
   return {options.name, options.tag, where.name(),       address, size_bytes, contents,

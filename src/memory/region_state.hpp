@@ -20,6 +20,9 @@ namespace lull::detail {
 struct memory_state {
   explicit memory_state(memory_options given)
       : options(std::move(given)), arena(arena_access::state(*options.arena)) {}
+  ~memory_state();  ///< tries for the last time to free what could not be freed before
+  memory_state(const memory_state&) = delete;
+  memory_state& operator=(const memory_state&) = delete;
 
   const memory_options options;
   const std::shared_ptr<arena_state> arena;
