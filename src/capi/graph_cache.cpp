@@ -6,29 +6,34 @@
 #include "capi/values.hpp"
 #include "vocabulary/text.hpp"
 
-namespace {
+namespace lull::capi {
 
-using lull::graph_eviction;
-using lull::status;
-using lull::capi::checked_duration;
-using lull::capi::deadline_in;
-using lull::capi::guard;
-using lull::capi::read_versioned;
-using lull::capi::required;
-
-struct key_hash {
+struct c_key_hash {
   /// The factor is a prime of xxHash64 (PRIME64_2), and not the cache's: so no pair of halves
   /// undoes the cache's own mixing.
   std::size_t operator()(const lull_graph_key& key) const noexcept {
     return key.low ^ (key.high * 0xC2B2AE3D27D4EB4FU);
   }
 };
-struct key_equal {
+struct c_key_equal {
   bool operator()(const lull_graph_key& a, const lull_graph_key& b) const noexcept {
     return a.low == b.low && a.high == b.high;
   }
 };
-using typed_cache = lull::graph_cache<lull_graph_key, void*, key_hash, key_equal>;
+using c_graph_cache = lull::graph_cache<lull_graph_key, void*, c_key_hash, c_key_equal>;
+
+}  // namespace lull::capi
+
+namespace {
+
+using lull::graph_eviction;
+using lull::status;
+using lull::capi::c_graph_cache;
+using lull::capi::checked_duration;
+using lull::capi::deadline_in;
+using lull::capi::guard;
+using lull::capi::read_versioned;
+using lull::capi::required;
 
 std::optional<std::uint64_t> optional_of(std::uint64_t given) noexcept {
   static_assert(LULL_UNKNOWN == LULL_NO_LIMIT, "what stands for an absent value");
@@ -177,7 +182,7 @@ lull_graph_stats convert(const lull::graph_cache_stats& from) {
 
 struct lull_graph_cache {
   std::shared_ptr<lull::graph_driver> driver;
-  typed_cache value;
+  c_graph_cache value;
 };
 struct lull_graph_budget {
   lull::graph_budget value;
@@ -188,7 +193,7 @@ struct lull_graph_hold {
 
 /// A pin that C holds is a C++ handle taken apart and put together again.
 struct lull::detail::graph_handle_access {
-  using handle = typed_cache::handle;
+  using handle = c_graph_cache::handle;
   static lull_graph_pin let_go(handle from) noexcept {
     if (!from) return {};
     void* const graph = *from;
@@ -266,7 +271,8 @@ lull_status lull_graph_cache_create(const lull_graph_cache_options* options,
     if (given.evicted != nullptr) {
       evicted = [given](const lull_graph_key& key) { given.evicted(given.evicted_user, key); };
     }
-    result = new lull_graph_cache{driver, typed_cache(driver, std::move(made), std::move(evicted))};
+    result =
+        new lull_graph_cache{driver, c_graph_cache(driver, std::move(made), std::move(evicted))};
   });
 }
 void lull_graph_cache_destroy(lull_graph_cache* cache) {
@@ -297,13 +303,13 @@ lull_status lull_graph_budget_usage(const lull_graph_budget* budget, uint64_t* e
 
 lull_status lull_graph_cache_find(lull_graph_cache* cache, lull_graph_key key,
                                   lull_graph_pin* pin) {
-  return make(cache, pin, "pin", [&](typed_cache& in) { return pins::let_go(in.find(key)); });
+  return make(cache, pin, "pin", [&](c_graph_cache& in) { return pins::let_go(in.find(key)); });
 }
 lull_status lull_graph_cache_get_or_capture(lull_graph_cache* cache, lull_graph_key key,
                                             lull_capture_fn capture, void* user,
                                             const lull_graph_capture_options* options,
                                             lull_graph_pin* pin) {
-  return make(cache, pin, "pin", [&](typed_cache& in) {
+  return make(cache, pin, "pin", [&](c_graph_cache& in) {
     required(capture, "capture");
     return pins::let_go(in.get_or_capture(
         key, [&] { return capture_by(capture, user); }, convert(options)));
@@ -312,7 +318,7 @@ lull_status lull_graph_cache_get_or_capture(lull_graph_cache* cache, lull_graph_
 lull_status lull_graph_cache_get_or_insert(lull_graph_cache* cache, lull_graph_key key,
                                            const lull_graph_capture_options* options,
                                            lull_graph_pin* pin) {
-  return make(cache, pin, "pin", [&](typed_cache& in) {
+  return make(cache, pin, "pin", [&](c_graph_cache& in) {
     return pins::let_go(in.get_or_insert(key, convert(options)));
   });
 }
@@ -324,9 +330,9 @@ lull_status lull_graph_pin_recapture(lull_graph_pin* pin, lull_capture_fn captur
     required(static_cast<char*>(pin->entry), "pin->entry");
     const auto wishes = convert(options);
     auto at = pins::adopt(*pin);
-    const auto back = [pin](typed_cache::handle* from) { *pin = pins::let_go(std::move(*from)); };
-    const std::unique_ptr<typed_cache::handle, decltype(back)> pinned(&at, back);
-    typed_cache::recapture(
+    const auto back = [pin](c_graph_cache::handle* from) { *pin = pins::let_go(std::move(*from)); };
+    const std::unique_ptr<c_graph_cache::handle, decltype(back)> pinned(&at, back);
+    c_graph_cache::recapture(
         at, [&] { return capture_by(capture, user); }, wishes);
   });
 }
@@ -337,30 +343,31 @@ void lull_graph_pin_release(lull_graph_pin* pin) {
 lull_status lull_graph_cache_for_each(lull_graph_cache* cache, lull_graph_see_fn see, void* user) {
   return guard([&] {
     required(see, "see");
-    required(cache, "cache").value.for_each([&](const typed_cache::handle& each) {
+    required(cache, "cache").value.for_each([&](const c_graph_cache::handle& each) {
       see(user, each.key(), *each);
     });
   });
 }
 lull_status lull_graph_cache_erase(lull_graph_cache* cache, lull_graph_key key, int32_t* erased) {
-  return with(cache, erased, [&](typed_cache& in) { return in.erase(key); });
+  return with(cache, erased, [&](c_graph_cache& in) { return in.erase(key); });
 }
 lull_status lull_graph_cache_clear(lull_graph_cache* cache, int64_t timeout_ns) {
   return guard([&] { required(cache, "cache").value.clear(deadline_in(timeout_ns)); });
 }
 lull_status lull_graph_cache_trim(lull_graph_cache* cache, uint64_t* evicted) {
-  return with(cache, evicted, [](typed_cache& in) { return in.trim(); });
+  return with(cache, evicted, [](c_graph_cache& in) { return in.trim(); });
 }
 lull_status lull_graph_cache_sweep(lull_graph_cache* cache, uint64_t* evicted) {
-  return with(cache, evicted, [](typed_cache& in) { return in.sweep(lull::steady_clock().now()); });
+  return with(cache, evicted,
+              [](c_graph_cache& in) { return in.sweep(lull::steady_clock().now()); });
 }
 lull_status lull_graph_cache_next_deadline(const lull_graph_cache* cache, int64_t* in_ns) {
-  return make(cache, in_ns, "in_ns", [](const typed_cache& in) {
+  return make(cache, in_ns, "in_ns", [](const c_graph_cache& in) {
     return lull::capi::nanoseconds_until(in.next_deadline());
   });
 }
 lull_status lull_graph_cache_device_was_reset(lull_graph_cache* cache, uint64_t* dropped) {
-  return with(cache, dropped, [&](typed_cache& in) {
+  return with(cache, dropped, [&](c_graph_cache& in) {
     cache->driver->raise_generation();
     return in.reset_generation();
   });
@@ -371,7 +378,8 @@ lull_status lull_graph_cache_set_limits(lull_graph_cache* cache, const lull_grap
       [&] { required(cache, "cache").value.set_limits(convert(required(limits, "limits"))); });
 }
 lull_status lull_graph_cache_limits(const lull_graph_cache* cache, lull_graph_limits* limits) {
-  return make(cache, limits, "limits", [](const typed_cache& in) { return convert(in.limits()); });
+  return make(cache, limits, "limits",
+              [](const c_graph_cache& in) { return convert(in.limits()); });
 }
 lull_status lull_graph_cache_set_frequency_filter(lull_graph_cache* cache, int32_t on) {
   return guard([&] { required(cache, "cache").value.set_frequency_filter(on != 0); });
