@@ -190,8 +190,13 @@ void host_memory::vm_create(std::uint32_t, std::uint64_t bytes, std::uint64_t* h
         lull::detail::text("{} bytes of memory; it must be a multiple of {}", bytes, page_bytes()));
   }
   const std::lock_guard lock(mutex_);
-  charge(bytes);
-  handles_.emplace(next_handle_, physical{bytes, 0});
+  const auto made = handles_.emplace(next_handle_, physical{bytes, 0}).first;
+  try {
+    charge(bytes);
+  } catch (...) {
+    handles_.erase(made);
+    throw;
+  }
   *handle = next_handle_++;
 }
 

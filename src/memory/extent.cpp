@@ -2,6 +2,9 @@
 
 #include <lull/error.hpp>
 
+#include <iterator>
+#include <new>
+
 namespace lull::detail {
 namespace {
 
@@ -33,6 +36,16 @@ void extent::map() {
   if (mapped) return;
   where.vm_map(address, size_bytes, *physical);
   mapped = true;
+  if (peers.empty()) return;
+  try {
+    where.vm_set_access(address, size_bytes, peers);
+  } catch (...) {
+    try {
+      unmap();
+    } catch (const error&) {  // NOLINT(bugprone-empty-catch): still mapped, and undone later
+    }
+    throw;
+  }
 }
 
 void extent::unmap() {
@@ -69,9 +82,15 @@ std::optional<std::uint64_t> extent::take(std::uint64_t bytes) {
   return std::nullopt;
 }
 
-void extent::give_back(std::uint64_t offset, std::uint64_t bytes) {
+void extent::give_back(std::uint64_t offset, std::uint64_t bytes) noexcept {
   --regions;
-  const std::uint64_t size = place_bytes(bytes);
+  try {
+    add_hole(offset, place_bytes(bytes));
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): see the header
+  }
+}
+
+void extent::add_hole(std::uint64_t offset, std::uint64_t size) {
   auto hole = holes_.emplace(offset, size).first;
   if (hole != holes_.begin()) {
     const auto before = std::prev(hole);

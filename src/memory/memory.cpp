@@ -203,7 +203,9 @@ void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const dev
   }
   const auto discard_all = [weak = std::weak_ptr(memory)](const reset_event& event) {
     const auto alive = weak.lock();
-    if (!alive || !event.dropping) return;
+    if (!alive) return;
+    detail::tidy_up(*alive);  // what could not be given back would be in the way
+    if (!event.dropping) return;
     eviction_plan everything;
     everything.otherwise = contents_action::discard;
     static_cast<void>(evict_from(*alive, everything, {}, &event.device));
@@ -264,14 +266,31 @@ void check_source(const region_state& region) {
   if (source.pieces.empty()) expect_inside({0, 0, region.size_bytes});
 }
 
+/// Leaves the devices that are to be told, each once.
+/// @throws error (unsupported) for one that cannot reach the memory
+void check_peers(const device& where, region_options& options) {
+  std::vector<device> peers;
+  for (device& each : options.accessible_from) {
+    if (each == where || std::find(peers.begin(), peers.end(), each) != peers.end()) continue;
+    where.require(capability::peers, "accessible_from");
+    if (!where.is_accessible_from(each)) {
+      detail::fail(status::unsupported, "region '{}' on {}: {} cannot access memory of it",
+                   options.name, where.name(), each.name());
+    }
+    peers.push_back(std::move(each));
+  }
+  options.accessible_from = std::move(peers);
+}
+
 /// Fills a new region from its source.
 void load(detail::memory_state& memory, const std::shared_ptr<region_state>& region) {
+  const std::vector<transfer::job> jobs{{region, contents_action::discard, residency::unfilled}};
   {
     const std::lock_guard lock(memory.mutex);
     region->moving = true;
     region->contents = residency::unfilled;
   }
-  run(memory, {}, {{region, contents_action::discard, residency::unfilled}}, &transfer::load);
+  run(memory, {}, jobs, &transfer::load);
 }
 
 }  // namespace
@@ -289,6 +308,7 @@ region memory::allocate(const device& where, std::uint64_t bytes, region_options
     detail::fail(status::invalid_argument, "region '{}' of {} bytes on {}", options.name, bytes,
                  where.name());
   }
+  check_peers(where, options);
   watch_resets(state_, where);
   auto region = std::make_shared<region_state>(state_, where, bytes, std::move(options));
   check_source(*region);
@@ -354,7 +374,9 @@ const host_arena& memory::arena() const noexcept {
 std::uint64_t memory::leftover_bytes() const {
   const std::lock_guard lock(state_->mutex);
   std::uint64_t bytes = 0;
-  for (const auto& each : state_->leftovers) bytes += each->physical ? each->size_bytes : 0;
+  for (auto each = state_->leftovers.get(); each != nullptr; each = each->next_leftover.get()) {
+    bytes += each->physical ? each->size_bytes : 0;
+  }
   return bytes;
 }
 

@@ -94,15 +94,24 @@ TEST(CApiDefaults, OfMemory) {
 }
 
 TEST(CApiDefaults, OfRegions) {
-  const auto [size, tag, name, refill, user, alone, absent] = prepared(lull_region_options_init);
-  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent] =
+  const auto [size, tag, name, refill, user, alone, absent, peers, peer_count] =
+      prepared(lull_region_options_init);
+  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers] =
       lull::region_options{};
-  expect_null(refill, user);
+  expect_null(refill, user, peers);
+  EXPECT_EQ(peer_count, cpp_peers.size());
   EXPECT_EQ(tag, cpp_tag);
   EXPECT_EQ(name, cpp_name);
   EXPECT_EQ(alone != 0, cpp_alone);
   EXPECT_EQ(absent != 0, cpp_absent);
   EXPECT_FALSE(cpp_refill || cpp_source);
+}
+
+TEST(CApiDefaults, OfAllocators) {
+  const auto [size, backend, tag, refill, user] = prepared(lull_allocator_options_init);
+  EXPECT_STREQ(backend, "cuda") << "there is none in C++";
+  EXPECT_EQ(tag, lull::region_options{}.tag);
+  expect_null(refill, user);
 }
 
 TEST(CApiDefaults, OfTransfers) {

@@ -11,7 +11,7 @@ cmake_minimum_required(VERSION 3.25)
 set(include ${root}/include/lull)
 file(GLOB parts ${include}/c/*.h)
 set(headers ${parts} ${include}/backend.h ${include}/graph_cache.h ${include}/log.h
-  ${include}/status.h ${include}/version.h)
+  ${include}/once.h ${include}/status.h ${include}/version.h)
 
 # Which enumeration of C++ each of C is, where that is, and what the names in C begin with. "-": C++
 # has none.

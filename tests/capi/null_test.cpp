@@ -32,6 +32,10 @@ class objects {
     ok(lull_registry_find(registry_, "HOST", &device_));
     ok(lull_memory_create(nullptr, &memory_));
     ok(lull_memory_allocate(memory_, device_, 1, nullptr, &region_));
+    lull_allocator_options allocator;
+    lull_allocator_options_init(&allocator);
+    allocator.backend = "host";
+    ok(lull_allocator_create(memory_, registry_, &allocator, &allocator_));
     ok(lull_sleeper_create(nullptr, &sleeper_));
     ok(lull_cancel_create(&cancel_));
     ok(lull_release_clock_create(&releases_));
@@ -68,6 +72,7 @@ class objects {
     lull_release_clock_destroy(releases_);
     lull_cancel_destroy(cancel_);
     lull_sleeper_destroy(sleeper_);
+    lull_allocator_destroy(allocator_);
     lull_region_destroy(region_);
     lull_memory_destroy(memory_);
     lull_device_destroy(device_);
@@ -93,6 +98,7 @@ class objects {
   lull_device* get(lull_device*) const { return device_; }
   lull_memory* get(lull_memory*) const { return memory_; }
   lull_region* get(lull_region*) const { return region_; }
+  lull_allocator* get(lull_allocator*) const { return allocator_; }
   lull_refill_target* get(lull_refill_target*) const { return target_; }
   lull_sleeper* get(lull_sleeper*) const { return sleeper_; }
   lull_cancel* get(lull_cancel*) const { return cancel_; }
@@ -141,6 +147,7 @@ class objects {
   lull_device* device_ = nullptr;
   lull_memory* memory_ = nullptr;
   lull_region* region_ = nullptr;
+  lull_allocator* allocator_ = nullptr;
   lull_refill_target* target_ = nullptr;
   lull_sleeper* sleeper_ = nullptr;
   lull_cancel* cancel_ = nullptr;
