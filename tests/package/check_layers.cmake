@@ -14,8 +14,8 @@ endfunction()
 
 set(vocabulary c_vocabulary vocabulary)
 layer(c_vocabulary PATHS "include/lull/(export|once|status|units|version)\\.h"
-    "include/lull/detail/requires_cxx(17|20)\\.hpp")
-layer(vocabulary PATHS "include/lull/(bytes|clock|error|log)\\.hpp" "src/vocabulary/.*"
+    "include/lull/detail/requires_cxx17\\.hpp")
+layer(vocabulary PATHS "include/lull/(bytes|clock|error|log|stop)\\.hpp" "src/vocabulary/.*"
   USES c_vocabulary)
 layer(abi PATHS "include/lull/backend(_module)?\\.h" "include/lull/backend\\.hpp"
     "include/lull/detail/backend_operations\\.h"
