@@ -53,7 +53,7 @@ layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
   USES ${foundation} ${mechanisms})
 layer(c_api PATHS "include/lull/(graph_cache|log|lull)\\.h" "include/lull/c/.*\\.h"
   USES c_vocabulary abi)
-layer(faces PATHS "include/lull/lull\\.hpp" "src/capi/.*"
+layer(faces PATHS "include/lull/(lull|raii)\\.hpp" "src/capi/.*"
   USES ${foundation} ${mechanisms} policy c_api)
 
 set(vendor_headers_cuda "(cuda|cublas|cudnn|cufft|cupti|curand|cusolver|cusparse|nccl|nvml|nvrtc)")

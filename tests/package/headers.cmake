@@ -1,5 +1,6 @@
 # Compiles every public header alone, twice in a row, in each dialect that it promises: the C ones as C11
-# and as C++11 to C++23 without exceptions and run-time types, the others as C++17 and C++20.
+# and as C++11 to C++23 without exceptions and run-time types, the others as C++17 and C++20, and
+# raii.hpp without exceptions and run-time types too.
 
 file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include
   ${PROJECT_SOURCE_DIR}/include/lull/*.h ${PROJECT_SOURCE_DIR}/include/lull/*.hpp
@@ -53,6 +54,10 @@ foreach(standard IN ITEMS 11 14 17 20 23)
 endforeach()
 header_units(cxx17 CXX 17 ${cxx_headers})
 header_units(cxx20 CXX 20 ${cxx_headers})
+foreach(standard IN ITEMS 17 20)
+  header_units(raii_cxx${standard} CXX ${standard} lull/raii.hpp)
+  target_compile_options(lull_headers_raii_cxx${standard} PRIVATE -fno-exceptions -fno-rtti)
+endforeach()
 
 # What a C++ header says to a program in an older dialect.
 add_test(NAME package.header_refuses_cxx14

@@ -3,6 +3,7 @@
 static_assert(__cplusplus == 201703L, "linking lull changes the dialect");
 
 #include <lull/lull.hpp>
+#include <lull/raii.hpp>
 
 #define main use_from_c
 #include "use_lull.c"
