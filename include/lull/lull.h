@@ -40,9 +40,9 @@
 ///  - Threads. All functions are thread-safe, except that an object must not be destroyed while
 ///    another thread uses it. No function creates a GPU context or blocks unless its comment says
 ///    so.
-///  - Callbacks return LULL_OK or a failure, which fails the operation with LULL_ERROR_CALLBACK;
-///    `user` is handed to them as it was given. They run on the thread that is named, and must not
-///    throw or longjmp.
+///  - Callbacks return LULL_OK or a failure, which fails the operation with LULL_ERROR_CALLBACK,
+///    unless they have a way to say more (lull_transition_fail); `user` is handed to them as it was
+///    given. They run on the thread that is named, and must not throw or longjmp.
 
 #include <lull/backend.h>
 #include <lull/c/allocator.h>
@@ -50,12 +50,15 @@
 #include <lull/c/cancel.h>
 #include <lull/c/device.h>
 #include <lull/c/error.h>
+#include <lull/c/lease.h>
 #include <lull/c/memory.h>
+#include <lull/c/participant.h>
 #include <lull/c/process.h>
 #include <lull/c/registry.h>
 #include <lull/c/report.h>
 #include <lull/c/reset.h>
 #include <lull/c/settle.h>
+#include <lull/c/sleep_plan.h>
 #include <lull/c/sleeper.h>
 #include <lull/export.h>
 #include <lull/graph_cache.h>

@@ -42,7 +42,8 @@ namespace {
 thread_local char thread_tag[sizeof(lull_region_info::tag)];
 
 lull_allocator_options default_allocator_options() {
-  static const lull::region_options from;
+  // Here for good, because the options refer to its text.
+  static const auto& from = *new const lull::region_options;
   lull_allocator_options options{};
   options.struct_size = sizeof options;
   options.backend = "cuda";

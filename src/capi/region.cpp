@@ -28,7 +28,7 @@ namespace {
 
 lull_region_options default_region_options() {
   // Here for good, because the options refer to its texts.
-  static const lull::region_options from;
+  static const auto& from = *new const lull::region_options;
   lull_region_options options{};
   options.struct_size = sizeof options;
   options.tag = from.tag.c_str();

@@ -9,14 +9,11 @@
 
 #include "memory/pages.hpp"
 #include "memory/region_state.hpp"
+#include "vocabulary/round_up.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
-
-constexpr std::uint64_t round_up(std::uint64_t bytes, std::uint64_t granularity) noexcept {
-  return (bytes + granularity - 1) / granularity * granularity;
-}
 
 /// Memory comes in steps of the device's granularity; where that is less than a huge page of the
 /// host, in huge pages all the same, for the host device takes one page fault then instead of 512.

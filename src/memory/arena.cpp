@@ -9,17 +9,10 @@
 #include <utility>
 
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/round_up.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
-namespace {
-
-constexpr std::uint64_t round_up(std::uint64_t bytes, std::uint64_t to) noexcept {
-  return (bytes + to - 1) / to * to;
-}
-
-}  // namespace
-
 arena_state::arena_state(const host_arena_options& options)
     : options_(options), budget_bytes_(options.budget_bytes.value_or(default_arena_budget())) {}
 

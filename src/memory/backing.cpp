@@ -27,13 +27,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void throw_errno(const char* call, const std::string& what, int code) {
-  const bool full = code == ENOSPC || code == EDQUOT || code == ENOMEM || code == EFBIG;
-  const std::string words = std::generic_category().message(code);
-  throw error(full ? status::out_of_host_memory : status::io,
-              text("{}: {} ({})", what, words, call), vendor_failure{"", call, code, words});
-}
-
 [[noreturn]] void throw_missing(const std::string& where, std::uint64_t needed,
                                 std::uint64_t available) {
   fail(status::out_of_host_memory, "backing in {}: needs {}, {} available: {} missing", where,
@@ -188,7 +181,9 @@ class unnamed_file {
   [[nodiscard]] const std::string& what() const noexcept { return what_; }
 
   [[noreturn]] void fail(const char* call, int code = errno) const {
-    throw_errno(call, text("backing in {}", what_), code);
+    const bool full = code == ENOSPC || code == EDQUOT || code == ENOMEM || code == EFBIG;
+    fail_call(full ? status::out_of_host_memory : status::io, call, code,
+              text("backing in {}", what_));
   }
 
  private:

@@ -2,6 +2,9 @@
 
 #include <lull/error.hpp>
 
+#include <iterator>
+#include <new>
+
 namespace lull::detail {
 namespace {
 
@@ -79,9 +82,15 @@ std::optional<std::uint64_t> extent::take(std::uint64_t bytes) {
   return std::nullopt;
 }
 
-void extent::give_back(std::uint64_t offset, std::uint64_t bytes) {
+void extent::give_back(std::uint64_t offset, std::uint64_t bytes) noexcept {
   --regions;
-  const std::uint64_t size = place_bytes(bytes);
+  try {
+    add_hole(offset, place_bytes(bytes));
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): see the header
+  }
+}
+
+void extent::add_hole(std::uint64_t offset, std::uint64_t size) {
   auto hole = holes_.emplace(offset, size).first;
   if (hole != holes_.begin()) {
     const auto before = std::prev(hole);

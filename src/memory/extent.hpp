@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -53,16 +54,22 @@ class extent {
   bool moving = false;        ///< a transfer or an allocation has it
   bool up = false;            ///< there is memory behind it
   std::uint32_t regions = 0;  ///< that live in it
+  /// Of those that are left over: they are kept without taking any memory.
+  std::shared_ptr<extent> next_leftover;
 
   /// A place for a region, or none.
   [[nodiscard]] std::optional<std::uint64_t> take(std::uint64_t bytes);
-  void give_back(std::uint64_t offset, std::uint64_t bytes);
+  /// Where there is no memory to write that down, the place is not used again while others live
+  /// in the extent.
+  void give_back(std::uint64_t offset, std::uint64_t bytes) noexcept;
 
   /// What a region in a shared extent takes: places start at multiples of this, as the memory of
   /// every vendor does.
   static constexpr std::uint64_t alignment = 512;
 
  private:
+  void add_hole(std::uint64_t offset, std::uint64_t size);
+
   std::map<std::uint64_t, std::uint64_t> holes_;  ///< offset to size, none beside another
 };
 

@@ -203,7 +203,9 @@ void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const dev
   }
   const auto discard_all = [weak = std::weak_ptr(memory)](const reset_event& event) {
     const auto alive = weak.lock();
-    if (!alive || !event.dropping) return;
+    if (!alive) return;
+    detail::tidy_up(*alive);  // what could not be given back would be in the way
+    if (!event.dropping) return;
     eviction_plan everything;
     everything.otherwise = contents_action::discard;
     static_cast<void>(evict_from(*alive, everything, {}, &event.device));
@@ -282,12 +284,13 @@ void check_peers(const device& where, region_options& options) {
 
 /// Fills a new region from its source.
 void load(detail::memory_state& memory, const std::shared_ptr<region_state>& region) {
+  const std::vector<transfer::job> jobs{{region, contents_action::discard, residency::unfilled}};
   {
     const std::lock_guard lock(memory.mutex);
     region->moving = true;
     region->contents = residency::unfilled;
   }
-  run(memory, {}, {{region, contents_action::discard, residency::unfilled}}, &transfer::load);
+  run(memory, {}, jobs, &transfer::load);
 }
 
 }  // namespace
@@ -371,7 +374,9 @@ const host_arena& memory::arena() const noexcept {
 std::uint64_t memory::leftover_bytes() const {
   const std::lock_guard lock(state_->mutex);
   std::uint64_t bytes = 0;
-  for (const auto& each : state_->leftovers) bytes += each->physical ? each->size_bytes : 0;
+  for (auto each = state_->leftovers.get(); each != nullptr; each = each->next_leftover.get()) {
+    bytes += each->physical ? each->size_bytes : 0;
+  }
   return bytes;
 }
 

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "memory/arena.hpp"
+#include "vocabulary/round_up.hpp"
 #include "vocabulary/text.hpp"
 
 // Linux 5.14; older C libraries do not name it (linux/mman.h).
@@ -26,10 +27,6 @@ namespace {
 
 std::uint64_t page_bytes() noexcept {
   return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
-constexpr std::uint64_t round_up(std::uint64_t bytes, std::uint64_t to) noexcept {
-  return (bytes + to - 1) / to * to;
 }
 
 }  // namespace
@@ -157,10 +154,8 @@ std::shared_ptr<detail::source_file> open_source(int descriptor, std::filesystem
   detail::unique_fd file(descriptor);
   if (!file) {
     const int code = errno;
-    const std::string words = std::generic_category().message(code);
-    throw error(code == ENOENT ? status::not_found : status::io,
-                detail::text("'{}': {} ({})", path.string(), words, call),
-                vendor_failure{"", call, code, words});
+    detail::fail_call(code == ENOENT ? status::not_found : status::io, call, code,
+                      detail::text("'{}'", path.string()));
   }
   return std::make_shared<detail::source_file>(std::move(file), std::move(path));
 }

@@ -10,14 +10,11 @@
 #include "memory/source_file.hpp"
 #include "report/step_timer.hpp"
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/round_up.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
-
-std::uint64_t round_up(std::uint64_t bytes, std::uint64_t granularity) noexcept {
-  return (bytes + granularity - 1) / granularity * granularity;
-}
 
 bool leaves_with_backup(const transfer::job& what) noexcept {
   return what.action == contents_action::offload && !what.coming;

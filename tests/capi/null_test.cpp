@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -80,20 +81,16 @@ class objects {
   objects(const objects&) = delete;
   objects& operator=(const objects&) = delete;
 
-  /// Runs `work` where there is a refill target too.
-  template <class Work>
-  void with_all(Work work) {
-    struct context {
-      objects* self;
-      Work* work;
-    } given{this, &work};
+  /// Runs `work` where there is what exists during a call only: a refill target, and a transition.
+  void with_all(std::function<void()> work) {
+    work_ = std::move(work);
     const auto refill = [](void* user, const lull_refill_target* target) -> lull_status {
-      auto& at = *static_cast<context*>(user);
-      at.self->target_ = const_cast<lull_refill_target*>(target);
-      (*at.work)();
+      auto& self = *static_cast<objects*>(user);
+      self.target_ = const_cast<lull_refill_target*>(target);
+      self.with_transition();
       return LULL_OK;
     };
-    ok(lull_region_refill(region_, refill, &given));
+    ok(lull_region_refill(region_, refill, this));
   }
 
   // What a kind of object that is not here does not compile with.
@@ -113,8 +110,37 @@ class objects {
   lull_graph_cache* get(lull_graph_cache*) const { return cache_; }
   lull_graph_budget* get(lull_graph_budget*) const { return budget_; }
   lull_graph_hold* get(lull_graph_hold*) const { return hold_; }
+  lull_transition* get(lull_transition*) const { return transition_; }
+  lull_transition_work* get(lull_transition_work*) const { return handed_; }
 
  private:
+  void with_transition() {
+    lull_sleeper_options options;
+    lull_sleeper_options_init(&options);
+    options.run_on_user = this;
+    options.run_on = [](void* user, lull_transition_work* work) {
+      static_cast<objects*>(user)->handed_ = work;
+      lull_transition_work_run(work);
+      lull_transition_work_destroy(work);
+    };
+    lull_sleeper* sleeper = nullptr;
+    ok(lull_sleeper_create(&options, &sleeper));
+    lull_participant who;
+    lull_participant_init(&who);
+    who.name = "checks";
+    who.user = this;
+    who.sleep = [](void* user, const lull_sleep_plan*, lull_transition* now) {
+      auto& self = *static_cast<objects*>(user);
+      self.transition_ = now;
+      self.work_();
+      return LULL_OK;
+    };
+    who.wake = [](void*, const lull_sleep_plan*, lull_transition*) { return LULL_OK; };
+    ok(lull_sleeper_add(sleeper, &who));
+    ok(lull_sleeper_sleep(sleeper, nullptr, nullptr));
+    lull_sleeper_destroy(sleeper);
+  }
+
   static void ok(lull_status code) { EXPECT_EQ(code, LULL_OK) << lull_last_error_message(); }
 
   lull_registry* registry_ = nullptr;
@@ -133,6 +159,9 @@ class objects {
   lull_graph_cache* cache_ = nullptr;
   lull_graph_budget* budget_ = nullptr;
   lull_graph_hold* hold_ = nullptr;
+  lull_transition* transition_ = nullptr;
+  lull_transition_work* handed_ = nullptr;
+  std::function<void()> work_;
 };
 
 template <class T>

@@ -152,6 +152,9 @@ typedef struct lull_eviction_plan {
   const lull_tag_action* tags;
   size_t tag_count;
 } lull_eviction_plan;
+/// What a plan does with the contents of a tag. Of a tag that is listed twice the last one counts.
+LULL_API lull_status lull_eviction_plan_action(const lull_eviction_plan* plan, const char* tag,
+                                               lull_contents_action* action);
 
 /// Called after each chunk on the thread that moves it.
 typedef lull_status (*lull_progress_fn)(void* user, const char* region, uint64_t done_bytes,
