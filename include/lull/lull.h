@@ -63,8 +63,8 @@
 #include <lull/export.h>
 #include <lull/graph_cache.h>
 #include <lull/log.h>
-#include <lull/status.h>
 #include <lull/once.h>
+#include <lull/status.h>
 #include <lull/units.h>
 #include <lull/version.h>
 
