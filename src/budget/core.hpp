@@ -100,6 +100,8 @@ class budget_core {
   [[nodiscard]] const std::vector<slot>& slots() const noexcept { return slots_; }
   [[nodiscard]] const amounts& real_held() const noexcept { return real_held_; }
   [[nodiscard]] bool anybody_waits() const noexcept { return queue_length_ > 0; }
+  /// Whether models hold more of a device than they may.
+  [[nodiscard]] bool lacks_room() const noexcept;
   /// Changes whenever what models should hold does: a reading from before is of no use.
   [[nodiscard]] std::uint64_t version() const noexcept { return version_; }
 
@@ -121,6 +123,7 @@ class budget_core {
   void enqueue(std::size_t index, time_point now);
   void leave_queue(std::size_t index);
 
+  [[nodiscard]] bool fits_alone(std::size_t index, time_point now) const;
   void expire(time_point now);
   void lose_patience(time_point now);
   void take_back_promises(time_point now);

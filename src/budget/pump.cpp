@@ -25,7 +25,27 @@ void budget_core::submit(const budget_wait_ptr& wait, time_point now) {
   }
   wanted.waits.push_back(wait);
   enqueue(wait->model, now);
+  if (fits_alone(wait->model, now)) {
+    promise(wait->model, now);
+    return grant(wait->model, now);
+  }
   pump(now);
+}
+
+/// Whether there is nothing to decide: nobody else waits, and nobody has to leave.
+bool budget_core::fits_alone(std::size_t index, time_point now) const {
+  const model_state state = books_.models[index].state;
+  if (queue_length_ > 1 || lacks_room()) return false;
+  if (state != model_state::unloaded && state != model_state::asleep) return false;
+  const plan_result plan = plan_for(index, now, false);
+  return plan.outcome == plan_outcome::planned && plan.victims.empty() && fits_really(index);
+}
+
+bool budget_core::lacks_room() const noexcept {
+  for (std::size_t device = 0; device < books_.devices.size(); ++device) {
+    if (books_.devices[device].held_bytes > limit(device)) return true;
+  }
+  return false;
 }
 
 void budget_core::abandon(budget_wait_ptr wait, error why, time_point now) {

@@ -162,8 +162,8 @@ void budget_state::release(const budget_ticket& ticket) noexcept {
     core_.give_up(ticket.index_, now());
   } else {
     core_.end_use(ticket.index_, now());
-    if (!core_.anybody_waits()) return;
   }
+  if (!core_.anybody_waits() && !core_.lacks_room()) return;
   core_.pump(now());
   carry_out(lock);
 }

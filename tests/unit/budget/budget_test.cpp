@@ -240,6 +240,19 @@ TEST_F(Budget, RoomIsMadeWhenOtherProgramsTakeIt) {
   EXPECT_THAT(world.log, ElementsAre("a unload"));
 }
 
+TEST_F(Budget, RoomForOtherProgramsIsMadeAsSoonAsSomebodyIsIdle) {
+  world.check = false;
+  const auto a = world.hold("a");
+  const auto b = world.hold("b");
+  world.foreign["GPU0"] = 3_GiB;
+  world.budget().refresh();
+  world.pass(5s);
+  EXPECT_THAT(world.log, IsEmpty());
+  b->ticket.release();
+  world.pass(5s);
+  EXPECT_THAT(world.log, ElementsAre("b unload"));
+}
+
 TEST_F(Budget, AWrongEstimateIsCorrectedByTheLoad) {
   world.check = false;
   world.add({"big", {{"GPU0", 1_GiB}}}, lull::bytes_by_device{{"GPU0", 7_GiB}});
