@@ -60,6 +60,7 @@
 #include <lull/c/settle.h>
 #include <lull/c/sleep_plan.h>
 #include <lull/c/sleeper.h>
+#include <lull/c/suspend.h>
 #include <lull/export.h>
 #include <lull/graph_cache.h>
 #include <lull/log.h>
