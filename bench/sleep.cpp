@@ -200,6 +200,7 @@ class contents_file {
 struct reference {
   double out_s = 0;
   double in_s = 0;
+  double cpu_s = 0;  ///< one way
 };
 
 /// Through memory that is pinned already, some of it at a time.
@@ -223,7 +224,9 @@ reference pinned_copy(const lull::device& where, std::uint64_t bytes, std::uint6
   };
   copy(true, block);
   reference taken;
+  const double cpu_before = cpu_seconds();
   taken.out_s = seconds_of([&] { copy(true, bytes); });
+  taken.cpu_s = cpu_seconds() - cpu_before;
   taken.in_s = seconds_of([&] { copy(false, bytes); });
   where.stream_destroy(stream);
   where.deallocate(device, block);
@@ -250,14 +253,15 @@ reference fresh_copy(const std::vector<std::uint64_t>& sizes) {
     std::uint64_t bytes_;
   };
   const pages from(*std::max_element(sizes.begin(), sizes.end()));
-  std::memset(from.at(), 1, sizes.front());
+  std::memset(from.at(), 1, *std::max_element(sizes.begin(), sizes.end()));
+  const double cpu_before = cpu_seconds();
   const double took = seconds_of([&] {
     for (const std::uint64_t bytes : sizes) {
       const pages to(bytes);
       std::memcpy(to.at(), from.at(), bytes);
     }
   });
-  return {took, took};
+  return {took, took, cpu_seconds() - cpu_before};
 }
 
 /// Takes every case once in each round, and keeps the medians.
@@ -484,7 +488,9 @@ class measurement {
   [[nodiscard]] json result() const {
     std::vector<double> out;
     std::vector<double> in;
+    std::vector<double> cpu;
     for (const reference& each : limits_) {
+      cpu.push_back(each.cpu_s);
       out.push_back(each.out_s);
       in.push_back(each.in_s);
     }
@@ -521,8 +527,12 @@ class measurement {
 void print_table(const json& result) {
   fmt::print("{} on {} ({})\n", lull::format_bytes(result.at("bytes").get<std::uint64_t>()),
              result.at("device").get<std::string>(), result.at("description").get<std::string>());
-  fmt::print("share of: {}; medians of {} rounds\n", result.at("reference").get<std::string>(),
-             result.at("rounds").get<int>());
+  const json& limit = result.at(result.contains("pinned_copy") ? "pinned_copy" : "fresh_copy");
+  fmt::print(
+      "share of: {} ({:.3f} s out, {:.3f} s in, {:.2f} s of CPU one way); medians of {} rounds\n",
+      result.at("reference").get<std::string>(), limit.at("out_s").get<double>(),
+      limit.at("in_s").get<double>(), limit.at("cpu_s").get<double>(),
+      result.at("rounds").get<int>());
   fmt::print("{:<32} {:>8} {:>8} {:>8} {:>12} {:>8} {:>7}  steps\n", "case", "s", "GB/s", "share",
              "from to", "target", "CPU s");
   const auto number = [](const json& value) {

@@ -45,6 +45,7 @@
 ///    throw or longjmp.
 
 #include <lull/backend.h>
+#include <lull/c/arena.h>
 #include <lull/c/bytes.h>
 #include <lull/c/cancel.h>
 #include <lull/c/device.h>
@@ -56,6 +57,8 @@
 #include <lull/c/reset.h>
 #include <lull/c/settle.h>
 #include <lull/c/sleeper.h>
+#include <lull/c/source.h>
+#include <lull/c/swap.h>
 #include <lull/export.h>
 #include <lull/graph_cache.h>
 #include <lull/log.h>

@@ -3,6 +3,7 @@
 
 #include "capi/device.hpp"
 #include "capi/memory.hpp"
+#include "capi/source.hpp"
 #include "vocabulary/text.hpp"
 
 using lull::capi::expect_callback_ok;
@@ -13,14 +14,6 @@ using lull::capi::required;
 using lull::capi::set_text;
 using lull::capi::text_or_empty;
 using lull::capi::write_versioned;
-
-struct lull_region {
-  lull::region value;
-};
-
-struct lull_refill_target {
-  const lull::refill_target& value;
-};
 
 namespace {
 
@@ -97,6 +90,7 @@ lull_status lull_memory_allocate(lull_memory* memory, const lull_device* device,
     converted.refill = make_refill(given.refill, given.refill_user);
     converted.refill_alone = given.refill_alone != 0;
     converted.absent = given.absent != 0;
+    converted.source = lull::capi::make_region_source(given);
     result = new lull_region{in.allocate(on, bytes, std::move(converted))};
   });
 }

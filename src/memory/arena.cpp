@@ -27,11 +27,14 @@ arena_state::~arena_state() {
   stop_preparing();
 }
 
-std::unique_ptr<arena_slice> arena_state::take_free(std::uint64_t bytes, const device& for_device) {
-  // Best: ready for the device; then populated; then the smallest that is large enough.
+std::unique_ptr<arena_slice> arena_state::take_free(std::uint64_t bytes, const device& for_device,
+                                                    std::optional<unsigned> numa_node) {
+  // Best: ready for the device; then near it; then populated; then the smallest that is large
+  // enough.
   auto best = free_.end();
   const auto rank = [&](const arena_slice& slice) {
-    return std::tuple(slice.pin_.serves(for_device), slice.populated_, ~slice.size_bytes());
+    return std::tuple(slice.pin_.serves(for_device), slice.numa_node_ == numa_node,
+                      slice.populated_, ~slice.size_bytes());
   };
   for (auto at = free_.begin(); at != free_.end(); ++at) {
     if ((*at)->size_bytes() < bytes) continue;
@@ -54,10 +57,11 @@ bool arena_state::make_room(std::uint64_t bytes) {
   return true;
 }
 
-std::unique_ptr<arena_slice> arena_state::make_slice(std::uint64_t bytes) {
+std::unique_ptr<arena_slice> arena_state::make_slice(std::uint64_t bytes,
+                                                     std::optional<unsigned> numa_node) {
   const std::uint64_t size = round_up(bytes, huge_page_bytes);
   if (!make_room(size)) return nullptr;
-  auto slice = std::make_unique<arena_slice>(size, host_claim("host memory", size));
+  auto slice = std::make_unique<arena_slice>(size, host_claim("host memory", size), numa_node);
   all_.push_back(slice.get());
   held_bytes_ += size;
   return slice;
@@ -66,13 +70,14 @@ std::unique_ptr<arena_slice> arena_state::make_slice(std::uint64_t bytes) {
 std::vector<std::unique_ptr<arena_slice>> arena_state::take(std::uint64_t bytes,
                                                             const device& for_device) {
   std::vector<std::unique_ptr<arena_slice>> taken;
+  const auto numa_node = numa_node_of(for_device.pci_address());
   const std::lock_guard lock(mutex_);
   try {
     taken.reserve(bytes / options_.slice_bytes + 1);
     for (std::uint64_t left = bytes; left != 0;) {
       const std::uint64_t wanted = std::min(left, options_.slice_bytes);
-      auto slice = take_free(wanted, for_device);
-      if (!slice) slice = make_slice(wanted);
+      auto slice = take_free(wanted, for_device, numa_node);
+      if (!slice) slice = make_slice(wanted, numa_node);
       if (!slice) break;
       used_bytes_ += slice->size_bytes();
       taken.push_back(std::move(slice));
@@ -155,7 +160,11 @@ void arena_state::note_refusal(std::string_view reason) noexcept {
 }
 
 bool arena_state::count_pinned(std::uint64_t bytes) {
+  // What is left goes through staging, and needs its buffers.
+  constexpr std::uint64_t most_for_staging = std::uint64_t{128} << 20;
   const std::lock_guard lock(mutex_);
+  const std::uint64_t for_staging = std::min(budget_bytes_ / 8, most_for_staging);
+  if (used_bytes_ + other_bytes_ + bytes + for_staging > budget_bytes_) return false;
   if (!make_room(bytes)) return false;
   other_bytes_ += bytes;
   return true;
@@ -278,7 +287,8 @@ std::unique_ptr<arena_slice> arena_state::next_unready(const device& for_device,
     free_.erase(unready);
   } else if (held_bytes_ + other_bytes_ + options_.slice_bytes <= budget_bytes_) {
     const std::uint64_t missing = preparing_.aim_bytes - ready_bytes(for_device);
-    slice = make_slice(std::min(options_.slice_bytes, missing));
+    slice =
+        make_slice(std::min(options_.slice_bytes, missing), numa_node_of(for_device.pci_address()));
   }
   return slice;
 }

@@ -55,8 +55,12 @@ class objects {
     ok(lull_graph_cache_create(&cache, &cache_));
     ok(lull_graph_budget_create(1, 1, &budget_));
     ok(lull_graph_hold_create(0, &hold_));
+    ok(lull_arena_create(nullptr, &arena_));
+    ok(lull_file_source_open("/proc/self/exe", &source_));
   }
   ~objects() {
+    lull_file_source_destroy(source_);
+    lull_arena_destroy(arena_);
     lull_graph_hold_destroy(hold_);
     lull_graph_budget_destroy(budget_);
     lull_graph_cache_destroy(cache_);
@@ -107,6 +111,8 @@ class objects {
   lull_graph_cache* get(lull_graph_cache*) const { return cache_; }
   lull_graph_budget* get(lull_graph_budget*) const { return budget_; }
   lull_graph_hold* get(lull_graph_hold*) const { return hold_; }
+  lull_arena* get(lull_arena*) const { return arena_; }
+  lull_file_source* get(lull_file_source*) const { return source_; }
 
  private:
   static void ok(lull_status code) { EXPECT_EQ(code, LULL_OK) << lull_last_error_message(); }
@@ -126,6 +132,8 @@ class objects {
   lull_graph_cache* cache_ = nullptr;
   lull_graph_budget* budget_ = nullptr;
   lull_graph_hold* hold_ = nullptr;
+  lull_arena* arena_ = nullptr;
+  lull_file_source* source_ = nullptr;
 };
 
 template <class T>
