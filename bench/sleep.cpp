@@ -284,7 +284,10 @@ class measurement {
       if (where_.supports(lull::capability::reset)) after_a_reset();
       from_a_file(file.path());
       from_a_callback();
-      if (pins_) swap();
+      if (pins_) {
+        swap();
+        swap_sleepers();
+      }
     }
     return result();
   }
@@ -456,6 +459,35 @@ class measurement {
     second.check();
     static_cast<void>(memory.swap(leave("second"), {"first"}));
     first.check();
+  }
+
+  /// Two models of one process.
+  void swap_sleepers() {
+    const lull::host_arena shared = arena();
+    lull::memory first(options(shared));
+    lull::memory second(options(shared));
+    lull::sleeper_options how;
+    how.plan = lull::plan_for(lull::sleep_level::offload);
+    lull::sleeper of_first(how);
+    lull::sleeper of_second(how);
+    of_first.manage(first);
+    of_second.manage(second);
+    model here(where_, first, sizes_, kind::plain, "weights");
+    static_cast<void>(of_first.sleep());
+    model there(where_, second, sizes_, kind::plain, "weights");
+    static_cast<void>(lull::swap(of_second, of_first));
+    take_reference();
+    timing took;
+    const double cpu_before = cpu_seconds();
+    lull::swap_report done;
+    took.total_s = seconds_of([&] { done = lull::swap(of_first, of_second); });
+    took.cpu_s = cpu_seconds() - cpu_before;
+    for (const auto& step : done.slept.steps)
+      took.steps["sleep: " + step.name] += seconds(step.elapsed);
+    for (const auto& step : done.woke.steps)
+      took.steps["wake: " + step.name] += seconds(step.elapsed);
+    add("swap of two sleepers, warm", way::both, took, 1.75);
+    there.check();
   }
 
   [[nodiscard]] json row_of(const row& of) const {

@@ -122,10 +122,13 @@ void hip_own::before_graph_destroy() const {
 }
 
 void hip_own::mapped(std::uint32_t device, std::uint64_t handle, void* address,
-                     std::uint64_t bytes) {
+                     std::uint64_t bytes) noexcept {
   device_state& state = *devices_[device];
   const std::lock_guard lock(state.mutex);
-  state.mappings.insert_or_assign(handle, mapping{address, bytes, 0});
+  try {
+    state.mappings.insert_or_assign(handle, mapping{address, bytes, 0});
+  } catch (const std::bad_alloc&) {  // what is not known here is neither measured nor cycled
+  }
 }
 
 void hip_own::unmapping(std::uint32_t device, void* address) {

@@ -56,7 +56,8 @@ class hip_own {
   /// Tries once more to take a lost reservation again.
   /// @throws backend_failure when it is still lost
   void mapping_at(std::uint32_t device, void* address);
-  void mapped(std::uint32_t device, std::uint64_t handle, void* address, std::uint64_t bytes);
+  void mapped(std::uint32_t device, std::uint64_t handle, void* address,
+              std::uint64_t bytes) noexcept;
   void unmapping(std::uint32_t device, void* address);
   /// Some ROCm releases keep the memory behind an address until the address itself is freed
   /// (vllm-project/vllm issue 37533; ROCm 7.2). Whether this one does is measured; then the

@@ -2,33 +2,40 @@
 #include <lull/graph_cache.hpp>
 
 #include "capi/device.hpp"
+#include "capi/owned_user.hpp"
 #include "capi/sleeper.hpp"
 #include "capi/values.hpp"
 #include "vocabulary/text.hpp"
 
-namespace {
+namespace lull::capi {
 
-using lull::graph_eviction;
-using lull::status;
-using lull::capi::checked_duration;
-using lull::capi::deadline_in;
-using lull::capi::guard;
-using lull::capi::read_versioned;
-using lull::capi::required;
-
-struct key_hash {
+struct c_key_hash {
   /// The factor is a prime of xxHash64 (PRIME64_2), and not the cache's: so no pair of halves
   /// undoes the cache's own mixing.
   std::size_t operator()(const lull_graph_key& key) const noexcept {
     return key.low ^ (key.high * 0xC2B2AE3D27D4EB4FU);
   }
 };
-struct key_equal {
+struct c_key_equal {
   bool operator()(const lull_graph_key& a, const lull_graph_key& b) const noexcept {
     return a.low == b.low && a.high == b.high;
   }
 };
-using typed_cache = lull::graph_cache<lull_graph_key, void*, key_hash, key_equal>;
+using c_graph_cache = lull::graph_cache<lull_graph_key, void*, c_key_hash, c_key_equal>;
+
+}  // namespace lull::capi
+
+namespace {
+
+using lull::graph_eviction;
+using lull::status;
+using lull::capi::c_graph_cache;
+using lull::capi::checked_duration;
+using lull::capi::deadline_in;
+using lull::capi::guard;
+using lull::capi::owned_user;
+using lull::capi::read_versioned;
+using lull::capi::required;
 
 std::optional<std::uint64_t> optional_of(std::uint64_t given) noexcept {
   static_assert(LULL_UNKNOWN == LULL_NO_LIMIT, "what stands for an absent value");
@@ -38,11 +45,8 @@ std::optional<std::uint64_t> optional_of(std::uint64_t given) noexcept {
 /// The driver of a C program.
 class c_driver final : public lull::graph_driver {
  public:
-  explicit c_driver(const lull_graph_driver& from) : from_(from) {
+  c_driver(const lull_graph_driver& from, owned_user&& user) : from_(from), user_(std::move(user)) {
     required(from.destroy, "options->driver->destroy");
-  }
-  ~c_driver() override {
-    if (from_.release != nullptr) from_.release(from_.user);
   }
 
   void destroy(void* graph, std::uint64_t /*generation*/) override {
@@ -75,9 +79,12 @@ class c_driver final : public lull::graph_driver {
   }
 
   const lull_graph_driver from_;
+  const owned_user user_;
 };
 
-std::shared_ptr<lull::graph_driver> make_driver(const lull_graph_cache_options& given) {
+std::shared_ptr<lull::graph_driver> make_driver(const lull_graph_cache_options& given,
+                                                const lull_graph_driver& driver,
+                                                owned_user&& user) {
   if ((given.driver == nullptr) == (given.device == nullptr)) {
     throw lull::error(status::invalid_argument,
                       given.driver == nullptr
@@ -85,8 +92,7 @@ std::shared_ptr<lull::graph_driver> make_driver(const lull_graph_cache_options& 
                           : "options: a graph cache takes a driver or a device, not both");
   }
   if (given.driver != nullptr) {
-    return std::make_shared<c_driver>(
-        read_versioned(given.driver, lull_graph_driver{}, "options->driver"));
+    return std::make_shared<c_driver>(driver, std::move(user));
   }
   return make_graph_driver(given.device->value, {optional_of(given.bytes_per_node),
                                                  checked_duration(given.clear_timeout_ns, 1,
@@ -177,7 +183,7 @@ lull_graph_stats convert(const lull::graph_cache_stats& from) {
 
 struct lull_graph_cache {
   std::shared_ptr<lull::graph_driver> driver;
-  typed_cache value;
+  c_graph_cache value;
 };
 struct lull_graph_budget {
   lull::graph_budget value;
@@ -188,7 +194,7 @@ struct lull_graph_hold {
 
 /// A pin that C holds is a C++ handle taken apart and put together again.
 struct lull::detail::graph_handle_access {
-  using handle = typed_cache::handle;
+  using handle = c_graph_cache::handle;
   static lull_graph_pin let_go(handle from) noexcept {
     if (!from) return {};
     void* const graph = *from;
@@ -250,11 +256,13 @@ void lull_graph_capture_options_init(lull_graph_capture_options* options) {
 lull_status lull_graph_cache_create(const lull_graph_cache_options* options,
                                     lull_graph_cache** cache) {
   return guard([&] {
-    auto& result = required(cache, "cache");
     lull_graph_cache_options given{};
     lull_graph_cache_options_init(&given);
     given = read_versioned(&required(options, "options"), given, "options");
-    const auto driver = make_driver(given);
+    const auto of_c = read_versioned(given.driver, lull_graph_driver{}, "options->driver");
+    owned_user user(of_c.user, of_c.release);
+    auto& result = required(cache, "cache");
+    const auto driver = make_driver(given, of_c, std::move(user));
     lull::graph_cache_options made;
     made.limits = convert(given.limits);
     if (given.budget != nullptr) made.budget = given.budget->value;
@@ -266,7 +274,8 @@ lull_status lull_graph_cache_create(const lull_graph_cache_options* options,
     if (given.evicted != nullptr) {
       evicted = [given](const lull_graph_key& key) { given.evicted(given.evicted_user, key); };
     }
-    result = new lull_graph_cache{driver, typed_cache(driver, std::move(made), std::move(evicted))};
+    result =
+        new lull_graph_cache{driver, c_graph_cache(driver, std::move(made), std::move(evicted))};
   });
 }
 void lull_graph_cache_destroy(lull_graph_cache* cache) {
@@ -297,13 +306,13 @@ lull_status lull_graph_budget_usage(const lull_graph_budget* budget, uint64_t* e
 
 lull_status lull_graph_cache_find(lull_graph_cache* cache, lull_graph_key key,
                                   lull_graph_pin* pin) {
-  return make(cache, pin, "pin", [&](typed_cache& in) { return pins::let_go(in.find(key)); });
+  return make(cache, pin, "pin", [&](c_graph_cache& in) { return pins::let_go(in.find(key)); });
 }
 lull_status lull_graph_cache_get_or_capture(lull_graph_cache* cache, lull_graph_key key,
                                             lull_capture_fn capture, void* user,
                                             const lull_graph_capture_options* options,
                                             lull_graph_pin* pin) {
-  return make(cache, pin, "pin", [&](typed_cache& in) {
+  return make(cache, pin, "pin", [&](c_graph_cache& in) {
     required(capture, "capture");
     return pins::let_go(in.get_or_capture(
         key, [&] { return capture_by(capture, user); }, convert(options)));
@@ -312,7 +321,7 @@ lull_status lull_graph_cache_get_or_capture(lull_graph_cache* cache, lull_graph_
 lull_status lull_graph_cache_get_or_insert(lull_graph_cache* cache, lull_graph_key key,
                                            const lull_graph_capture_options* options,
                                            lull_graph_pin* pin) {
-  return make(cache, pin, "pin", [&](typed_cache& in) {
+  return make(cache, pin, "pin", [&](c_graph_cache& in) {
     return pins::let_go(in.get_or_insert(key, convert(options)));
   });
 }
@@ -324,9 +333,9 @@ lull_status lull_graph_pin_recapture(lull_graph_pin* pin, lull_capture_fn captur
     required(static_cast<char*>(pin->entry), "pin->entry");
     const auto wishes = convert(options);
     auto at = pins::adopt(*pin);
-    const auto back = [pin](typed_cache::handle* from) { *pin = pins::let_go(std::move(*from)); };
-    const std::unique_ptr<typed_cache::handle, decltype(back)> pinned(&at, back);
-    typed_cache::recapture(
+    const auto back = [pin](c_graph_cache::handle* from) { *pin = pins::let_go(std::move(*from)); };
+    const std::unique_ptr<c_graph_cache::handle, decltype(back)> pinned(&at, back);
+    c_graph_cache::recapture(
         at, [&] { return capture_by(capture, user); }, wishes);
   });
 }
@@ -337,30 +346,31 @@ void lull_graph_pin_release(lull_graph_pin* pin) {
 lull_status lull_graph_cache_for_each(lull_graph_cache* cache, lull_graph_see_fn see, void* user) {
   return guard([&] {
     required(see, "see");
-    required(cache, "cache").value.for_each([&](const typed_cache::handle& each) {
+    required(cache, "cache").value.for_each([&](const c_graph_cache::handle& each) {
       see(user, each.key(), *each);
     });
   });
 }
 lull_status lull_graph_cache_erase(lull_graph_cache* cache, lull_graph_key key, int32_t* erased) {
-  return with(cache, erased, [&](typed_cache& in) { return in.erase(key); });
+  return with(cache, erased, [&](c_graph_cache& in) { return in.erase(key); });
 }
 lull_status lull_graph_cache_clear(lull_graph_cache* cache, int64_t timeout_ns) {
   return guard([&] { required(cache, "cache").value.clear(deadline_in(timeout_ns)); });
 }
 lull_status lull_graph_cache_trim(lull_graph_cache* cache, uint64_t* evicted) {
-  return with(cache, evicted, [](typed_cache& in) { return in.trim(); });
+  return with(cache, evicted, [](c_graph_cache& in) { return in.trim(); });
 }
 lull_status lull_graph_cache_sweep(lull_graph_cache* cache, uint64_t* evicted) {
-  return with(cache, evicted, [](typed_cache& in) { return in.sweep(lull::steady_clock().now()); });
+  return with(cache, evicted,
+              [](c_graph_cache& in) { return in.sweep(lull::steady_clock().now()); });
 }
 lull_status lull_graph_cache_next_deadline(const lull_graph_cache* cache, int64_t* in_ns) {
-  return make(cache, in_ns, "in_ns", [](const typed_cache& in) {
+  return make(cache, in_ns, "in_ns", [](const c_graph_cache& in) {
     return lull::capi::nanoseconds_until(in.next_deadline());
   });
 }
 lull_status lull_graph_cache_device_was_reset(lull_graph_cache* cache, uint64_t* dropped) {
-  return with(cache, dropped, [&](typed_cache& in) {
+  return with(cache, dropped, [&](c_graph_cache& in) {
     cache->driver->raise_generation();
     return in.reset_generation();
   });
@@ -371,7 +381,8 @@ lull_status lull_graph_cache_set_limits(lull_graph_cache* cache, const lull_grap
       [&] { required(cache, "cache").value.set_limits(convert(required(limits, "limits"))); });
 }
 lull_status lull_graph_cache_limits(const lull_graph_cache* cache, lull_graph_limits* limits) {
-  return make(cache, limits, "limits", [](const typed_cache& in) { return convert(in.limits()); });
+  return make(cache, limits, "limits",
+              [](const c_graph_cache& in) { return convert(in.limits()); });
 }
 lull_status lull_graph_cache_set_frequency_filter(lull_graph_cache* cache, int32_t on) {
   return guard([&] { required(cache, "cache").value.set_frequency_filter(on != 0); });

@@ -32,6 +32,11 @@ transfer_options make_transfer_options(const lull_transfer_options* options);
 
 backing_store make_backing(lull_backing_kind kind, const char* path, const char* name);
 
+/// @param callback null: none
+refill_callback make_refill(lull_refill_fn callback, void* user);
+
+void write_region(const region_info& from, lull_region_info* info);
+
 }  // namespace lull::capi
 
 #endif  // LULL_CAPI_MEMORY_HPP

@@ -13,7 +13,7 @@
 namespace lull::detail {
 namespace {
 
-[[noreturn]] void refuse(const std::string& reason) {
+[[noreturn]] void refuse_table(const std::string& reason) {
   throw error(status::bad_module, reason);
 }
 
@@ -28,7 +28,7 @@ lull_status unsupported(Arguments... arguments) {
 
 void check_mandatory(const lull_backend_ops& ops) {
   const auto expect = [](bool present, std::string_view slot) {
-    if (!present) refuse(text("its operations table lacks the mandatory '{}'", slot));
+    if (!present) refuse_table(text("its operations table lacks the mandatory '{}'", slot));
   };
   expect(ops.name != nullptr && *ops.name != '\0', "name");
   expect(ops.score != nullptr, "score");
@@ -49,8 +49,8 @@ class group_check {
     constexpr auto smallest = sizeof(std::uint32_t) * 2 + sizeof(void (*)());
     if (!usable()) return;
     if (from_->struct_size < smallest) {
-      refuse(text("its group '{}' has {} bytes, too few for one operation", name_,
-                  from_->struct_size));
+      refuse_table(text("its group '{}' has {} bytes, too few for one operation", name_,
+                        from_->struct_size));
     }
     bytes_ = std::min<std::size_t>(from_->struct_size, sizeof(Ops));
     std::memcpy(&into_, from_, bytes_);
@@ -74,8 +74,8 @@ class group_check {
   template <class... Arguments>
   void check(lull_status (*&slot)(Arguments...), std::string_view name) const {
     if (slot == nullptr && has_room_for(&slot, sizeof slot)) {
-      refuse(text("its group '{}' lacks '{}'; a group is provided as a whole or not at all", name_,
-                  name));
+      refuse_table(text("its group '{}' lacks '{}'; a group is provided as a whole or not at all",
+                        name_, name));
     }
     if (slot == nullptr) slot = &unsupported<Arguments...>;
   }
@@ -107,12 +107,12 @@ void check_groups(const lull_backend_ops& from, ops_table& table) {
 ops_table check_ops(const lull_backend_ops& from) {
   const auto major = from.abi_version >> 16;
   if (major != LULL_BACKEND_ABI_MAJOR) {
-    refuse(text("it is built for module ABI {}.{}; this lull understands {}.x", major,
-                from.abi_version & 0xffff, LULL_BACKEND_ABI_MAJOR));
+    refuse_table(text("it is built for module ABI {}.{}; this lull understands {}.x", major,
+                      from.abi_version & 0xffff, LULL_BACKEND_ABI_MAJOR));
   }
   if (from.struct_size < LULL_BACKEND_OPS_MIN_SIZE) {
-    refuse(text("its operations table has {} bytes; the mandatory part alone has {}",
-                from.struct_size, LULL_BACKEND_OPS_MIN_SIZE));
+    refuse_table(text("its operations table has {} bytes; the mandatory part alone has {}",
+                      from.struct_size, LULL_BACKEND_OPS_MIN_SIZE));
   }
   lull_backend_ops known{};
   std::memcpy(&known, &from, std::min<std::size_t>(from.struct_size, sizeof known));

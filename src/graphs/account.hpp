@@ -4,7 +4,6 @@
 #include <lull/graph_cache.hpp>
 
 #include <algorithm>
-#include <mutex>
 
 namespace lull::detail {
 
@@ -26,9 +25,7 @@ struct graph_tally {
 struct graph_account {
   std::optional<std::uint64_t> max_entries, max_bytes;
   graph_tally reserved, live, held, queued;
-  /// Of all caches that count here. Held for moments, and taken after that of the books.
-  std::mutex hit_mutex;
-  std::uint64_t uses = 0;  ///< so that the uses of all entries have an order; guarded by hit_mutex
+  std::atomic<std::uint64_t> uses{0};  ///< numbers the uses of all entries
 
   [[nodiscard]] graph_tally existing() const noexcept { return live + held + queued; }
   [[nodiscard]] std::optional<graph_eviction> bound_below(const graph_tally& all) const noexcept {
@@ -44,11 +41,6 @@ struct graph_account {
 
 /// The accounts that a cache counts in, its own and its budget's; and what it counts besides.
 struct graph_ledger {
-  explicit graph_ledger(std::shared_ptr<graph_account> of_budget)
-      : accounts{std::make_shared<graph_account>()} {
-    if (of_budget != nullptr) accounts.push_back(std::move(of_budget));
-  }
-
   std::vector<std::shared_ptr<graph_account>> accounts;
   graph_cache_stats counted;
 
@@ -68,6 +60,12 @@ struct graph_ledger {
     if (as != &graph_account::live) return;
     counted.peak_entries = std::max(counted.peak_entries, own().existing().entries);
     counted.peak_bytes = std::max(counted.peak_bytes, own().existing().bytes);
+  }
+  /// Also called for hits, without the mutex of the books.
+  void note_use(graph_entry& entry) const noexcept {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    entry.stamp.store(accounts.back()->uses.fetch_add(1, relaxed) + 1, relaxed);
+    entry.uses.store(entry.uses.load(relaxed) + 1, relaxed);
   }
   template <class Predicate>
   [[nodiscard]] bool any(const Predicate& holds) const {

@@ -139,7 +139,8 @@ class capture_run {
     generation_ = driver.generation();
     // Asking the platform may take milliseconds: not while the footprints come without it.
     const bool measures = !wishes_.bytes && core_.measures_captures.load(std::memory_order_relaxed);
-    const auto used_before = measures ? driver.used_bytes() : std::nullopt;
+    constexpr std::uint64_t unknown = UINT64_MAX;
+    const std::uint64_t used_before = measures ? driver.used_bytes().value_or(unknown) : unknown;
     const time_point begin = core_.options.clock->now();
     const graph_size said = how(entry_, *old_);
     elapsed_ = core_.options.clock->now() - begin;
@@ -150,10 +151,11 @@ class capture_run {
       estimated_ = bytes_.has_value();
       core_.measures_captures.store(!estimated_, std::memory_order_relaxed);
     }
-    const auto used_after = used_before && !bytes_ ? driver.used_bytes() : std::nullopt;
+    const bool asks_again = used_before != unknown && !bytes_;
+    const std::uint64_t used_after = asks_again ? driver.used_bytes().value_or(0) : 0;
     // With another capture under way the difference would be the sum of both.
-    if (used_after && *used_after > *used_before && graph_hold::count() == 1) {
-      bytes_ = *used_after - *used_before + (updated_ ? entry_.bytes : 0);
+    if (used_after > used_before && graph_hold::count() == 1) {
+      bytes_ = used_after - used_before + (updated_ ? entry_.bytes : 0);
     }
     try {
       if (!updated_) driver.adopt(entry_.handle());
@@ -203,9 +205,10 @@ class capture_run {
     }
     if (evicted) return;
     core_.ledger.count(entry_, &graph_account::live, bytes);
-    core_.index.set_findable(entry_, true);
+    core_.ledger.note_use(entry_);
     entry_.swept_stamp = entry_.stamp.load(std::memory_order_relaxed);
     entry_.used_at = core_.options.clock->now().time_since_epoch().count();
+    core_.index.set_findable(entry_, true);
     // What finds no room beside what is in use stays as long as it is in use itself.
     if (!core_.make_fit({})) core_.remove(entry_, graph_eviction::bytes);
   }
@@ -235,6 +238,7 @@ graph_entry& make_entry(graph_core& core, const graph_key& key) {
   made->hash = key.hash;
   made->generation = core.driver->generation();
   made->used_at = core.options.clock->now().time_since_epoch().count();
+  core.ledger.note_use(*made);
   const graph_tally two{2, 2 * core.expected_bytes};
   const bool has_room = !core.ledger.any([&](const auto& its) { return its.shortage(two); });
   core.index.insert(*made);

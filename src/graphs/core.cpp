@@ -5,6 +5,8 @@ namespace lull::detail {
 graph_core::graph_core(std::shared_ptr<graph_driver> its_driver, graph_cache_options given,
                        std::function<void(const graph_entry&)> told)
     : driver(std::move(its_driver)), options(std::move(given)), on_evict(std::move(told)) {
+  ledger.accounts.push_back(std::make_shared<graph_account>());
+  if (options.budget) ledger.accounts.push_back(account_of(*options.budget));
   set_policy(options.frequency_filter);
 }
 

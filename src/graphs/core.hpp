@@ -16,13 +16,13 @@ class graph_core {
  public:
   graph_core(std::shared_ptr<graph_driver> its_driver, graph_cache_options given,
              std::function<void(const graph_entry&)> told);
-  static std::shared_ptr<graph_account> account_of(const std::optional<graph_budget>& budget) {
-    return budget ? budget->account_ : nullptr;
+  static std::shared_ptr<graph_account>& account_of(graph_budget& budget) noexcept {
+    return budget.account_;
   }
 
-  /// A hit, or null. Takes no lock but that of hits.
+  /// A hit, or null. Takes no lock but that of a part of the index.
   [[nodiscard]] graph_entry* find(const graph_key& key) {
-    return index.pin(key, driver->generation());
+    return index.pin(key, driver->generation(), [this](graph_entry& it) { ledger.note_use(it); });
   }
   void note_miss(std::uint64_t hash) noexcept {
     policy->note_miss(hash, index.hits() + ++ledger.counted.misses);
@@ -46,8 +46,8 @@ class graph_core {
   const std::shared_ptr<graph_driver> driver;
   graph_cache_options options;
   const std::function<void(const graph_entry&)> on_evict;
-  graph_ledger ledger{account_of(options.budget)};
-  entry_index index{*ledger.accounts.back()};
+  graph_ledger ledger;
+  entry_index index;
   std::unique_ptr<eviction_policy> policy;
   graph_graveyard graveyard{*driver, options, ledger};
   graph_entry* left = nullptr;  ///< evicted, and in use or not told

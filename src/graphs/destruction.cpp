@@ -5,6 +5,7 @@
 #include "core/single_copy.hpp"
 #include "graphs/core.hpp"
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/immortal.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -16,8 +17,8 @@ constinit thread_local std::uint64_t holds_of_this_thread = 0;
 }  // namespace
 
 graph_books& graph_books::of_process() {
-  static graph_books& instance = *new graph_books;
-  return instance;
+  static immortal<graph_books> instance;
+  return instance.get();
 }
 
 bool graph_books::this_thread_holds() noexcept {

@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "vocabulary/round_up.hpp"
 #include "vocabulary/system_memory.hpp"
 #include "vocabulary/text.hpp"
 
@@ -48,10 +49,10 @@ constexpr auto anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
       lull::detail::text("{} of {}", std::generic_category().message(code), format_bytes(bytes)));
 }
 
-std::uint64_t round_up(std::uint64_t bytes, std::uint64_t granularity) {
-  if (bytes > UINT64_MAX - granularity)
+std::uint64_t whole_pages(std::uint64_t bytes) {
+  if (bytes > UINT64_MAX - page_bytes())
     misuse(lull::detail::text("{} bytes cannot be rounded up", bytes));
-  return (bytes + granularity - 1) / granularity * granularity;
+  return lull::detail::round_up(bytes, page_bytes());
 }
 
 /// Anonymous pages, of which large stretches may become huge pages: a restore then takes one page
@@ -151,7 +152,7 @@ void host_memory::charge(std::uint64_t bytes) {
 
 void host_memory::allocate(std::uint32_t, std::uint64_t bytes, void** address) {
   if (bytes == 0) misuse("an allocation of 0 bytes");
-  const std::uint64_t rounded = round_up(bytes, page_bytes());
+  const std::uint64_t rounded = whole_pages(bytes);
   const std::lock_guard lock(mutex_);
   charge(rounded);
   try {
@@ -167,7 +168,7 @@ void host_memory::allocate(std::uint32_t, std::uint64_t bytes, void** address) {
 void host_memory::deallocate(std::uint32_t, void* address, std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   const auto found = allocations_.find(value_of(address));
-  if (found == allocations_.end() || found->second != round_up(bytes, page_bytes())) {
+  if (found == allocations_.end() || found->second != whole_pages(bytes)) {
     misuse(lull::detail::text("{} with {} bytes is no allocation of this device",
                               lull::detail::hex(address), bytes));
   }
@@ -214,8 +215,13 @@ void host_memory::vm_create(std::uint32_t, std::uint64_t bytes, std::uint64_t* h
         lull::detail::text("{} bytes of memory; it must be a multiple of {}", bytes, page_bytes()));
   }
   const std::lock_guard lock(mutex_);
-  charge(bytes);
-  handles_.emplace(next_handle_, physical{bytes, 0});
+  const auto made = handles_.emplace(next_handle_, physical{bytes, 0}).first;
+  try {
+    charge(bytes);
+  } catch (...) {
+    handles_.erase(made);
+    throw;
+  }
   *handle = next_handle_++;
 }
 

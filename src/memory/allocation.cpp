@@ -9,14 +9,11 @@
 
 #include "memory/pages.hpp"
 #include "memory/region_state.hpp"
+#include "vocabulary/round_up.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
-
-constexpr std::uint64_t round_up(std::uint64_t bytes, std::uint64_t granularity) noexcept {
-  return (bytes + granularity - 1) / granularity * granularity;
-}
 
 /// Memory comes in steps of the device's granularity; where that is less than a huge page of the
 /// host, in huge pages all the same, for the host device takes one page fault then instead of 512.
@@ -34,7 +31,10 @@ bool is_small(std::uint64_t bytes, std::uint64_t granularity) noexcept {
 constexpr std::uint64_t largest_shared = 32;
 
 bool is_for(const extent& home, const region_state& region) {
-  return home.where == region.where && home.tag == region.options.tag;
+  return home.where == region.where && home.tag == region.options.tag &&
+         std::is_permutation(home.peers.begin(), home.peers.end(),
+                             region.options.accessible_from.begin(),
+                             region.options.accessible_from.end());
 }
 
 /// Looks for a place that has memory behind it already. Called with the mutex held.
@@ -69,9 +69,9 @@ void found(region_state& region, std::uint64_t granularity) {
     const std::uint64_t most = largest_shared * step_bytes(granularity);
     bytes = std::max(bytes, round_up(std::min(there_is, most), granularity));
   }
-  auto home =
-      std::make_shared<extent>(region.where, bytes, shared, region.options.tag,
-                               round_up(std::min(memory.options.handle_bytes, bytes), granularity));
+  auto home = std::make_shared<extent>(
+      region.where, bytes, shared, region.options.tag, region.options.accessible_from,
+      round_up(std::min(memory.options.handle_bytes, bytes), granularity));
   home->moving = true;
   if (shared) memory.shared_extents.push_back(home);
   static_cast<void>(home->take(region.size_bytes));

@@ -9,17 +9,10 @@
 #include <utility>
 
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/round_up.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
-namespace {
-
-constexpr std::uint64_t round_up(std::uint64_t bytes, std::uint64_t to) noexcept {
-  return (bytes + to - 1) / to * to;
-}
-
-}  // namespace
-
 arena_state::arena_state(const host_arena_options& options)
     : options_(options), budget_bytes_(options.budget_bytes.value_or(default_arena_budget())) {}
 
@@ -78,7 +71,10 @@ std::vector<std::unique_ptr<arena_slice>> arena_state::take(std::uint64_t bytes,
       const std::uint64_t wanted = std::min(left, options_.slice_bytes);
       auto slice = take_free(wanted, for_device, numa_node);
       if (!slice) slice = make_slice(wanted, numa_node);
-      if (!slice) break;
+      if (!slice) {
+        remember_budget(left);
+        break;
+      }
       used_bytes_ += slice->size_bytes();
       taken.push_back(std::move(slice));
       left -= wanted;
@@ -157,6 +153,47 @@ void arena_state::note_refusal(std::string_view reason) noexcept {
   } catch (const std::bad_alloc&) {
     not_pinned_because_.clear();
   }
+  if (!reason.empty()) remember_refusal(reason);
+}
+
+/// Called with the mutex held.
+void arena_state::remember_refusal(std::string_view reason) noexcept {
+  ++refusals_;
+  try {
+    last_refusal_ = reason;
+  } catch (const std::bad_alloc&) {
+    last_refusal_.clear();
+  }
+}
+
+/// Called with the mutex held.
+void arena_state::remember_budget(std::uint64_t bytes) noexcept {
+  try {
+    remember_refusal(text("the arena's budget of {} has no room for {} more",
+                          format_bytes(budget_bytes_), format_bytes(bytes)));
+  } catch (const std::bad_alloc&) {
+    remember_refusal("the arena's budget has no room for more");
+  }
+}
+
+void arena_state::note_no_room(std::uint64_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  remember_budget(bytes);
+}
+
+void arena_state::note_not_tried(std::string_view reason) noexcept {
+  const std::lock_guard lock(mutex_);
+  remember_refusal(reason);
+}
+
+std::uint64_t arena_state::refusals() const {
+  const std::lock_guard lock(mutex_);
+  return refusals_;
+}
+
+std::string arena_state::refusal_after(std::uint64_t refusals) const {
+  const std::lock_guard lock(mutex_);
+  return refusals_ != refusals ? last_refusal_ : std::string();
 }
 
 bool arena_state::count_pinned(std::uint64_t bytes) {
@@ -164,8 +201,11 @@ bool arena_state::count_pinned(std::uint64_t bytes) {
   constexpr std::uint64_t most_for_staging = std::uint64_t{128} << 20;
   const std::lock_guard lock(mutex_);
   const std::uint64_t for_staging = std::min(budget_bytes_ / 8, most_for_staging);
-  if (used_bytes_ + other_bytes_ + bytes + for_staging > budget_bytes_) return false;
-  if (!make_room(bytes)) return false;
+  const bool fits = used_bytes_ + other_bytes_ + bytes + for_staging <= budget_bytes_;
+  if (!fits || !make_room(bytes)) {
+    remember_budget(bytes);
+    return false;
+  }
   other_bytes_ += bytes;
   return true;
 }

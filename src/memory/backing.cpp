@@ -27,13 +27,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void throw_errno(const char* call, const std::string& what, int code) {
-  const bool full = code == ENOSPC || code == EDQUOT || code == ENOMEM || code == EFBIG;
-  const std::string words = std::generic_category().message(code);
-  throw error(full ? status::out_of_host_memory : status::io,
-              text("{}: {} ({})", what, words, call), vendor_failure{"", call, code, words});
-}
-
 [[noreturn]] void throw_missing(const std::string& where, std::uint64_t needed,
                                 std::uint64_t available) {
   fail(status::out_of_host_memory, "backing in {}: needs {}, {} available: {} missing", where,
@@ -61,6 +54,7 @@ class memory_backing final : public backing {
   }
   void complete() noexcept override { claim_ = {}; }
   [[nodiscard]] std::byte* address() const noexcept { return pages_.address(); }
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept { return pages_.size_bytes(); }
 
  private:
   host_claim claim_;
@@ -101,7 +95,10 @@ class arena_backing final : public backing {
 
   [[nodiscard]] view make_ready(std::uint64_t offset, const device& with) override {
     const std::uint64_t index = offset / stretch_bytes_;
-    if (index >= parts_.size()) return rest_->make_ready(offset - covered(), with);
+    if (index >= parts_.size()) {
+      arena_->note_no_room(rest_->size_bytes());
+      return rest_->make_ready(offset - covered(), with);
+    }
     arena_slice& slice = *parts_[index].slice;
     const bool pinned = arena_->make_ready(slice, with);
     return {slice.address() + offset % stretch_bytes_, pinned};
@@ -188,7 +185,9 @@ class unnamed_file {
   [[nodiscard]] const std::string& what() const noexcept { return what_; }
 
   [[noreturn]] void fail(const char* call, int code = errno) const {
-    throw_errno(call, text("backing in {}", what_), code);
+    const bool full = code == ENOSPC || code == EDQUOT || code == ENOMEM || code == EFBIG;
+    fail_call(full ? status::out_of_host_memory : status::io, call, code,
+              text("backing in {}", what_));
   }
 
  private:

@@ -2,7 +2,6 @@
 
 #include <deque>
 #include <optional>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -69,8 +68,8 @@ void crew::run(const std::vector<share>& shares) {
     for (; started < posts.size(); ++started) {
       threads.emplace_back([this, &post = posts[started]] { on_thread_(post); });
     }
-  } catch (const std::system_error&) {
-    // The system gives no more threads.
+  } catch (...) {  // NOLINT(bugprone-empty-catch)
+    // The system gives no more threads, or no memory for one.
   }
   if (!posts.empty()) posts.front()();
   for (std::size_t i = started; i < shares.size(); ++i) posts[i]();

@@ -2,6 +2,9 @@
 
 #include <lull/error.hpp>
 
+#include <iterator>
+#include <new>
+
 namespace lull::detail {
 namespace {
 
@@ -37,6 +40,16 @@ void extent::map(part& which) const {
   if (which.mapped) return;
   where.vm_map(static_cast<std::byte*>(address) + which.offset, which.bytes, *which.physical);
   which.mapped = true;
+  if (peers.empty()) return;
+  try {
+    where.vm_set_access(static_cast<std::byte*>(address) + which.offset, which.bytes, peers);
+  } catch (...) {
+    try {
+      unmap(which);
+    } catch (const error&) {  // NOLINT(bugprone-empty-catch): still mapped, and undone later
+    }
+    throw;
+  }
 }
 
 void extent::map() {
@@ -100,9 +113,15 @@ std::optional<std::uint64_t> extent::take(std::uint64_t bytes) {
   return std::nullopt;
 }
 
-void extent::give_back(std::uint64_t offset, std::uint64_t bytes) {
+void extent::give_back(std::uint64_t offset, std::uint64_t bytes) noexcept {
   --regions;
-  const std::uint64_t size = place_bytes(bytes);
+  try {
+    add_hole(offset, place_bytes(bytes));
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): see the header
+  }
+}
+
+void extent::add_hole(std::uint64_t offset, std::uint64_t size) {
   auto hole = holes_.emplace(offset, size).first;
   if (hole != holes_.begin()) {
     const auto before = std::prev(hole);

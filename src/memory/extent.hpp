@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,13 +22,15 @@ class extent {
  public:
   /// @param shared whether regions beside the first may live in it
   /// @param for_tag the tag of all of them then
+  /// @param for_peers the devices that use it beside its own
   /// @param handle_bytes of each part but the last; a multiple of the device's granularity
   extent(device on, std::uint64_t bytes, bool is_shared, std::string for_tag,
-         std::uint64_t handle_bytes)
+         std::vector<device> for_peers, std::uint64_t handle_bytes)
       : where(std::move(on)),
         size_bytes(bytes),
         shared(is_shared),
         tag(std::move(for_tag)),
+        peers(std::move(for_peers)),
         holes_{{0, bytes}} {
     for (std::uint64_t at = 0; at < bytes; at += handle_bytes) {
       parts.push_back({at, std::min(handle_bytes, bytes - at), {}, false});
@@ -38,6 +41,7 @@ class extent {
   const std::uint64_t size_bytes;
   const bool shared;
   const std::string tag;
+  const std::vector<device> peers;
 
   // The device part: of whoever moves the extent alone.
   void* address = nullptr;  ///< reserved from the beginning to the end
@@ -71,16 +75,22 @@ class extent {
   bool moving = false;        ///< a transfer or an allocation has it
   bool up = false;            ///< there is memory behind it
   std::uint32_t regions = 0;  ///< that live in it
+  /// Of those that are left over: they are kept without taking any memory.
+  std::shared_ptr<extent> next_leftover;
 
   /// A place for a region, or none.
   [[nodiscard]] std::optional<std::uint64_t> take(std::uint64_t bytes);
-  void give_back(std::uint64_t offset, std::uint64_t bytes);
+  /// Where there is no memory to write that down, the place is not used again while others live
+  /// in the extent.
+  void give_back(std::uint64_t offset, std::uint64_t bytes) noexcept;
 
   /// What a region in a shared extent takes: places start at multiples of this, as the memory of
   /// every vendor does.
   static constexpr std::uint64_t alignment = 512;
 
  private:
+  void add_hole(std::uint64_t offset, std::uint64_t size);
+
   std::map<std::uint64_t, std::uint64_t> holes_;  ///< offset to size, none beside another
 };
 

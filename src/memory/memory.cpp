@@ -196,15 +196,15 @@ transfer_report evict_from(detail::memory_state& memory, const eviction_plan& pl
                            const transfer_options& options, const device* only = nullptr) {
   const transfer_turn turn(memory);
   std::vector<transfer::job> jobs;
+  std::shared_ptr<detail::departure> during;
   {
     const std::lock_guard lock(memory.mutex);
     jobs = jobs_to_evict(memory, plan, only);
+    during = departure_of(jobs);
+    if (during) during->add_leaving(&memory);
     claim(jobs);
   }
-  const auto during = departure_of(jobs);
-  if (!during) return run(memory, options, jobs, &transfer::evict);
-  during->add_leaving(&memory);
-  return run(memory, options, jobs, &transfer::swap, during);
+  return run(memory, options, jobs, during ? &transfer::swap : &transfer::evict, during);
 }
 
 /// Watches over resets of a device from its first region on.
@@ -216,7 +216,9 @@ void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const dev
   }
   const auto discard_all = [weak = std::weak_ptr(memory)](const reset_event& event) {
     const auto alive = weak.lock();
-    if (!alive || !event.dropping) return;
+    if (!alive) return;
+    detail::tidy_up(*alive);  // what could not be given back would be in the way
+    if (!event.dropping) return;
     eviction_plan everything;
     everything.otherwise = contents_action::discard;
     static_cast<void>(evict_from(*alive, everything, {}, &event.device));
@@ -280,14 +282,31 @@ void check_source(const region_state& region) {
   if (source.pieces.empty()) expect_inside({0, 0, region.size_bytes});
 }
 
+/// Leaves the devices that are to be told, each once.
+/// @throws error (unsupported) for one that cannot reach the memory
+void check_peers(const device& where, region_options& options) {
+  std::vector<device> peers;
+  for (device& each : options.accessible_from) {
+    if (each == where || std::find(peers.begin(), peers.end(), each) != peers.end()) continue;
+    where.require(capability::peers, "accessible_from");
+    if (!where.is_accessible_from(each)) {
+      detail::fail(status::unsupported, "region '{}' on {}: {} cannot access memory of it",
+                   options.name, where.name(), each.name());
+    }
+    peers.push_back(std::move(each));
+  }
+  options.accessible_from = std::move(peers);
+}
+
 /// Fills a new region from its source.
 void load(detail::memory_state& memory, const std::shared_ptr<region_state>& region) {
+  const std::vector<transfer::job> jobs{{region, contents_action::discard, residency::unfilled}};
   {
     const std::lock_guard lock(memory.mutex);
     region->moving = true;
     region->contents = residency::unfilled;
   }
-  run(memory, {}, {{region, contents_action::discard, residency::unfilled}}, &transfer::load);
+  run(memory, {}, jobs, &transfer::load);
 }
 
 }  // namespace
@@ -305,6 +324,7 @@ region memory::allocate(const device& where, std::uint64_t bytes, region_options
     detail::fail(status::invalid_argument, "region '{}' of {} bytes on {}", options.name, bytes,
                  where.name());
   }
+  check_peers(where, options);
   watch_resets(state_, where);
   auto region = std::make_shared<region_state>(state_, where, bytes, std::move(options));
   check_source(*region);
@@ -378,7 +398,9 @@ const host_arena& memory::arena() const noexcept {
 std::uint64_t memory::leftover_bytes() const {
   const std::lock_guard lock(state_->mutex);
   std::uint64_t bytes = 0;
-  for (const auto& each : state_->leftovers) bytes += each->obtained_bytes();
+  for (auto each = state_->leftovers.get(); each != nullptr; each = each->next_leftover.get()) {
+    bytes += each->obtained_bytes();
+  }
   return bytes;
 }
 

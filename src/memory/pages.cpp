@@ -24,10 +24,7 @@ std::uint64_t page_bytes() noexcept {
 }
 
 [[noreturn]] void throw_out_of_pages(const char* call, std::uint64_t bytes, int code) {
-  const std::string words = std::generic_category().message(code);
-  throw error(status::out_of_host_memory,
-              text("{} of host memory: {} ({})", format_bytes(bytes), words, call),
-              vendor_failure{"", call, code, words});
+  fail_call(status::out_of_host_memory, call, code, text("{} of host memory", format_bytes(bytes)));
 }
 
 }  // namespace

@@ -3,8 +3,10 @@
 #include <lull/error.hpp>
 
 #include <algorithm>
+#include <utility>
 
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -28,7 +30,17 @@ bool free_extent(extent& which, const log_sink& log) noexcept {
          attempt([&] { which.release(); });
 }
 
+/// Called with the mutex held.
+void keep_leftover(memory_state& memory, std::shared_ptr<extent> which) noexcept {
+  which->next_leftover = std::move(memory.leftovers);
+  memory.leftovers = std::move(which);
+}
+
 }  // namespace
+
+memory_state::~memory_state() {
+  if (!in_forked_child.load(std::memory_order_relaxed)) tidy_up(*this);
+}
 
 region_info region_state::info() const {
   return {options.name, options.tag, where.name(),       address, size_bytes, contents,
@@ -53,41 +65,29 @@ void dispose(region_state& region) noexcept {
   memory_state& memory = *region.owner;
   std::shared_ptr<extent> home = region.home;
   if (!home) return;
-  try {
+  {
     const std::lock_guard lock(memory.mutex);
     home->give_back(region.offset, region.size_bytes);
     if (home->regions != 0) return;
     std::erase(memory.shared_extents, home);
-  } catch (...) {
-    memory.options.log.write(log_level::error, current_error(status::internal).what());
-    return;
   }
   if (free_extent(*home, memory.options.log)) return;
-  try {
-    const std::lock_guard lock(memory.mutex);
-    memory.leftovers.push_back(std::move(home));
-  } catch (...) {
-    memory.options.log.write(log_level::error, current_error(status::internal).what());
-  }
+  const std::lock_guard lock(memory.mutex);
+  keep_leftover(memory, std::move(home));
 }
 
 void tidy_up(memory_state& memory) noexcept {
-  std::vector<std::shared_ptr<extent>> left;
+  std::shared_ptr<extent> next;
   {
     const std::lock_guard lock(memory.mutex);
-    left.swap(memory.leftovers);
+    next = std::move(memory.leftovers);
   }
-  std::erase_if(left, [&](const auto& each) { return free_extent(*each, memory.options.log); });
-  if (left.empty()) return;
-  const std::lock_guard lock(memory.mutex);
-  // What failed just now is the rule; what is new since then the exception.
-  left.swap(memory.leftovers);
-  for (auto& each : left) {
-    try {
-      memory.leftovers.push_back(std::move(each));
-    } catch (const std::bad_alloc&) {
-      memory.options.log.write(log_level::error, "out of memory while keeping what is left over");
-    }
+  while (next) {
+    const std::shared_ptr<extent> each = std::exchange(next, next->next_leftover);
+    each->next_leftover.reset();
+    if (free_extent(*each, memory.options.log)) continue;
+    const std::lock_guard lock(memory.mutex);
+    keep_leftover(memory, each);
   }
 }
 

@@ -20,6 +20,9 @@ namespace lull::detail {
 struct memory_state {
   explicit memory_state(memory_options given)
       : options(std::move(given)), arena(arena_access::state(*options.arena)) {}
+  ~memory_state();  ///< tries for the last time to free what could not be freed before
+  memory_state(const memory_state&) = delete;
+  memory_state& operator=(const memory_state&) = delete;
 
   const memory_options options;
   const std::shared_ptr<arena_state> arena;
@@ -32,8 +35,8 @@ struct memory_state {
   std::vector<std::shared_ptr<region_state>> regions;
   /// Those that small regions share; each has at least one.
   std::vector<std::shared_ptr<extent>> shared_extents;
-  /// Of regions that are gone, but whose memory could not be given back.
-  std::vector<std::shared_ptr<extent>> leftovers;
+  /// The first of those of regions that are gone, but whose memory could not be given back.
+  std::shared_ptr<extent> leftovers;
 
   /// One for each device that ever had a region here: gives regions up when a reset is told to drop
   /// what lives on the device.

@@ -15,6 +15,7 @@
 
 #include "memory/arena.hpp"
 #include "memory/host_claim.hpp"
+#include "vocabulary/round_up.hpp"
 #include "vocabulary/text.hpp"
 
 // Linux 5.14; older C libraries do not name it (linux/mman.h).
@@ -27,10 +28,6 @@ namespace {
 
 std::uint64_t page_bytes() noexcept {
   return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
-constexpr std::uint64_t round_up(std::uint64_t bytes, std::uint64_t to) noexcept {
-  return (bytes + to - 1) / to * to;
 }
 
 }  // namespace
@@ -159,7 +156,10 @@ std::shared_ptr<const std::byte> source_file::pinned(std::uint64_t offset, const
   std::byte* const begin = mapped_ + number * window_bytes;
   const std::uint64_t bytes = length_of(number);
   // What is not there yet is better read than waited for page by page.
-  if (cached_pages(number * window_bytes, bytes) != bytes / page_bytes()) return nullptr;
+  if (cached_pages(number * window_bytes, bytes) != bytes / page_bytes()) {
+    budget->note_not_tried("the file is not in the page cache as a whole");
+    return nullptr;
+  }
   if (!obtain_budget(number, bytes, budget, may_replace)) return nullptr;
   here.counted_by = budget;
   here.counted_bytes = bytes;
@@ -216,10 +216,8 @@ std::shared_ptr<detail::source_file> open_source(int descriptor, std::filesystem
   detail::unique_fd file(descriptor);
   if (!file) {
     const int code = errno;
-    const std::string words = std::generic_category().message(code);
-    throw error(code == ENOENT ? status::not_found : status::io,
-                detail::text("'{}': {} ({})", path.string(), words, call),
-                vendor_failure{"", call, code, words});
+    detail::fail_call(code == ENOENT ? status::not_found : status::io, call, code,
+                      detail::text("'{}'", path.string()));
   }
   return std::make_shared<detail::source_file>(std::move(file), std::move(path));
 }

@@ -10,14 +10,11 @@
 #include "memory/source_file.hpp"
 #include "report/step_timer.hpp"
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/round_up.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
-
-std::uint64_t round_up(std::uint64_t bytes, std::uint64_t granularity) noexcept {
-  return (bytes + granularity - 1) / granularity * granularity;
-}
 
 bool leaves_with_backup(const transfer::job& what) noexcept {
   return what.action == contents_action::offload && !what.coming;
@@ -191,8 +188,11 @@ void transfer::undo_eviction(const error& cause) {
     } catch (...) {
       const std::string why = current_error(status::internal).what();
       for (const std::size_t i : each.jobs) {
-        lost +=
-            text("; {} stays {}: {}", jobs_[i].region->describe(), to_string(jobs_[i].after), why);
+        job& off = jobs_[i];
+        const bool claims_to_be_there =
+            off.after == residency::resident || off.after == residency::unfilled;
+        if (claims_to_be_there && !each.place->is_mapped()) off.after = residency::discarded;
+        lost += text("; {} stays {}: {}", off.region->describe(), to_string(off.after), why);
       }
     }
   }

@@ -57,6 +57,7 @@ void transfer::run(const std::vector<crew::share>& shares, std::function<void()>
     const transfer_thread mark(state_);
     work();
   };
+  const std::uint64_t refusals = state_.arena->refusals();
   crew all(state_.arena, *memory_.clock, on_thread, std::move(on_failure));
   const time_point begun = memory_.clock->now();
   all.run(shares);
@@ -66,7 +67,7 @@ void transfer::run(const std::vector<crew::share>& shares, std::function<void()>
     device_report& into = report_.devices[number_of(shares[i].where)];
     into.staged_bytes += did.staged_bytes;
     if (did.staged_bytes != 0 && gains_from_pinning(shares[i].where)) {
-      into.staged_because = state_.arena->info().not_pinned_because;
+      into.staged_because = state_.arena->refusal_after(refusals);
     }
     ready_time = std::max(ready_time, did.ready_time / std::max(1u, shares[i].couriers));
   }

@@ -49,7 +49,12 @@ struct transfer::swap_room {
 /// at once, which makes room for what comes. Nothing is given up for good before all has succeeded.
 void transfer::swap() {
   measure(&device_report::before);
-  for (const device& each : devices_) each.synchronize();
+  for (const device& each : devices_) {
+    const bool is_left = std::any_of(jobs_.begin(), jobs_.end(), [&](const job& one) {
+      return !one.coming && one.region->where == each;
+    });
+    if (is_left) each.synchronize();
+  }
   for (const job& each : jobs_) {
     const bool moves =
         each.action == contents_action::offload || (each.coming && comes_back(*each.region));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 
+#include "vocabulary/call_back.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
@@ -42,16 +43,17 @@ transition quiet_transition(const transition& current) {
 /// Has a transfer report to `current`, also when it fails.
 template <class Transfer>
 void report_transfer(transition& current, transfer_options options, Transfer&& run) {
-  transfer_report failed;
+  transfer_report done;
   options.progress = current.progress();
   options.stop = current.stop();
-  options.failed_report = &failed;
+  options.failed_report = &done;
   try {
-    current.add(run(options));
+    done = run(options);
   } catch (...) {
-    current.add(std::move(failed));
+    current.add(std::move(done));
     throw;
   }
+  current.add(std::move(done));
 }
 
 class memory_participant final : public participant {
@@ -90,16 +92,21 @@ class memory_participant final : public participant {
 };
 
 /// Records what a reset did in the transition.
-void record(reset_report done, transition& current) {
-  for (step_report& each : done.steps) each.name = text("{}: {}", done.device, each.name);
-  for (const std::string& each : done.problems) {
-    current.add_problem(text("{}: reset: {}", done.device, each));
+void record(reset_report done, transition& current) noexcept {
+  try {
+    for (step_report& each : done.steps) each.name = text("{}: {}", done.device, each.name);
+    for (const std::string& each : done.problems) {
+      current.add_problem(text("{}: reset: {}", done.device, each));
+    }
+    device_report seen;
+    seen.device = std::move(done.device);
+    seen.before = done.before;
+    seen.after = done.after;
+    current.add(std::move(done.steps), {std::move(seen)});
+  } catch (...) {
+    // It has happened all the same.
+    log_warning(current.log(), "transition", "no memory to report a reset");
   }
-  device_report seen;
-  seen.device = std::move(done.device);
-  seen.before = done.before;
-  seen.after = done.after;
-  current.add(std::move(done.steps), {std::move(seen)});
 }
 
 /// Resets the devices at the same time.

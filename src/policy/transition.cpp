@@ -16,6 +16,16 @@ void merge(device_report& into, const device_report& later) {
   into.after = later.after;
 }
 
+/// Reports what has happened, which is no different where there is no memory to say so.
+template <class Work>
+void report(const log_sink& log, Work&& work) noexcept {
+  try {
+    work();
+  } catch (...) {
+    log.write(log_level::warning, "no memory to report all of a transition");
+  }
+}
+
 }  // namespace
 
 transition::transition(const lull::clock& time, std::stop_token stop, progress_callback progress,
@@ -28,34 +38,38 @@ void transition::step(std::string_view name, const std::function<void()>& work) 
 }
 
 void transition::add(std::vector<step_report> steps, std::vector<device_report> devices) {
-  std::move(steps.begin(), steps.end(), std::back_inserter(steps_));
-  for (device_report& device : devices) {
-    const auto same = std::find_if(devices_.begin(), devices_.end(), [&](const auto& other) {
-      return other.device == device.device;
-    });
-    if (same == devices_.end()) {
-      devices_.push_back(std::move(device));
-    } else {
-      merge(*same, device);
+  report(log_, [&] {
+    std::move(steps.begin(), steps.end(), std::back_inserter(steps_));
+    for (device_report& device : devices) {
+      const auto same = std::find_if(devices_.begin(), devices_.end(), [&](const auto& other) {
+        return other.device == device.device;
+      });
+      if (same == devices_.end()) {
+        devices_.push_back(std::move(device));
+      } else {
+        merge(*same, device);
+      }
     }
-  }
+  });
 }
 
 void transition::released(const device& from, std::optional<std::uint64_t> bytes) {
-  const std::string& name = from.name();
-  auto same = std::find_if(devices_.begin(), devices_.end(),
-                           [&](const auto& other) { return other.device == name; });
-  if (same == devices_.end()) {
-    same = devices_.insert(devices_.end(), device_report{});
-    same->device = name;
-  }
-  same->discarded_bytes += bytes.value_or(0);
-  released_.push_back(name);
+  report(log_, [&] {
+    const std::string& name = from.name();
+    auto same = std::find_if(devices_.begin(), devices_.end(),
+                             [&](const auto& other) { return other.device == name; });
+    if (same == devices_.end()) {
+      same = devices_.insert(devices_.end(), device_report{});
+      same->device = name;
+    }
+    same->discarded_bytes += bytes.value_or(0);
+    released_.push_back(name);
+  });
 }
 
 void transition::add_problem(std::string words) {
   log_.write(log_level::warning, words);
-  problems_.push_back(std::move(words));
+  report(log_, [&] { problems_.push_back(std::move(words)); });
 }
 
 /// Moves what was recorded into a report.

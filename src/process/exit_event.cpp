@@ -61,8 +61,7 @@ exit_event::exit_event(int id, bool use_pidfd) : id_(id) {
   if (is_pidfd_) return;
   descriptor_ = unique_fd(::eventfd(0, EFD_CLOEXEC));
   if (!descriptor_) {
-    const std::string words = std::generic_category().message(errno);
-    fail(status::io, "waiting for process {}: {} (eventfd)", id, words);
+    fail_call(status::io, "eventfd", errno, text("waiting for process {}", id));
   }
   waiter_ = start_quiet_thread([id, event = descriptor_.get()] {
     siginfo_t info{};

@@ -69,10 +69,8 @@ class orphan_target {
   bool send(int signal) {
     if (!alive()) return false;
     if (send_to_group(signal) == 0 || errno == ESRCH) return true;
-    const int code = errno;
-    const std::string words = std::generic_category().message(code);
-    throw error(status::io, detail::text("signal {} to orphan {}: {}", signal, identity_.id, words),
-                vendor_failure{"", "kill", code, words});
+    detail::fail_call(status::io, "kill", errno,
+                      detail::text("signal {} to orphan {}", signal, identity_.id));
   }
 
   void remember_group() {

@@ -25,10 +25,8 @@ constexpr std::string_view header = "lull-pid 1";
 constexpr std::string_view name_prefix = "lull-";
 constexpr std::string_view name_suffix = ".pid";
 
-[[noreturn]] void throw_errno(const char* call, const fs::path& path, int code) {
-  const std::string words = std::generic_category().message(code);
-  throw error(status::io, text("pid file '{}': {} ({})", path.string(), words, call),
-              vendor_failure{"", call, code, words});
+[[noreturn]] void fail_file(const char* call, const fs::path& path, int code) {
+  fail_call(status::io, call, code, text("pid file '{}'", path.string()));
 }
 
 /// Takes a number off the front of a text. @return false when there is none
@@ -58,7 +56,7 @@ void write_all(const unique_fd& file, std::string_view text, const fs::path& pat
   while (!text.empty()) {
     const ssize_t count = ::write(file.get(), text.data(), text.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw_errno("write", path, errno);
+    if (count < 0) fail_file("write", path, errno);
     text.remove_prefix(static_cast<std::size_t>(count));
   }
 }
@@ -68,7 +66,7 @@ void make_directory(const fs::path& directory) {
   if (directory.has_parent_path()) fs::create_directories(directory.parent_path(), failed);
   constexpr mode_t owner_only = 0700;
   if (::mkdir(directory.c_str(), owner_only) != 0 && errno != EEXIST) {
-    throw_errno("mkdir", directory, errno);
+    fail_file("mkdir", directory, errno);
   }
 }
 
@@ -147,10 +145,10 @@ pid_file::pid_file(const fs::path& directory, const pid_record& record) {
   constexpr mode_t owner_only = 0600;
   const unique_fd file(
       ::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, owner_only));
-  if (!file) throw_errno("open", unfinished, errno);
+  if (!file) fail_file("open", unfinished, errno);
   try {
     write_all(file, to_text(record), unfinished);
-    if (::rename(unfinished.c_str(), path.c_str()) != 0) throw_errno("rename", path, errno);
+    if (::rename(unfinished.c_str(), path.c_str()) != 0) fail_file("rename", path, errno);
   } catch (...) {
     ::unlink(unfinished.c_str());
     throw;

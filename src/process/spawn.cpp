@@ -30,19 +30,18 @@ constexpr int first_closed_descriptor = state_descriptor + 1;
 /// for one of them closes the source of the next.
 constexpr int first_own_descriptor = 10;
 
-[[noreturn]] void throw_errno(const char* call, const std::string& what, int code) {
+[[noreturn]] void fail_start(const char* call, const std::string& what, int code) {
   const bool missing = code == ENOENT || code == ENOTDIR;
   const bool full = code == ENOMEM || code == EAGAIN;
-  const std::string words = std::generic_category().message(code);
-  throw error(missing ? status::not_found
-              : full  ? status::out_of_host_memory
-                      : status::io,
-              text("{}: {} ({})", what, words, call), vendor_failure{"", call, code, words});
+  fail_call(missing ? status::not_found
+            : full  ? status::out_of_host_memory
+                    : status::io,
+            call, code, what);
 }
 
 unique_fd moved_up(unique_fd from) {
   unique_fd to(::fcntl(from.get(), F_DUPFD_CLOEXEC, first_own_descriptor));
-  if (!to) throw_errno("fcntl", "a descriptor for a process to be started", errno);
+  if (!to) fail_start("fcntl", "a descriptor for a process to be started", errno);
   return to;
 }
 
@@ -54,7 +53,7 @@ struct pipe_ends {
 pipe_ends make_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    throw_errno("pipe2", "a pipe for a process to be started", errno);
+    fail_start("pipe2", "a pipe for a process to be started", errno);
   }
   unique_fd read(ends[0]);
   unique_fd write(ends[1]);
@@ -218,7 +217,7 @@ int carry_out(child_plan& plan, const std::string& what) {
   pipe_ends failures = make_pipe();  // closed by a successful exec
   plan.failures = failures.write.get();
   const pid_t id = start(plan);
-  if (id < 0) throw_errno("vfork", what, errno);
+  if (id < 0) fail_start("vfork", what, errno);
   failures.write.close();
   // What it had to say it has said. Others who were forked meanwhile may keep the pipe open.
   if (plan.shared_memory) ::fcntl(failures.read.get(), F_SETFL, O_NONBLOCK);
@@ -230,7 +229,7 @@ int carry_out(child_plan& plan, const std::string& what) {
   if (count != sizeof failure) return id;
   while (::waitpid(id, nullptr, 0) < 0 && errno == EINTR) {
   }
-  throw_errno(failure.call, what, failure.code);
+  fail_start(failure.call, what, failure.code);
 }
 
 /// Where a program may be: as execvp(3) looks for it.
@@ -266,7 +265,7 @@ connection connect(child_plan& plan, child_stream kind, int number) {
   connection made;
   if (kind == child_stream::null) {
     unique_fd null(::open("/dev/null", (is_input ? O_RDONLY : O_WRONLY) | O_CLOEXEC));
-    if (!null) throw_errno("open", "/dev/null", errno);
+    if (!null) fail_start("open", "/dev/null", errno);
     made.theirs = moved_up(std::move(null));
   } else if (kind == child_stream::pipe) {
     pipe_ends ends = make_pipe();
@@ -290,7 +289,7 @@ spawned spawn(const process_options& options) {
     plan.copy(states.write.get(), state_descriptor);
     // Only this end: the flag belongs to the open file, and the two ends are two.
     if (::fcntl(states.read.get(), F_SETFL, O_NONBLOCK) != 0) {
-      throw_errno("fcntl", "the state pipe of a process to be started", errno);
+      fail_start("fcntl", "the state pipe of a process to be started", errno);
     }
   }
   plan.first_closed = options.state_pipe ? first_closed_descriptor : state_descriptor;

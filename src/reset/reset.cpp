@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <future>
 #include <mutex>
-#include <system_error>
 
 #include "core/device_access.hpp"
 #include "report/step_timer.hpp"
@@ -19,6 +18,19 @@ namespace {
 
 using detail::device_context;
 using detail::object_kind;
+
+/// Adds what is being handled to a list of problems. Where there is no memory to say it, the reset
+/// goes on all the same.
+/// @param hook whose problem it is; empty: none's
+void note_problem(std::vector<std::string>& problems, std::string_view hook = {}) noexcept {
+  const error failure = detail::current_error(status::callback);
+  try {
+    problems.push_back(hook.empty()
+                           ? failure.what()
+                           : detail::text("reset hook '{}' (after): {}", hook, failure.what()));
+  } catch (...) {  // NOLINT(bugprone-empty-catch)
+  }
+}
 
 /// The hooks that ran before, and the promise that their counterparts run after.
 class hook_run {
@@ -45,21 +57,12 @@ class hook_run {
       try {
         hooks_[i]->call(hooks_[i]->after, {dropping_, was_reset});
       } catch (...) {
-        note_problem(hooks_[i]->name, problems);
+        note_problem(problems, hooks_[i]->name);
       }
     }
   }
 
  private:
-  /// What is being handled. The other hooks are called also when there is no memory to say it.
-  static void note_problem(std::string_view hook, std::vector<std::string>& problems) noexcept {
-    const error failure = detail::current_error(status::callback);
-    try {
-      problems.push_back(detail::text("reset hook '{}' (after): {}", hook, failure.what()));
-    } catch (...) {  // NOLINT(bugprone-empty-catch)
-    }
-  }
-
   void call(detail::context_hook& hook, const detail::context_hook::function& which) const {
     try {
       hook.call(which, {dropping_, false});
@@ -84,6 +87,8 @@ class reset_run {
         clock_(*options.clock),
         begun_(clock_.now()) {
     report_.device = which.name();
+    // Nothing may fail between the reset and what follows it.
+    report_.steps.reserve(most_steps);
   }
 
   void run();
@@ -95,14 +100,18 @@ class reset_run {
   void with_gate_closed(const hook_run& hooks);
   void drain();
   void refuse_if_alive();
+  void find_what_outlives();
   void release_what_outlives();
   void destroy_context();
   void mark_release() noexcept;
   void measure();
   [[nodiscard]] memory_info returned(const std::optional<std::uint64_t>& used_bytes) const;
-  void log_problems() const;
+  void log_problems() const noexcept;
   [[nodiscard]] memory_info observe();
 
+  static constexpr std::size_t most_steps = 6;
+
+  /// @param name short enough to take no memory, as those of all steps
   template <class Work>
   void step(std::string_view name, Work&& work) {
     const detail::step_timer timer(report_.steps, clock_, name);
@@ -111,11 +120,11 @@ class reset_run {
 
   /// Does what may fail without harm.
   template <class Work>
-  void attempt(Work&& work) {
+  void attempt(Work&& work) noexcept {
     try {
       work();
     } catch (...) {
-      report_.problems.emplace_back(detail::current_error(status::internal).what());
+      note_problem(report_.problems);
     }
   }
 
@@ -129,6 +138,7 @@ class reset_run {
   reset_report report_;
   bool released_ = false;  ///< something was given up, or may have been
   bool graphs_released_ = false;
+  std::vector<detail::device_books::entry> graphs_, pinned_, mappings_, memory_;
 };
 
 memory_info reset_run::observe() {
@@ -153,7 +163,7 @@ void reset_run::run() {
     report_.after = report_.before;
   } else {
     with_hooks();
-    step("settle", [this] { measure(); });
+    step("settle", [this] { attempt([this] { measure(); }); });
   }
   log_problems();
 }
@@ -163,9 +173,13 @@ reset_report reset_run::take_report() {
   return std::move(report_);
 }
 
-void reset_run::log_problems() const {
+void reset_run::log_problems() const noexcept {
   for (const std::string& problem : report_.problems) {
-    options_.log.write(log_level::warning, detail::text("{}: reset: {}", device_.name(), problem));
+    try {
+      options_.log.write(log_level::warning,
+                         detail::text("{}: reset: {}", device_.name(), problem));
+    } catch (...) {  // NOLINT(bugprone-empty-catch): logging never breaks an operation
+    }
   }
 }
 
@@ -211,6 +225,7 @@ void reset_run::with_gate_closed(const hook_run& hooks) {
 
   hooks.check();
   refuse_if_alive();
+  find_what_outlives();
   step("drain", [this] { drain(); });
   released_ = true;
   step("release", [this] { release_what_outlives(); });
@@ -218,7 +233,7 @@ void reset_run::with_gate_closed(const hook_run& hooks) {
     step("reset", [this] { destroy_context(); });
   } catch (...) {
     // Whoever still has a handle of a graph that is gone knows it by its generation.
-    if (graphs_released_) context_.generation.fetch_add(1, std::memory_order_acq_rel);
+    if (graphs_released_) context_.generation.raise();
     throw;
   }
 }
@@ -268,6 +283,14 @@ void reset_run::drain() {
   report_.problems.emplace_back(failure.what());
 }
 
+/// Before the first of it is given up: from there on nothing may fail for want of memory.
+void reset_run::find_what_outlives() {
+  graphs_ = context_.books.all(object_kind::graph);
+  pinned_ = context_.books.all(object_kind::pinned);
+  mappings_ = context_.books.all(object_kind::mapping);
+  memory_ = context_.books.all(object_kind::memory);
+}
+
 /// Gives up what a reset would leave behind: what is mapped and then its memory, graphs (ROCm keeps
 /// what an executable one holds), and pinned memory, which hipDeviceReset leaves alone because it
 /// belongs to all devices (rocclr device.cpp: MemObjMap::Purge).
@@ -275,19 +298,15 @@ void reset_run::release_what_outlives() {
   const auto pointer = [](const detail::device_books::entry& each) {
     return reinterpret_cast<void*>(static_cast<std::uintptr_t>(each.key));
   };
-  for (const auto& graph : context_.books.all(object_kind::graph)) {
+  for (const auto& graph : graphs_) {
     graphs_released_ = true;
     attempt([&] { device_.graph_destroy(pointer(graph)); });
   }
-  for (const auto& pinned : context_.books.all(object_kind::pinned)) {
-    attempt([&] { device_.pinned_free(pointer(pinned)); });
-  }
-  for (const auto& mapping : context_.books.all(object_kind::mapping)) {
+  for (const auto& pinned : pinned_) attempt([&] { device_.pinned_free(pointer(pinned)); });
+  for (const auto& mapping : mappings_) {
     attempt([&] { device_.vm_unmap(pointer(mapping), mapping.bytes); });
   }
-  for (const auto& memory : context_.books.all(object_kind::memory)) {
-    attempt([&] { device_.vm_destroy(memory.key); });
-  }
+  for (const auto& memory : memory_) attempt([&] { device_.vm_destroy(memory.key); });
   if (device_.supports(capability::pools)) attempt([this] { device_.pool_trim(); });
   if (device_.supports(capability::graph_trim)) attempt([this] { device_.graph_trim(); });
 }
@@ -303,7 +322,7 @@ void reset_run::destroy_context() {
     detail::call(state_, detail::op::reset);
   }
   context_.books.clear_what_a_reset_ends();
-  report_.generation = context_.generation.fetch_add(1, std::memory_order_acq_rel) + 1;
+  report_.generation = context_.generation.raise();
   report_.was_reset = true;
 }
 
@@ -395,7 +414,7 @@ std::vector<reset_result> dev_reset_all(const std::vector<device>& which,
     try {
       running[i] = std::async(std::launch::async,
                               [&which, &options, i] { return reset_one(which[i], options); });
-    } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): no thread; see below
+    } catch (...) {  // NOLINT(bugprone-empty-catch): no thread; see below
     }
   }
   for (std::size_t i = 0; i < which.size(); ++i) {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "vocabulary/immortal.hpp"
+
 namespace lull {
 namespace {
 
@@ -41,9 +43,8 @@ time_point clock::deadline_in(duration span) const noexcept {
 }
 
 const clock& steady_clock() noexcept {
-  // Never destroyed: threads that outlive main's statics may still ask for the time.
-  static const clock& instance = *new system_clock;
-  return instance;
+  static detail::immortal<system_clock> instance;
+  return instance.get();
 }
 
 time_point manual_clock::now() const noexcept {

@@ -35,6 +35,11 @@ std::string fill_pattern(std::string_view pattern, std::span<const text_argument
   return result += pattern;
 }
 
+void fail_call(status kind, const char* call, int code, const std::string& what) {
+  const std::string words = std::generic_category().message(code);
+  throw error(kind, text("{}: {} ({})", what, words, call), vendor_failure{"", call, code, words});
+}
+
 std::string hex(std::uint64_t value) {
   std::string result = "0x";
   append_number(result, value, 16);

@@ -83,6 +83,11 @@ template <class... Arguments>
   throw error(code, text<Arguments...>(pattern, arguments...));
 }
 
+/// Throws lull::error for a call of the operating system that failed: what it was about, the
+/// system's words and the call.
+/// @param code errno
+[[noreturn]] void fail_call(status kind, const char* call, int code, const std::string& what);
+
 /// 0x1f40.
 std::string hex(std::uint64_t value);
 std::string hex(const void* address);

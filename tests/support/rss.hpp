@@ -8,9 +8,9 @@
 
 namespace lull::test {
 
-/// What the resident set may grow by although memory was returned: the kernel's own figure is off by
-/// some pages for each processor, other tests of the process leave memory with the allocator, and the
-/// address sanitizer keeps an eighth of whatever was mapped once as its shadow.
+/// What the resident set may grow by although memory was returned: the kernel's own figure is off
+/// by some pages for each processor, other tests of the process leave memory with the allocator,
+/// and the address sanitizer keeps an eighth of whatever was mapped once as its shadow.
 inline constexpr std::uint64_t rss_slack_bytes = std::uint64_t{16} << 20;
 
 /// The resident set of this process.

@@ -209,8 +209,9 @@ TEST_P(TransferFaults, TwoTransfersADestroyAndAResetAtTheSameTime) {
   machine here(GetParam());
   const device which = here.device();
   which.context_create();
-  which.synchronize();
-  static_cast<void>(which.memory());  // whose thread stays
+  dev_reset(which);  // whose threads stay, as those that look at memory do
+  static_cast<void>(which.memory());
+  which.context_create();
   const auto threads_before = threads();
   const host_arena arena = arena_of(64 * MiB);
   {

@@ -1,7 +1,9 @@
 #ifndef LULL_TESTS_VENDOR_TRANSFER_FIXTURE_HPP
 #define LULL_TESTS_VENDOR_TRANSFER_FIXTURE_HPP
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -27,13 +29,18 @@ inline host_arena arena_of(std::uint64_t budget_bytes = 1024 * MiB) {
 }
 
 /// Bytes that tell where they belong.
+/// Eight at a time, which a sanitizer slows less.
 inline std::vector<std::byte> pattern(std::uint64_t bytes, unsigned seed) {
   std::vector<std::byte> all(bytes);
-  std::byte* at = all.data();
-  for (std::uint64_t i = 0; i < bytes; ++i) {
-    *at++ = static_cast<std::byte>(i * 31 + (i >> 9) * 7 + (i >> 17) * 3 + seed);
+  for (std::uint64_t i = 0; i < bytes; i += 8) {
+    const std::uint64_t word = (i + seed) * 0x9E3779B97F4A7C15U;
+    std::memcpy(all.data() + i, &word, std::min<std::uint64_t>(8, bytes - i));
   }
   return all;
+}
+
+inline bool equal(const std::vector<std::byte>& a, const std::vector<std::byte>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 class Transfer : public Vendor {
@@ -52,7 +59,7 @@ class Transfer : public Vendor {
     std::vector<std::byte> seen(which.size_bytes());
     const auto lease = which.acquire();
     which.device().copy_to_host(seen.data(), which.address(), seen.size());
-    return seen == pattern(which.size_bytes(), seed);
+    return equal(seen, pattern(which.size_bytes(), seed));
   }
 
   static std::vector<region> make_regions(memory& of, const device& where) {

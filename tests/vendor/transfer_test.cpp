@@ -11,6 +11,7 @@
 #include <fstream>
 #include <functional>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include "support/expect_error.hpp"
@@ -64,6 +65,8 @@ TEST_P(Transfer, WhatTheBudgetHasNoRoomForIsStaged) {
   const auto out = all.evict(offload());
   EXPECT_LE(arena.info().held_bytes, 8 * MiB);
   EXPECT_GT(out.devices.at(0).copied_bytes, 8 * MiB);
+  EXPECT_THAT(out.devices.at(0).staged_because,
+              testing::HasSubstr("budget of 8 MiB has no room for"));
   all.restore();
   EXPECT_LE(arena.info().held_bytes, 8 * MiB);
   expect_contents(regions);
@@ -78,6 +81,7 @@ TEST_P(Transfer, ARefusedRegistrationIsToldAndNothingIsLost) {
   here.gpu().script.fail(call, 0, 801);  // "not supported", of every vendor
   const auto out = all.evict(offload());
   EXPECT_THAT(arena.info().not_pinned_because, testing::HasSubstr(call));
+  EXPECT_THAT(out.devices.at(0).staged_because, testing::HasSubstr(call));
   EXPECT_EQ(here.gpu().take_stock().registrations, 0);
   all.restore();
   expect_contents(regions);
@@ -261,25 +265,64 @@ TEST_P(Transfer, AnAllocationThatFailsSaysWhatIsMissing) {
   EXPECT_THAT(failure.what(), testing::HasSubstr("212 MiB free: 390 MiB missing"));
 }
 
-// A destructor cannot say that it failed; what is left is told, and goes with the next transfer.
-TEST_P(Transfer, WhatADestructorCouldNotFreeIsFreedLater) {
-  machine here(GetParam());
-  here.device().context_create();
-  memory all(in_small_steps(arena_of()));
-  const region stays = all.allocate(here.device(), 2 * MiB);
-  const auto before = here.gpu().take_stock();
-  {
-    const region goes = all.allocate(here.device(), 4 * MiB);
-    here.gpu().script.fail(GetParam().memory_call.substr(0, 2) == "cu"   ? "cuMemUnmap"
-                           : GetParam().memory_call.substr(0, 2) == "mu" ? "muMemUnmap"
-                                                                         : "hipMemUnmap",
-                           1, 719);
-  }
-  EXPECT_EQ(all.leftover_bytes(), 4 * MiB);
-  all.evict({.otherwise = contents_action::keep});
-  EXPECT_EQ(all.leftover_bytes(), 0u);
-  EXPECT_EQ(here.gpu().take_stock(), before);
+std::string unmap_call(const vendor_case& vendor) {
+  const std::string prefix = vendor.memory_call.substr(0, 2);
+  return prefix == "cu" ? "cuMemUnmap" : prefix == "mu" ? "muMemUnmap" : "hipMemUnmap";
 }
+
+// A destructor cannot say that it failed; what is left is told, and goes at the next occasion.
+class Leftover : public Transfer {
+ protected:
+  Leftover() : here_(GetParam()) {
+    here_.device().context_create();
+    all_.emplace(in_small_steps(arena_of()));
+    before_ = here_.gpu().take_stock();
+    const region goes = all_->allocate(here_.device(), 4 * MiB);
+    here_.gpu().script.fail(unmap_call(GetParam()), 1, 719);
+  }
+  void expect_left() const { EXPECT_EQ(all_->leftover_bytes(), 4 * MiB); }
+  void expect_gone() const {
+    if (all_) {
+      EXPECT_EQ(all_->leftover_bytes(), 0u);
+    }
+    EXPECT_EQ(here_.gpu().take_stock(), before_);
+  }
+
+  machine here_;
+  std::optional<memory> all_;
+  simgpu::books before_;
+};
+
+TEST_P(Leftover, GoesWithTheNextTransfer) {
+  expect_left();
+  const region stays = all_->allocate(here_.device(), 2 * MiB);
+  before_ = here_.gpu().take_stock();
+  all_->evict({.otherwise = contents_action::keep});
+  EXPECT_EQ(all_->leftover_bytes(), 0u);
+}
+
+TEST_P(Leftover, IsNotInTheWayOfAReset) {
+  expect_left();
+  EXPECT_TRUE(dev_reset(here_.device()).was_reset);
+  EXPECT_EQ(all_->leftover_bytes(), 0u);
+  here_.device().context_create();
+  expect_gone();
+}
+
+TEST_P(Leftover, StaysWhileItCannotGoAndIsTriedAgain) {
+  here_.gpu().script.fail(unmap_call(GetParam()), 1, 719);
+  EXPECT_EQ(error_of([&] { dev_reset(here_.device()); }).code(), status::busy);
+  expect_left();
+  EXPECT_TRUE(dev_reset(here_.device()).was_reset);
+  EXPECT_EQ(all_->leftover_bytes(), 0u);
+}
+
+TEST_P(Leftover, GoesWithTheMemoryObject) {
+  all_.reset();
+  expect_gone();
+}
+
+INSTANTIATE_TEST_SUITE_P(Modules, Leftover, testing::ValuesIn(vendor_cases()), case_name);
 
 TEST_P(Transfer, ARegionAllocatedDuringAResetIsEitherThereOrNot) {
   machine here(GetParam());
@@ -352,12 +395,11 @@ class Source : public Transfer {
   static constexpr std::uint64_t file_bytes = 70 * MiB + 123;
 
   static void expect_contents_of(const std::vector<region>& regions) {
-    const auto all = pattern(file_bytes, 1);
+    static const std::vector<std::byte> all = pattern(file_bytes, 1);
     for (std::size_t i = 0; i < regions.size(); ++i) {
       std::vector<std::byte> seen(regions[i].size_bytes());
       regions[i].device().copy_to_host(seen.data(), regions[i].acquire().address(), seen.size());
-      const auto begin = all.begin() + static_cast<std::ptrdiff_t>(places()[i].first);
-      EXPECT_TRUE(std::equal(seen.begin(), seen.end(), begin)) << i;
+      EXPECT_EQ(std::memcmp(seen.data(), all.data() + places()[i].first, seen.size()), 0) << i;
     }
   }
 };

@@ -2,8 +2,10 @@
 #define TOOLS_LULL_FACTS_HPP
 
 #include <lull/bytes.hpp>
+#include <lull/clock.hpp>
 #include <lull/device.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -25,6 +27,10 @@ inline nlohmann::ordered_json bytes_json(const std::optional<std::uint64_t>& byt
 /// null for an empty text.
 inline nlohmann::ordered_json text_json(const std::string& text) {
   return text.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(text);
+}
+
+inline double milliseconds(duration span) {
+  return std::chrono::duration<double, std::milli>(span).count();
 }
 
 inline nlohmann::ordered_json memory_json(const memory_info& memory) {

@@ -29,10 +29,6 @@ struct reset_probe_arguments {
   bool json = false;
 };
 
-double milliseconds(duration span) {
-  return std::chrono::duration<double, std::milli>(span).count();
-}
-
 ordered_json cycle_json(const reset_probe_cycle& cycle) {
   ordered_json steps = ordered_json::array();
   for (const step_report& each : cycle.reset.steps) {
@@ -103,7 +99,7 @@ void print_result(const device& which, const reset_probe_result& result, bool ge
 }
 
 /// All devices with a context, or those that were named.
-std::vector<device> chosen_devices(const registry& all, const std::string& list) {
+std::vector<device> probed_devices(const registry& all, const std::string& list) {
   if (!list.empty()) return all.select(list);
   std::vector<device> with_context;
   for (const device& each : all.devices()) {
@@ -120,7 +116,7 @@ exit_status run(reset_probe_arguments& arguments) {
   arguments.options.memory_bytes = parse_bytes(arguments.memory);
   const registry all;
   ordered_json results = ordered_json::array();
-  for (const device& which : chosen_devices(all, arguments.devices)) {
+  for (const device& which : probed_devices(all, arguments.devices)) {
     const reset_probe_result result = probe_reset(which, arguments.options);
     if (arguments.json) {
       results.push_back(result_json(which, result, arguments.options.gemm));

@@ -30,12 +30,8 @@ struct settle_arguments {
   bool json = false;
 };
 
-double milliseconds(duration span) {
-  return std::chrono::duration<double, std::milli>(span).count();
-}
-
 /// Those that were named, or all whose memory can come late: the host's is never late.
-std::vector<device> chosen_devices(const registry& all, const std::string& list) {
+std::vector<device> watched_devices(const registry& all, const std::string& list) {
   if (!list.empty()) return all.select(list);
   std::vector<device> chosen;
   for (const device& each : all.devices()) {
@@ -137,7 +133,7 @@ settle_result settle_once(const std::vector<device>& devices, const settle_argum
 exit_status run(const settle_arguments& arguments) {
   const demo::interrupt_watch interrupts;
   const registry all;
-  const std::vector<device> devices = chosen_devices(all, arguments.devices);
+  const std::vector<device> devices = watched_devices(all, arguments.devices);
   sample_printer printer(arguments);
   settle_result result;
   do {
