@@ -310,7 +310,9 @@ class LULL_API sleeper {
     lease(lease&& other) noexcept
         : owner_(std::exchange(other.owner_, nullptr)), use_(other.use_) {}
     lease& operator=(lease&& other) noexcept;
-    ~lease() { release(); }
+    ~lease() {
+      if (owner_ != nullptr) release();
+    }
     /// Gives the lease back early. Harmless when it is back already.
     void release() noexcept;
 
