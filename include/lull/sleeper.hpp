@@ -438,7 +438,7 @@ struct swap_report {
 ///         are put back to what they were; where that fails too the message says so.
 LULL_API swap_report swap(sleeper& leaving, sleeper& coming,
                           const std::optional<sleep_plan>& plan = std::nullopt,
-                          time_point deadline = no_deadline, const std::stop_token& stop = {});
+                          time_point deadline = no_deadline, const stop_view& stop = {});
 
 }  // namespace lull
 
