@@ -68,7 +68,7 @@ void expect_room_for(const suspend_devices& devices, const std::vector<suspended
     fail(status::out_of_device_memory,
          "resuming process {} takes {} on {}, and {} are to be left there; {} are free: {} are "
          "missing. It stays suspended: one that is restored without the room is lost",
-         join(ids, ", "), format_bytes(needed[i]), devices.all()[i].name(),
+         detail::join(ids, ", "), format_bytes(needed[i]), devices.all()[i].name(),
          format_bytes(options.device_margin_bytes), format_bytes(free[i]),
          format_bytes(wanted - free[i]));
   }
@@ -101,7 +101,7 @@ class resumption {
     restore_all();
     unlock_all();
     if (failures_.empty()) return;
-    const std::string words = join(failures_, "; ");
+    const std::string words = detail::join(failures_, "; ");
     throw vendor_ ? error(status::backend, words, *vendor_) : error(status::backend, words);
   }
 

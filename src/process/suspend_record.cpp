@@ -11,7 +11,6 @@
 namespace lull::detail {
 namespace {
 
-using std::chrono::seconds;
 using std::chrono::system_clock;
 
 constexpr std::string_view record_header = "lull-suspended 1";
@@ -54,7 +53,7 @@ bool read_line(std::string_view key, std::string_view line, suspend_record& reco
     constexpr std::uint64_t latest = 9'000'000'000;  // what nanoseconds in 64 bits can say
     std::uint64_t moment = 0;
     const bool good = take_whole(line, moment) && moment <= latest;
-    if (good) which.since = system_clock::time_point(seconds{moment});
+    if (good) which.since = system_clock::time_point(std::chrono::seconds{moment});
     return good;
   }
   if (key == "device") {
@@ -75,7 +74,8 @@ bool read_line(std::string_view key, std::string_view line, suspend_record& reco
 
 std::string to_text(const suspend_record& record) {
   const suspended_process& which = record.process;
-  const auto since = std::chrono::duration_cast<seconds>(which.since.time_since_epoch()).count();
+  const auto since =
+      std::chrono::duration_cast<std::chrono::seconds>(which.since.time_since_epoch()).count();
   std::string all =
       text("{}\nprocess {} {}\nby {} {}\nsince {}\nhost {}\n", record_header, which.id,
            which.start_ticks, which.by_user, which.by_process, since, figure(which.host_bytes));
