@@ -148,7 +148,7 @@ TEST(CApiDefaults, OfTransfers) {
 TEST(CApiDefaults, OfSleepers) {
   const auto [size, idle_time, plan, drain, reset, watch, run_on, run_on_user, on_transition,
               transition_user, releases, level, log, user] = prepared(lull_sleeper_options_init);
-  const auto [cpp_idle_time, cpp_plan, cpp_drain, cpp_reset, cpp_watch, cpp_run_on,
+  const auto [cpp_idle_time, cpp_plan, cpp_drain, cpp_reset, cpp_suspend, cpp_watch, cpp_run_on,
               cpp_on_transition, cpp_releases, cpp_clock, cpp_log] = lull::sleeper_options{};
   expect_null(plan, reset, run_on, run_on_user, on_transition, transition_user, releases, log, user,
               cpp_releases);
