@@ -33,6 +33,7 @@ lull_region_options default_region_options() {
   options.name = from.name.c_str();
   options.refill_alone = from.refill_alone ? 1 : 0;
   options.absent = from.absent ? 1 : 0;
+  options.checksum = from.checksum ? 1 : 0;
   return options;
 }
 
@@ -97,6 +98,7 @@ lull_status lull_memory_allocate(lull_memory* memory, const lull_device* device,
     converted.refill = make_refill(given.refill, given.refill_user);
     converted.refill_alone = given.refill_alone != 0;
     converted.absent = given.absent != 0;
+    converted.checksum = given.checksum != 0;
     result = new lull_region{in.allocate(on, bytes, std::move(converted))};
   });
 }
