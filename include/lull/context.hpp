@@ -12,38 +12,58 @@
 #include <lull/device.hpp>
 #include <lull/error.hpp>
 #include <lull/export.h>
+#include <lull/once.h>
 #include <lull/reset.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace lull {
 
+namespace detail {
+struct once_node;
+}
+
 /// Runs something once per context of a device: what a function-local `static bool done` does once
-/// per process, and then never again after a reset. Thread-safe.
+/// per process, and then never again after a reset. Thread-safe, and as cheap as that flag. Made for
+/// static storage: its constructor is a constant and its destructor does nothing.
 class LULL_API once_per_context {
  public:
-  /// Runs `setup` unless it has run in the device's present context. Others wait meanwhile; if it
-  /// throws, the exception passes and the next call tries again.
+  constexpr once_per_context() noexcept = default;
+  once_per_context(const once_per_context&) = delete;
+  once_per_context& operator=(const once_per_context&) = delete;
+
+  /// Runs `setup` unless it has run in the device's present context: then this is three atomic
+  /// loads. Others that want it for this device wait meanwhile; if it throws, the exception passes
+  /// and the next call tries again. `setup` must not call this object for the same device.
   template <class Setup>
   void call(const device& where, Setup&& setup) {
-    call_erased(where, [&setup] { setup(); });
+    call(where.generation_counter(), std::forward<Setup>(setup));
+  }
+  /// The same for who keeps no device: the counter is valid for ever.
+  template <class Setup>
+  void call(const lull_generation& where, Setup&& setup) {
+    lull_once& memory = where.device <= near_count ? near_[where.device - 1] : far(where.device);
+    if (lull_once_is_done(&memory, &where)) return;
+    auto work = [&setup] { setup(); };
+    run(
+        memory, where, [](void* it) { (*static_cast<decltype(work)*>(it))(); }, &work);
   }
 
  private:
-  struct done {
-    device where;
-    std::uint64_t generation;
-  };
-  void call_erased(const device& where, const std::function<void()>& setup);
+  static constexpr std::uint64_t near_count = 16;
 
-  std::mutex mutex_;
-  std::vector<done> done_;
+  [[nodiscard]] lull_once& far(std::uint64_t device);
+  static void run(lull_once& memory, const lull_generation& where, void (*work)(void*), void* it);
+
+  lull_once near_[near_count] = {};  ///< by device->generation_counter().device
+  /// What remembers the devices beyond those; 24 bytes each, which are never given back.
+  std::atomic<detail::once_node*> far_{nullptr};
 };
 
 /// A value that was made in one context: handed out only as long as that context lives. For what

@@ -7,6 +7,7 @@
 #include <lull/backend.h>
 #include <lull/detail/requires_cxx17.hpp>
 #include <lull/export.h>
+#include <lull/once.h>
 
 #include <chrono>
 #include <cstddef>
@@ -174,9 +175,15 @@ class LULL_API device {
   [[nodiscard]] tristate context_alive(std::chrono::milliseconds limit = default_probe_limit) const;
   /// Creates the context if there is none. May take seconds.
   void context_create() const;
-  /// How often the context was reset through lull in this process. What was made under another
-  /// generation is gone. One atomic load.
-  [[nodiscard]] std::uint64_t generation() const noexcept;
+  /// How many contexts came before the present one in this process: one more after each reset
+  /// through lull, and after the last registry that knew the device, whose end may end the context
+  /// too. What was made under another generation is gone. One atomic load.
+  [[nodiscard]] std::uint64_t generation() const noexcept {
+    return lull_generation_count(generation_);
+  }
+  /// The counter itself, which lives for ever, and belongs to the physical device: whoever opens it
+  /// again, through another registry too, has the same one.
+  [[nodiscard]] const lull_generation& generation_counter() const noexcept { return *generation_; }
   /// @}
 
   /// Waits for all work on the device, however long it takes. Free where there is no context.
@@ -349,6 +356,7 @@ class LULL_API device {
   explicit device(std::shared_ptr<detail::device_state> state) noexcept;
 
   std::shared_ptr<detail::device_state> state_;
+  const lull_generation* generation_;
 };
 
 }  // namespace lull

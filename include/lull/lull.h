@@ -14,8 +14,8 @@
 ///    by `lull_<noun>_destroy`, whatever made it. What is held for a while, a lease or a pin, is a
 ///    struct of the caller's, in which zeros hold nothing; it is given back by `_release`, which
 ///    empties it. Both accept null. Objects refer to what they need, so the order of destruction is
-///    free, except that leases come back before their sleeper is destroyed, and that what a sleeper
-///    manages outlives it.
+///    free, except that leases come back before their sleeper is destroyed, that what a sleeper
+///    manages outlives it, and so does the memory of an allocator.
 ///  - Enumerators begin with what their type is about: LULL_STATE_AWAKE is a lull_sleep_state.
 ///    Where the caller hands over a number that is none of them, it is refused by name.
 ///  - Not known. Where something is not known it is LULL_UNKNOWN, and LULL_UNKNOWN_NS where it is a
@@ -40,26 +40,31 @@
 ///  - Threads. All functions are thread-safe, except that an object must not be destroyed while
 ///    another thread uses it. No function creates a GPU context or blocks unless its comment says
 ///    so.
-///  - Callbacks return LULL_OK or a failure, which fails the operation with LULL_ERROR_CALLBACK;
-///    `user` is handed to them as it was given. They run on the thread that is named, and must not
-///    throw or longjmp.
+///  - Callbacks return LULL_OK or a failure, which fails the operation with LULL_ERROR_CALLBACK,
+///    unless they have a way to say more (lull_transition_fail); `user` is handed to them as it was
+///    given. They run on the thread that is named, and must not throw or longjmp.
 
 #include <lull/backend.h>
+#include <lull/c/allocator.h>
 #include <lull/c/bytes.h>
 #include <lull/c/cancel.h>
 #include <lull/c/device.h>
 #include <lull/c/error.h>
+#include <lull/c/lease.h>
 #include <lull/c/memory.h>
+#include <lull/c/participant.h>
 #include <lull/c/process.h>
 #include <lull/c/registry.h>
 #include <lull/c/report.h>
 #include <lull/c/reset.h>
 #include <lull/c/settle.h>
+#include <lull/c/sleep_plan.h>
 #include <lull/c/sleeper.h>
 #include <lull/export.h>
 #include <lull/graph_cache.h>
 #include <lull/log.h>
 #include <lull/status.h>
+#include <lull/once.h>
 #include <lull/units.h>
 #include <lull/version.h>
 

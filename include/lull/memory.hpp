@@ -145,6 +145,10 @@ struct region_options {
   /// Begins as `discarded`, with an address and nothing behind it: the first restore brings it,
   /// with all others at once.
   bool absent = false;
+  /// Devices of the same backend that read and write it where it is, beside its own
+  /// (capability::peers): each time that its memory comes back they can again. Small regions share
+  /// memory with those that the same devices use.
+  std::vector<device> accessible_from = {};
   /// Contents that are offloaded are summed up on the way out and on the way back. If the sums
   /// differ, because the backing was written to or a disk has lost something, the restore fails with
   /// `io` and the region's name, and all is as it was. The sum (64 bits, a multiplication for every
@@ -283,8 +287,9 @@ class LULL_API memory {
   /// A region with memory behind it, `resident`, contents undefined, or those of its source: then
   /// this blocks for them. With region_options::absent it is `discarded`.
   /// @param bytes above 0
-  /// @throws error unsupported: the device lacks stable_addresses or copy; out_of_device_memory:
-  ///         with what was asked for, taken, free and missing; io: of its source; backend
+  /// @throws error unsupported: the device lacks stable_addresses or copy, or one of
+  ///         accessible_from cannot reach its memory; out_of_device_memory: with what was asked for,
+  ///         taken, free and missing; io: of its source; backend
   [[nodiscard]] region allocate(const device& where, std::uint64_t bytes,
                                 region_options options = {});
 

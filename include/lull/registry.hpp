@@ -91,6 +91,11 @@ class LULL_API registry {
   /// @throws error (not_found) that lists the devices there are.
   [[nodiscard]] device find(std::string_view name) const;
 
+  /// A device as engines count them: by its backend, "cuda", and its number there, from 0, which is
+  /// the vendor's own (the argument of cudaSetDevice).
+  /// @throws error (not_found) that says what there is.
+  [[nodiscard]] device find(std::string_view backend, std::uint32_t ordinal) const;
+
   /// The devices of a comma-separated list, in its order. An empty list means the environment
   /// variable LULL_DEVICES, and all devices when that is empty too.
   /// @throws error not_found: no such device; invalid_argument: one is named twice.

@@ -112,6 +112,10 @@ lull_status lull_device_generation(const lull_device* device, uint64_t* generati
   });
 }
 
+const lull_generation* lull_device_generation_counter(const lull_device* device) {
+  return device != nullptr ? &device->value.generation_counter() : nullptr;
+}
+
 lull_status lull_device_synchronize(const lull_device* device) {
   return guard([&] { required(device, "device").value.synchronize(); });
 }

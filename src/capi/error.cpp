@@ -21,6 +21,11 @@ lull_status remember(const error& failure) noexcept {
   return static_cast<lull_status>(failure.code());
 }
 
+const error* last_remembered() noexcept {
+  const auto& last = last_error();
+  return last ? &*last : nullptr;
+}
+
 void reject_struct_size(const char* name, std::size_t size, std::size_t known) {
   lull::detail::fail(status::invalid_argument,
                      "{}->struct_size is {}; this lull knows {} bytes: set it with the struct's "

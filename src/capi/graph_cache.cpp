@@ -2,6 +2,7 @@
 #include <lull/graph_cache.hpp>
 
 #include "capi/device.hpp"
+#include "capi/owned_user.hpp"
 #include "capi/sleeper.hpp"
 #include "capi/values.hpp"
 #include "vocabulary/text.hpp"
@@ -32,6 +33,7 @@ using lull::capi::c_graph_cache;
 using lull::capi::checked_duration;
 using lull::capi::deadline_in;
 using lull::capi::guard;
+using lull::capi::owned_user;
 using lull::capi::read_versioned;
 using lull::capi::required;
 
@@ -43,11 +45,8 @@ std::optional<std::uint64_t> optional_of(std::uint64_t given) noexcept {
 /// The driver of a C program.
 class c_driver final : public lull::graph_driver {
  public:
-  explicit c_driver(const lull_graph_driver& from) : from_(from) {
+  c_driver(const lull_graph_driver& from, owned_user&& user) : from_(from), user_(std::move(user)) {
     required(from.destroy, "options->driver->destroy");
-  }
-  ~c_driver() override {
-    if (from_.release != nullptr) from_.release(from_.user);
   }
 
   void destroy(void* graph, std::uint64_t /*generation*/) override {
@@ -80,9 +79,12 @@ class c_driver final : public lull::graph_driver {
   }
 
   const lull_graph_driver from_;
+  const owned_user user_;
 };
 
-std::shared_ptr<lull::graph_driver> make_driver(const lull_graph_cache_options& given) {
+std::shared_ptr<lull::graph_driver> make_driver(const lull_graph_cache_options& given,
+                                                const lull_graph_driver& driver,
+                                                owned_user&& user) {
   if ((given.driver == nullptr) == (given.device == nullptr)) {
     throw lull::error(status::invalid_argument,
                       given.driver == nullptr
@@ -90,8 +92,7 @@ std::shared_ptr<lull::graph_driver> make_driver(const lull_graph_cache_options& 
                           : "options: a graph cache takes a driver or a device, not both");
   }
   if (given.driver != nullptr) {
-    return std::make_shared<c_driver>(
-        read_versioned(given.driver, lull_graph_driver{}, "options->driver"));
+    return std::make_shared<c_driver>(driver, std::move(user));
   }
   return make_graph_driver(given.device->value, {optional_of(given.bytes_per_node),
                                                  checked_duration(given.clear_timeout_ns, 1,
@@ -255,11 +256,13 @@ void lull_graph_capture_options_init(lull_graph_capture_options* options) {
 lull_status lull_graph_cache_create(const lull_graph_cache_options* options,
                                     lull_graph_cache** cache) {
   return guard([&] {
-    auto& result = required(cache, "cache");
     lull_graph_cache_options given{};
     lull_graph_cache_options_init(&given);
     given = read_versioned(&required(options, "options"), given, "options");
-    const auto driver = make_driver(given);
+    const auto of_c = read_versioned(given.driver, lull_graph_driver{}, "options->driver");
+    owned_user user(of_c.user, of_c.release);
+    auto& result = required(cache, "cache");
+    const auto driver = make_driver(given, of_c, std::move(user));
     lull::graph_cache_options made;
     made.limits = convert(given.limits);
     if (given.budget != nullptr) made.budget = given.budget->value;

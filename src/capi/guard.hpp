@@ -19,6 +19,8 @@ namespace lull::capi {
 
 /// Keeps an error as this thread's last one. @return its code
 lull_status remember(const error& failure) noexcept;
+/// This thread's last error; null when there was none.
+const error* last_remembered() noexcept;
 
 /// Runs `work`; what it throws becomes a status and this thread's last error.
 template <class Work>

@@ -89,6 +89,23 @@ void carry_out(const char* what, const lull_transfer_options* options, lull_repo
 
 }  // namespace
 
+lull_status lull_eviction_plan_action(const lull_eviction_plan* plan, const char* tag,
+                                      lull_contents_action* action) {
+  return guard([&] {
+    const auto& of = required(plan, "plan");
+    const std::string_view which(&required(tag, "tag"));
+    auto& result = required(action, "action");
+    // Without memory of its own: a participant that wakes asks this too.
+    lull_contents_action found = of.otherwise;
+    if (of.tag_count != 0) required(of.tags, "plan->tags");
+    for (std::size_t i = 0; i < of.tag_count; ++i) {
+      if (which == lull::capi::text_or_empty(of.tags[i].tag)) found = of.tags[i].action;
+    }
+    result = static_cast<lull_contents_action>(
+        lull::capi::enum_from<lull::contents_action>(found, "the plan's action"));
+  });
+}
+
 void lull_memory_options_init(lull_memory_options* options) {
   if (options != nullptr) *options = default_memory_options();
 }

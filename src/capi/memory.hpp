@@ -22,6 +22,11 @@ eviction_plan make_eviction_plan(const lull_eviction_plan& given, const char* na
 
 backing_store make_backing(lull_backing_kind kind, const char* path, const char* name);
 
+/// @param callback null: none
+refill_callback make_refill(lull_refill_fn callback, void* user);
+
+void write_region(const region_info& from, lull_region_info* info);
+
 }  // namespace lull::capi
 
 #endif  // LULL_CAPI_MEMORY_HPP

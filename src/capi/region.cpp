@@ -8,10 +8,12 @@
 using lull::capi::expect_callback_ok;
 using lull::capi::expect_versioned;
 using lull::capi::guard;
+using lull::capi::make_refill;
 using lull::capi::read_versioned;
 using lull::capi::required;
 using lull::capi::set_text;
 using lull::capi::text_or_empty;
+using lull::capi::write_region;
 using lull::capi::write_versioned;
 
 struct lull_region {
@@ -26,7 +28,7 @@ namespace {
 
 lull_region_options default_region_options() {
   // Here for good, because the options refer to its texts.
-  static const lull::region_options from;
+  static const auto& from = *new const lull::region_options;
   lull_region_options options{};
   options.struct_size = sizeof options;
   options.tag = from.tag.c_str();
@@ -37,15 +39,19 @@ lull_region_options default_region_options() {
   return options;
 }
 
-lull::refill_callback make_refill(lull_refill_fn callback, void* user) {
+}  // namespace
+
+namespace lull::capi {
+
+refill_callback make_refill(lull_refill_fn callback, void* user) {
   if (callback == nullptr) return {};
-  return [callback, user](const lull::refill_target& target) {
+  return [callback, user](const refill_target& target) {
     const lull_refill_target handle{target};
     expect_callback_ok(callback(user, &handle), "refill");
   };
 }
 
-void write_region(const lull::region_info& from, lull_region_info* info) {
+void write_region(const region_info& from, lull_region_info* info) {
   lull_region_info value{};
   value.residency = static_cast<lull_residency>(from.state);
   value.leases = from.leases;
@@ -55,10 +61,11 @@ void write_region(const lull::region_info& from, lull_region_info* info) {
   set_text(value.name, from.name);
   set_text(value.tag, from.tag);
   set_text(value.device, from.device);
+  value.device_bytes = from.device_bytes;
   write_versioned(info, value, "info");
 }
 
-}  // namespace
+}  // namespace lull::capi
 
 void* lull_refill_target_address(const lull_refill_target* target) {
   return target != nullptr ? target->value.address() : nullptr;
@@ -98,6 +105,8 @@ lull_status lull_memory_allocate(lull_memory* memory, const lull_device* device,
     converted.refill = make_refill(given.refill, given.refill_user);
     converted.refill_alone = given.refill_alone != 0;
     converted.absent = given.absent != 0;
+    converted.accessible_from = lull::capi::devices_of(
+        given.accessible_from, given.accessible_from_count, "options->accessible_from");
     converted.checksum = given.checksum != 0;
     result = new lull_region{in.allocate(on, bytes, std::move(converted))};
   });
@@ -154,6 +163,13 @@ lull_status lull_region_refill(lull_region* region, lull_refill_fn write, void* 
   return guard([&] {
     lull::region& to = required(region, "region").value;
     to.refill(make_refill(&required(write, "write"), user));
+  });
+}
+
+lull_status lull_region_set_refill(lull_region* region, lull_refill_fn refill, void* user) {
+  return guard([&] {
+    lull::region& of = required(region, "region").value;
+    of.set_refill(make_refill(refill, user));
   });
 }
 

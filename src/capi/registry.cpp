@@ -1,5 +1,4 @@
-#include <lull/c/registry.h>
-#include <lull/registry.hpp>
+#include "capi/registry.hpp"
 
 #include "capi/device.hpp"
 #include "capi/values.hpp"
@@ -11,10 +10,6 @@ using lull::capi::read_versioned;
 using lull::capi::required;
 using lull::capi::set_text;
 using lull::capi::write_versioned;
-
-struct lull_registry {
-  std::shared_ptr<lull::registry> value;
-};
 
 namespace {
 
@@ -91,6 +86,16 @@ lull_status lull_registry_find(const lull_registry* registry, const char* name,
     required(name, "name");
     auto& result = required(device, "device");
     result = new lull_device{in.find(name)};
+  });
+}
+
+lull_status lull_registry_find_ordinal(const lull_registry* registry, const char* backend,
+                                       uint32_t ordinal, lull_device** device) {
+  return guard([&] {
+    const lull::registry& in = *required(registry, "registry").value;
+    required(backend, "backend");
+    auto& result = required(device, "device");
+    result = new lull_device{in.find(backend, ordinal)};
   });
 }
 

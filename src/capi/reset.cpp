@@ -1,4 +1,5 @@
-#include <lull/c/reset.h>
+#include "capi/reset.hpp"
+
 #include <lull/reset.hpp>
 
 #include <memory>
@@ -15,6 +16,18 @@ using lull::capi::fill_in;
 using lull::capi::guard;
 using lull::capi::read_versioned;
 using lull::capi::required;
+
+namespace lull::capi {
+
+std::function<void(const device&)> own_reset(lull_reset_fn reset, void* user) {
+  if (reset == nullptr) return {};
+  return [reset, user](const device& which) {
+    const lull_device handle{which};
+    expect_callback_ok(reset(user, &handle), "reset");
+  };
+}
+
+}  // namespace lull::capi
 
 struct lull_reset_hook {
   lull::reset_hook value;
@@ -69,12 +82,7 @@ lull::reset_options convert(const lull_reset_options& given) {
   options.settle_timeout =
       checked_duration(given.settle_timeout_ns, 0, "options->settle_timeout_ns");
   if (given.releases != nullptr) options.releases = given.releases->value.get();
-  if (given.reset != nullptr) {
-    options.reset = [reset = given.reset, user = given.reset_user](const lull::device& which) {
-      const lull_device handle{which};
-      expect_callback_ok(reset(user, &handle), "reset");
-    };
-  }
+  options.reset = lull::capi::own_reset(given.reset, given.reset_user);
   options.log = lull::capi::log_of(given);
   return options;
 }

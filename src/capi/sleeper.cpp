@@ -1,84 +1,57 @@
 #include "capi/sleeper.hpp"
 
-#include <algorithm>
 #include <utility>
 
-#include "capi/device.hpp"
 #include "capi/memory.hpp"
 #include "capi/report.hpp"
+#include "capi/reset.hpp"
 #include "capi/settle.hpp"
+#include "capi/sleep_plan.hpp"
 
-namespace lull::detail {
-
-/// A lease that C holds is a C++ lease taken apart and put together again.
-struct lease_access {
-  static void let_go(sleeper::lease&& from) noexcept { from.owner_ = nullptr; }
-  static sleeper::lease adopt(sleeper& owner) noexcept { return sleeper::lease(owner); }
+struct lull_transition_work {
+  lull::transition_work value;
 };
-
-}  // namespace lull::detail
 
 using lull::capi::checked_duration;
 using lull::capi::deadline_in;
-using lull::capi::enum_from;
-using lull::capi::expect_callback_ok;
 using lull::capi::fill_in;
 using lull::capi::guard;
+using lull::capi::make_plan;
 using lull::capi::read_versioned;
 using lull::capi::required;
 using lull::capi::token_of;
 using lull::capi::write_versioned;
-using lull::detail::lease_access;
 
 namespace {
 
 std::optional<lull::duration> idle_time(std::int64_t ns, const char* name) {
   if (ns == LULL_FOREVER) return std::nullopt;
-  return checked_duration(ns, 1, name);
+  return checked_duration(ns, 0, name);
 }
 
-lull_sleep_plan default_sleep_plan() {
-  const lull::sleep_plan from;
-  lull_sleep_plan plan{};
-  plan.struct_size = sizeof plan;
-  plan.contents.otherwise = static_cast<lull_contents_action>(from.contents.otherwise);
-  plan.context = static_cast<lull_context_action>(from.context);
-  plan.backing = static_cast<lull_backing_kind>(from.backing.type());
-  return plan;
+lull_sleeper_reset_options default_reset_options() noexcept {
+  const lull::sleeper_reset_options from;
+  lull_sleeper_reset_options options{};
+  options.struct_size = sizeof options;
+  options.drop = from.drop ? 1 : 0;
+  options.drain_timeout_ns = from.drain_timeout ? from.drain_timeout->count() : LULL_UNKNOWN_NS;
+  options.settle_timeout_ns = from.settle_timeout.count();
+  return options;
 }
 
-lull::sleep_plan make_plan(const lull_sleep_plan& from) {
-  const auto given = read_versioned(&from, default_sleep_plan(), "plan");
-  lull::sleep_plan plan;
-  plan.name = lull::capi::text_or_empty(given.name);
-  plan.contents = lull::capi::make_eviction_plan(given.contents, "plan->contents.");
-  plan.context = enum_from<lull::context_action>(given.context, "plan->context");
-  plan.backing = lull::capi::make_backing(given.backing, given.backing_path, "plan->");
-  return plan;
-}
-
-class c_participant final : public lull::participant {
- public:
-  explicit c_participant(const lull_participant& from)
-      : name_(&required(from.name, "participant->name")),
-        sleep_(&required(from.sleep, "participant->sleep")),
-        wake_(&required(from.wake, "participant->wake")),
-        user_(from.user) {}
-
-  [[nodiscard]] std::string_view name() const noexcept override { return name_; }
-  void sleep(const lull::sleep_plan&, lull::transition&) override {
-    expect_callback_ok(sleep_(user_), "sleep");
+lull::sleeper_reset_options convert(const lull_sleeper_reset_options* options) {
+  const auto given = read_versioned(options, default_reset_options(), "options->reset");
+  lull::sleeper_reset_options result;
+  result.drop = given.drop != 0;
+  if (given.drain_timeout_ns != LULL_UNKNOWN_NS) {
+    result.drain_timeout =
+        checked_duration(given.drain_timeout_ns, 1, "options->reset->drain_timeout_ns");
   }
-  void wake(const lull::sleep_plan&, lull::transition&) override {
-    expect_callback_ok(wake_(user_), "wake");
-  }
-
- private:
-  std::string name_;
-  lull_status (*sleep_)(void*);
-  lull_status (*wake_)(void*);
-  void* user_;
-};
+  result.settle_timeout =
+      checked_duration(given.settle_timeout_ns, 0, "options->reset->settle_timeout_ns");
+  result.reset = lull::capi::own_reset(given.reset, given.reset_user);
+  return result;
+}
 
 lull_sleeper_options read_default_sleeper_options() {
   const lull::sleeper_options from;
@@ -104,7 +77,13 @@ lull::sleeper_options convert(const lull_sleeper_options& given) {
   options.idle_time = idle_time(given.idle_time_ns, "options->idle_time_ns");
   if (given.plan != nullptr) options.plan = make_plan(*given.plan);
   options.drain_timeout = checked_duration(given.drain_timeout_ns, 1, "options->drain_timeout_ns");
+  options.reset = convert(given.reset);
   options.watch_idle = given.watch_idle != 0;
+  if (given.run_on != nullptr) {
+    options.run_on = [run_on = given.run_on, user = given.run_on_user](lull::transition_work work) {
+      run_on(user, new lull_transition_work{std::move(work)});
+    };
+  }
   options.log = lull::capi::log_of(given);
   if (given.releases != nullptr) options.releases = given.releases->value.get();
   if (given.on_transition != nullptr) {
@@ -120,35 +99,12 @@ lull::sleeper_options convert(const lull_sleeper_options& given) {
 
 }  // namespace
 
-lull_status lull_sleep_plan_init(lull_sleep_plan* plan, lull_sleep_level level) {
-  return guard([&] {
-    auto& result = required(plan, "plan");
-    const auto which = enum_from<lull::sleep_level>(level, "level");
-    const lull::sleep_plan from = lull::plan_for(which);
-    result = default_sleep_plan();
-    result.name = to_string(which).data();
-    result.contents.otherwise = static_cast<lull_contents_action>(from.contents.otherwise);
-    result.context = static_cast<lull_context_action>(from.context);
-  });
-}
-
-lull_status lull_sleep_level_supported(lull_sleep_level level, lull_device* const* devices,
-                                       size_t device_count, int32_t* supported) {
-  return guard([&] {
-    const auto which = enum_from<lull::sleep_level>(level, "level");
-    const auto all = lull::capi::devices_of(devices, device_count);
-    auto& result = required(supported, "supported");
-    const auto levels = all.empty() ? lull::supported_levels() : lull::supported_levels(all);
-    result = std::find(levels.begin(), levels.end(), which) != levels.end() ? 1 : 0;
-  });
+void lull_sleeper_reset_options_init(lull_sleeper_reset_options* options) {
+  if (options != nullptr) *options = default_reset_options();
 }
 
 void lull_sleeper_options_init(lull_sleeper_options* options) {
   if (options != nullptr) *options = default_sleeper_options();
-}
-
-void lull_participant_init(lull_participant* participant) {
-  if (participant != nullptr) *participant = {sizeof *participant, "", nullptr, nullptr, nullptr};
 }
 
 lull_status lull_sleeper_create(const lull_sleeper_options* options, lull_sleeper** sleeper) {
@@ -164,17 +120,6 @@ void lull_sleeper_destroy(lull_sleeper* sleeper) {
   delete sleeper;
 }
 
-lull_status lull_sleeper_add(lull_sleeper* sleeper, const lull_participant* participant) {
-  return guard([&] {
-    lull::sleeper& to = required(sleeper, "sleeper").value;
-    lull_participant defaults{};
-    lull_participant_init(&defaults);
-    const auto given =
-        read_versioned(&required(participant, "participant"), defaults, "participant");
-    to.add(std::make_shared<c_participant>(given));
-  });
-}
-
 lull_status lull_sleeper_manage_memory(lull_sleeper* sleeper, lull_memory* memory) {
   return guard([&] {
     lull::sleeper& by = required(sleeper, "sleeper").value;
@@ -182,30 +127,12 @@ lull_status lull_sleeper_manage_memory(lull_sleeper* sleeper, lull_memory* memor
   });
 }
 
-lull_status lull_sleeper_acquire(lull_sleeper* sleeper, int64_t timeout_ns,
-                                 const lull_cancel* cancel, lull_lease* lease) {
-  return guard([&] {
-    lull::sleeper& of = required(sleeper, "sleeper").value;
-    auto& result = required(lease, "lease");
-    lease_access::let_go(of.acquire(deadline_in(timeout_ns), token_of(cancel)));
-    result.sleeper = sleeper;
-  });
+void lull_transition_work_run(lull_transition_work* work) {
+  if (work != nullptr) work->value();
 }
 
-lull_status lull_sleeper_try_acquire(lull_sleeper* sleeper, lull_lease* lease) {
-  return guard([&] {
-    lull::sleeper& of = required(sleeper, "sleeper").value;
-    auto& result = required(lease, "lease");
-    auto taken = of.try_acquire();
-    if (!taken) throw lull::error(lull::status::busy, "not awake");
-    lease_access::let_go(std::move(*taken));
-    result.sleeper = sleeper;
-  });
-}
-
-void lull_lease_release(lull_lease* lease) {
-  if (lease == nullptr || lease->sleeper == nullptr) return;
-  lease_access::adopt(std::exchange(lease->sleeper, nullptr)->value).release();
+void lull_transition_work_destroy(lull_transition_work* work) {
+  delete work;
 }
 
 lull_status lull_sleeper_observe(const lull_sleeper* sleeper, lull_sleeper_snapshot* snapshot) {

@@ -17,9 +17,7 @@ struct lull_sleeper {
 namespace lull::capi {
 
 template <>
-inline constexpr sleep_level last_of<sleep_level> = sleep_level::rebirth;
-template <>
-inline constexpr context_action last_of<context_action> = context_action::rebirth;
+inline constexpr lease_use last_of<lease_use> = lease_use::observe;
 
 }  // namespace lull::capi
 

@@ -20,6 +20,7 @@
 
 struct lull_cancel {
   std::stop_source source;
+  std::stop_token token = source.get_token();
 };
 
 // What C says in numbers and pointers, as values of C++ and back.
@@ -118,7 +119,7 @@ void set_default_log(Options& options) noexcept {
 }
 
 inline std::stop_token token_of(const lull_cancel* cancel) {
-  return cancel != nullptr ? cancel->source.get_token() : std::stop_token{};
+  return cancel != nullptr ? cancel->token : std::stop_token{};
 }
 
 }  // namespace lull::capi

@@ -224,13 +224,14 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
   state->type = static_cast<device_type>(facts.type);
   state->graph_node_bytes = facts.graph_node_bytes;
   state->backend = std::move(backend);
+  // The same GPU may be known to several registries of the process, but it has one context.
+  const std::string& identity = !state->uuid.empty()          ? state->uuid
+                                : !state->pci_address.empty() ? state->pci_address
+                                                              : state->name;
+  state->generation =
+      &generation_counter::of(detail::text("{}/{}", state->backend->table().ops.name, identity));
   if ((state->capabilities & LULL_CAP_CONTEXT) != 0) {
-    // The same GPU may be known to several registries of the process, but it has one context.
-    const std::string& identity = !state->uuid.empty()          ? state->uuid
-                                  : !state->pci_address.empty() ? state->pci_address
-                                                                : state->name;
-    state->context =
-        device_context::of(detail::text("{}/{}", state->backend->table().ops.name, identity));
+    state->context = device_context::of(*state->generation);
   }
   state->prober = state->context ? state->context->prober : std::make_shared<probe_thread>();
   return state;
@@ -238,7 +239,8 @@ std::shared_ptr<device_state> describe_device(std::shared_ptr<const backend_inst
 
 }  // namespace detail
 
-device::device(std::shared_ptr<detail::device_state> state) noexcept : state_(std::move(state)) {}
+device::device(std::shared_ptr<detail::device_state> state) noexcept
+    : state_(std::move(state)), generation_(&state_->generation->face()) {}
 
 const std::string& device::name() const noexcept {
   return state_->name;
@@ -308,10 +310,6 @@ tristate device::context_alive(std::chrono::milliseconds limit) const {
       },
       time.deadline_in(limit));
   return answer.value.value_or(tristate::cannot_tell);
-}
-
-std::uint64_t device::generation() const noexcept {
-  return state_->context ? state_->context->generation.load(std::memory_order_acquire) : 0;
 }
 
 }  // namespace lull

@@ -5,14 +5,14 @@
 
 namespace lull::detail {
 
-std::shared_ptr<device_context> device_context::of(const std::string& key) {
+std::shared_ptr<device_context> device_context::of(generation_counter& counter) {
   // Never destroyed: devices may be released while the process ends.
   static auto& mutex = *new std::mutex;
-  static auto& contexts = *new std::map<std::string, std::weak_ptr<device_context>>;
+  static auto& contexts = *new std::map<const generation_counter*, std::weak_ptr<device_context>>;
   const std::lock_guard lock(mutex);
-  std::weak_ptr<device_context>& known = contexts[key];
+  std::weak_ptr<device_context>& known = contexts[&counter];
   if (auto context = known.lock()) return context;
-  auto context = std::make_shared<device_context>();
+  auto context = std::make_shared<device_context>(counter);
   known = context;
   return context;
 }

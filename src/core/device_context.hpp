@@ -13,6 +13,7 @@
 
 #include "core/books.hpp"
 #include "core/gate.hpp"
+#include "core/generation.hpp"
 #include "core/probe_thread.hpp"
 
 namespace lull::detail {
@@ -58,15 +59,21 @@ struct context_hook {
 /// there is one GPU context, so there is one generation and one gate.
 class device_context {
  public:
-  /// The context state of a device, shared by all that ask with the same key while one of them
+  /// The context state of a device, shared by all that ask with the same counter while one of them
   /// lives.
-  static std::shared_ptr<device_context> of(const std::string& key);
+  static std::shared_ptr<device_context> of(generation_counter& counter);
+
+  explicit device_context(generation_counter& counter) noexcept : generation(counter) {}
+  /// The backends that are closed now may end the context, if nobody but them held it: what comes
+  /// after is another one as far as anybody knows.
+  ~device_context() { generation.raise(); }
+  device_context(const device_context&) = delete;
+  device_context& operator=(const device_context&) = delete;
 
   device_gate gate;
   device_books books;
 
-  /// How often the context was reset. Read without a lock on hot paths.
-  std::atomic<std::uint64_t> generation{0};
+  generation_counter& generation;
 
   /// A call that hangs for one user of the device is known to the others.
   const std::shared_ptr<probe_thread> prober = std::make_shared<probe_thread>();

@@ -30,7 +30,7 @@ std::uint64_t key_of(std::uint64_t handle) noexcept {
                "{}: {}: {} is no live {}; it was given up already, or by the reset that "
                "led to generation {}",
                device.name, operation, detail::hex(key), to_string(kind),
-               device.context->generation.load(std::memory_order_acquire));
+               device.generation->load());
 }
 
 /// A line on the books for what is about to be made: got before, so that writing it cannot fail.

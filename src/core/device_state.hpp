@@ -49,6 +49,8 @@ struct device_state {
   std::uint64_t capabilities = 0;
   std::uint64_t graph_node_bytes = 0;  ///< 0: unknown
 
+  generation_counter* generation = nullptr;  ///< never null in a device that was described
+
   /// Absent where there is no context that a reset could destroy: on the host.
   std::shared_ptr<device_context> context;
   /// For questions to the platform, which may hang. One per physical device in the process.

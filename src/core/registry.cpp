@@ -181,6 +181,18 @@ device registry::find(std::string_view name) const {
                detail::join(names, ", "));
 }
 
+device registry::find(std::string_view backend, std::uint32_t ordinal) const {
+  detail::expect_same_process();
+  const std::lock_guard lock(impl_->mutex);
+  const module_entry* const entry = impl_->active(backend);
+  if (entry == nullptr) detail::fail(status::not_found, "no backend '{}' is loaded", backend);
+  for (const auto& state : entry->devices) {
+    if (state->index == ordinal) return device(state);
+  }
+  detail::fail(status::not_found, "backend '{}' has no device {}; it has {}", backend, ordinal,
+               entry->devices.size());
+}
+
 std::vector<device> registry::select(std::string_view list) const {
   const char* const environment = std::getenv("LULL_DEVICES");
   const bool from_environment = list.empty() && environment != nullptr && *environment != '\0';

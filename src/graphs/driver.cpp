@@ -12,17 +12,10 @@ graph_driver::~graph_driver() = default;
 
 namespace {
 
-const std::atomic<std::uint64_t>& generation_of(const device& where) noexcept {
-  // Of a device without contexts, which is never reset.
-  static constinit const std::atomic<std::uint64_t> only_generation{0};
-  const auto& context = detail::device_access::state(where)->context;
-  return context ? context->generation : only_generation;
-}
-
 class device_graph_driver final : public graph_driver {
  public:
   device_graph_driver(const device& where, const device_graph_options& options)
-      : graph_driver(generation_of(where)),
+      : graph_driver(detail::device_access::state(where)->generation->count),
         device_(where),
         bytes_per_node_(options.bytes_per_node.value_or(where.graph_node_bytes().value_or(0))),
         clear_timeout_(options.clear_timeout) {}

@@ -31,7 +31,10 @@ bool is_small(std::uint64_t bytes, std::uint64_t granularity) noexcept {
 constexpr std::uint64_t largest_shared = 32;
 
 bool is_for(const extent& home, const region_state& region) {
-  return home.where == region.where && home.tag == region.options.tag;
+  return home.where == region.where && home.tag == region.options.tag &&
+         std::is_permutation(home.peers.begin(), home.peers.end(),
+                             region.options.accessible_from.begin(),
+                             region.options.accessible_from.end());
 }
 
 /// Looks for a place that has memory behind it already. Called with the mutex held.
@@ -66,7 +69,8 @@ void found(region_state& region, std::uint64_t granularity) {
     const std::uint64_t most = largest_shared * step_bytes(granularity);
     bytes = std::max(bytes, round_up(std::min(there_is, most), granularity));
   }
-  auto home = std::make_shared<extent>(region.where, bytes, shared, region.options.tag);
+  auto home = std::make_shared<extent>(region.where, bytes, shared, region.options.tag,
+                                       region.options.accessible_from);
   home->moving = true;
   if (shared) memory.shared_extents.push_back(home);
   static_cast<void>(home->take(region.size_bytes));

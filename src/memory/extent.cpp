@@ -36,6 +36,16 @@ void extent::map() {
   if (mapped) return;
   where.vm_map(address, size_bytes, *physical);
   mapped = true;
+  if (peers.empty()) return;
+  try {
+    where.vm_set_access(address, size_bytes, peers);
+  } catch (...) {
+    try {
+      unmap();
+    } catch (const error&) {  // NOLINT(bugprone-empty-catch): still mapped, and undone later
+    }
+    throw;
+  }
 }
 
 void extent::unmap() {

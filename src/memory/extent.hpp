@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace lull::detail {
 
@@ -20,17 +21,21 @@ class extent {
  public:
   /// @param shared whether regions beside the first may live in it
   /// @param for_tag the tag of all of them then
-  extent(device on, std::uint64_t bytes, bool is_shared, std::string for_tag)
+  /// @param for_peers the devices that use it beside its own
+  extent(device on, std::uint64_t bytes, bool is_shared, std::string for_tag,
+         std::vector<device> for_peers)
       : where(std::move(on)),
         size_bytes(bytes),
         shared(is_shared),
         tag(std::move(for_tag)),
+        peers(std::move(for_peers)),
         holes_{{0, bytes}} {}
 
   const device where;
   const std::uint64_t size_bytes;
   const bool shared;
   const std::string tag;
+  const std::vector<device> peers;
 
   // The device part: of whoever moves the extent alone.
   void* address = nullptr;                ///< reserved from the beginning to the end

@@ -268,6 +268,22 @@ void check_source(const region_state& region) {
   if (source.pieces.empty()) expect_inside({0, 0, region.size_bytes});
 }
 
+/// Leaves the devices that are to be told, each once.
+/// @throws error (unsupported) for one that cannot reach the memory
+void check_peers(const device& where, region_options& options) {
+  std::vector<device> peers;
+  for (device& each : options.accessible_from) {
+    if (each == where || std::find(peers.begin(), peers.end(), each) != peers.end()) continue;
+    where.require(capability::peers, "accessible_from");
+    if (!where.is_accessible_from(each)) {
+      detail::fail(status::unsupported, "region '{}' on {}: {} cannot access memory of it",
+                   options.name, where.name(), each.name());
+    }
+    peers.push_back(std::move(each));
+  }
+  options.accessible_from = std::move(peers);
+}
+
 /// Fills a new region from its source.
 void load(detail::memory_state& memory, const std::shared_ptr<region_state>& region) {
   const std::vector<transfer::job> jobs{{region, contents_action::discard, residency::unfilled}};
@@ -294,6 +310,7 @@ region memory::allocate(const device& where, std::uint64_t bytes, region_options
     detail::fail(status::invalid_argument, "region '{}' of {} bytes on {}", options.name, bytes,
                  where.name());
   }
+  check_peers(where, options);
   watch_resets(state_, where);
   auto region = std::make_shared<region_state>(state_, where, bytes, std::move(options));
   check_source(*region);

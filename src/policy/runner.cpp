@@ -56,9 +56,10 @@ void sleeper::impl::run() {
       if (due) clock.wait_until(work, lock, std::max(*due, clock.deadline_in(shortest_wait)));
     } catch (...) {
       // There was no memory for something. The thread goes on, and tries again after a while.
-      if (!lock.owns_lock()) lock.lock();
       const error failure = detail::current_error(status::internal, "sleeper");
+      if (lock.owns_lock()) lock.unlock();
       options.log.write(log_level::error, failure.what());
+      lock.lock();
       clock.wait_until(work, lock, clock.deadline_in(patience));
     }
   }

@@ -233,7 +233,7 @@ void reset_run::with_gate_closed(const hook_run& hooks) {
     step("reset", [this] { destroy_context(); });
   } catch (...) {
     // Whoever still has a handle of a graph that is gone knows it by its generation.
-    if (graphs_released_) context_.generation.fetch_add(1, std::memory_order_acq_rel);
+    if (graphs_released_) context_.generation.raise();
     throw;
   }
 }
@@ -322,7 +322,7 @@ void reset_run::destroy_context() {
     detail::call(state_, detail::op::reset);
   }
   context_.books.clear_what_a_reset_ends();
-  report_.generation = context_.generation.fetch_add(1, std::memory_order_acq_rel) + 1;
+  report_.generation = context_.generation.raise();
   report_.was_reset = true;
 }
 

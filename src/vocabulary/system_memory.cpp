@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -32,16 +33,19 @@ std::optional<std::uint64_t> number_in(const std::string& file) {
   return in >> value ? std::optional{value} : std::nullopt;
 }
 
+// Constants, which nothing destroys: a question that is late may be under way while the process exits.
+
 /// How a version of control groups names what is asked here.
 struct group_files {
-  std::vector<const char*> limits;
+  std::span<const char* const> limits;
   const char* usage;
   const char* cache;  ///< in memory.stat
 };
-const group_files version_1{
-    {"memory.limit_in_bytes"}, "memory.usage_in_bytes", "total_inactive_file"};
+constexpr const char* version_1_limits[] = {"memory.limit_in_bytes"};
+constexpr group_files version_1{version_1_limits, "memory.usage_in_bytes", "total_inactive_file"};
 // Above memory.high nothing fails, but everything in the group is made to wait.
-const group_files version_2{{"memory.max", "memory.high"}, "memory.current", "inactive_file"};
+constexpr const char* version_2_limits[] = {"memory.max", "memory.high"};
+constexpr group_files version_2{version_2_limits, "memory.current", "inactive_file"};
 
 /// A mounted hierarchy that may limit memory.
 struct hierarchy {

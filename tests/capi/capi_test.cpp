@@ -149,8 +149,8 @@ TEST_F(CApi, ExceptionsOfCallbacksDoNotCross) {
 TEST_F(CApi, AParticipantThatFailsKeepsTheSleeperAwake) {
   auto who = sized<lull_participant>();
   who.name = "model";
-  who.sleep = [](void*) { return LULL_ERROR_BUSY; };
-  who.wake = [](void*) { return LULL_OK; };
+  who.sleep = [](void*, const lull_sleep_plan*, lull_transition*) { return LULL_ERROR_BUSY; };
+  who.wake = [](void*, const lull_sleep_plan*, lull_transition*) { return LULL_OK; };
   EXPECT_EQ(lull_sleeper_add(sleeper_, &who), LULL_OK);
   EXPECT_EQ(lull_sleeper_sleep(sleeper_, nullptr, nullptr), LULL_ERROR_CALLBACK);
   auto seen = sized<lull_sleeper_snapshot>();
@@ -164,8 +164,8 @@ TEST_F(CApi, AWaitEndsAtItsTimeoutAndByItsCancelObject) {
   std::promise<void> open;
   auto who = sized<lull_participant>();
   who.name = "slow";
-  who.sleep = [](void*) { return LULL_OK; };
-  who.wake = [](void* user) {
+  who.sleep = [](void*, const lull_sleep_plan*, lull_transition*) { return LULL_OK; };
+  who.wake = [](void* user, const lull_sleep_plan*, lull_transition*) {
     static_cast<std::promise<void>*>(user)->get_future().wait();
     return LULL_OK;
   };

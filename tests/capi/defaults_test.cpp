@@ -94,17 +94,25 @@ TEST(CApiDefaults, OfMemory) {
 }
 
 TEST(CApiDefaults, OfRegions) {
-  const auto [size, tag, name, refill, user, alone, absent, checksum] =
+  const auto [size, tag, name, refill, user, alone, absent, peers, peer_count, checksum] =
       prepared(lull_region_options_init);
-  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_checksum] =
-      lull::region_options{};
-  expect_null(refill, user);
+  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers,
+              cpp_checksum] = lull::region_options{};
+  expect_null(refill, user, peers);
+  EXPECT_EQ(peer_count, cpp_peers.size());
   EXPECT_EQ(tag, cpp_tag);
   EXPECT_EQ(name, cpp_name);
   EXPECT_EQ(alone != 0, cpp_alone);
   EXPECT_EQ(absent != 0, cpp_absent);
   EXPECT_EQ(checksum != 0, cpp_checksum);
   EXPECT_FALSE(cpp_refill || cpp_source);
+}
+
+TEST(CApiDefaults, OfAllocators) {
+  const auto [size, backend, tag, refill, user] = prepared(lull_allocator_options_init);
+  EXPECT_STREQ(backend, "cuda") << "there is none in C++";
+  EXPECT_EQ(tag, lull::region_options{}.tag);
+  expect_null(refill, user);
 }
 
 TEST(CApiDefaults, OfTransfers) {
@@ -116,11 +124,12 @@ TEST(CApiDefaults, OfTransfers) {
 }
 
 TEST(CApiDefaults, OfSleepers) {
-  const auto [size, idle_time, plan, drain, watch, on_transition, transition_user, releases, level,
-              log, user] = prepared(lull_sleeper_options_init);
+  const auto [size, idle_time, plan, drain, reset, watch, run_on, run_on_user, on_transition,
+              transition_user, releases, level, log, user] = prepared(lull_sleeper_options_init);
   const auto [cpp_idle_time, cpp_plan, cpp_drain, cpp_reset, cpp_watch, cpp_run_on,
               cpp_on_transition, cpp_releases, cpp_clock, cpp_log] = lull::sleeper_options{};
-  expect_null(plan, on_transition, transition_user, releases, log, user, cpp_releases);
+  expect_null(plan, reset, run_on, run_on_user, on_transition, transition_user, releases, log, user,
+              cpp_releases);
   EXPECT_EQ(idle_time, LULL_FOREVER);
   EXPECT_EQ(cpp_idle_time, std::nullopt);
   EXPECT_EQ(cpp_plan.name, "discard") << "which lull.h says that no plan means";
@@ -130,6 +139,28 @@ TEST(CApiDefaults, OfSleepers) {
   EXPECT_FALSE(cpp_reset.drop || cpp_run_on || cpp_on_transition ||
                cpp_log.wants(lull::log_level::error));
   EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+TEST(CApiDefaults, OfTheResetsOfSleepers) {
+  const auto [size, drop, drain, settle, reset, user] = prepared(lull_sleeper_reset_options_init);
+  const auto [cpp_drop, cpp_drain, cpp_settle, cpp_reset] = lull::sleeper_reset_options{};
+  expect_null(reset, user);
+  EXPECT_EQ(drop != 0, cpp_drop);
+  EXPECT_EQ(drain, LULL_UNKNOWN_NS);
+  EXPECT_EQ(cpp_drain, std::nullopt);
+  EXPECT_EQ(settle, cpp_settle.count());
+  EXPECT_FALSE(cpp_reset);
+}
+
+TEST(CApiDefaults, OfWaitsForLeases) {
+  const auto [size, timeout, cancel, keep_waiting, user, check_every] =
+      prepared(lull_acquire_options_init);
+  const auto [cpp_deadline, cpp_stop, cpp_keep_waiting, cpp_check_every] = lull::acquire_options{};
+  expect_null(cancel, keep_waiting, user);
+  EXPECT_EQ(timeout, LULL_FOREVER);
+  EXPECT_EQ(cpp_deadline, lull::no_deadline);
+  EXPECT_EQ(check_every, cpp_check_every.count());
+  EXPECT_FALSE(cpp_stop.stop_possible() || cpp_keep_waiting);
 }
 
 TEST(CApiDefaults, OfPlansAreThoseOfTheirLevel) {
@@ -149,9 +180,11 @@ TEST(CApiDefaults, OfPlansAreThoseOfTheirLevel) {
 }
 
 TEST(CApiDefaults, OfParticipants) {
-  const auto [size, name, sleep, wake, user] = prepared(lull_participant_init);
+  const auto [size, name, sleep, wake, user, release, devices, device_count, next_upkeep, upkeep] =
+      prepared(lull_participant_init);
   EXPECT_STREQ(name, "");
-  expect_null(sleep, wake, user);
+  expect_null(sleep, wake, devices, next_upkeep, upkeep, user, release);
+  EXPECT_EQ(device_count, 0u);
 }
 
 TEST(CApiDefaults, OfStopping) {

@@ -10,6 +10,7 @@
 
 #include "capi/memory.hpp"
 #include "capi/process.hpp"
+#include "capi/sleep_plan.hpp"
 #include "capi/sleeper.hpp"
 #include "capi/values.hpp"
 

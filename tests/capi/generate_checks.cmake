@@ -11,7 +11,7 @@ cmake_minimum_required(VERSION 3.25)
 set(include ${root}/include/lull)
 file(GLOB parts ${include}/c/*.h)
 set(headers ${parts} ${include}/backend.h ${include}/graph_cache.h ${include}/log.h
-  ${include}/status.h ${include}/version.h)
+  ${include}/once.h ${include}/status.h ${include}/version.h)
 
 # Which enumeration of C++ each of C is, where that is, and what the names in C begin with. "-": C++
 # has none.
@@ -23,6 +23,7 @@ set(enumerations
   "lull_device_type       device_type          device.hpp    LULL_DEVICE_"
   "lull_exit_kind         exit_status::kind    process.hpp   LULL_EXIT_"
   "lull_gpu_state         gpu_state            device.hpp    LULL_GPU_STATE_"
+  "lull_lease_use         lease_use            sleeper.hpp   LULL_USE_"
   "lull_log_level         log_level            log.hpp       LULL_LOG_"
   "lull_memory_source     memory_source        device.hpp    LULL_SOURCE_"
   "lull_module_state      module_state         registry.hpp  LULL_MODULE_"

@@ -72,6 +72,12 @@ TEST_F(CGraphCache, TheDriversUserIsGivenBackOnceNothingNeedsIt) {
   options_.limits.idle_time_ns = -1;
   EXPECT_EQ(lull_graph_cache_create(&options_, &cache_), LULL_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(releases, 2) << "also when there is no cache";
+  options_.limits.idle_time_ns = LULL_FOREVER;
+  EXPECT_EQ(lull_graph_cache_create(&options_, nullptr), LULL_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(releases, 3);
+  driver_.destroy = nullptr;
+  EXPECT_EQ(lull_graph_cache_create(&options_, &cache_), LULL_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(releases, 4) << "nor a driver";
 }
 
 TEST_F(CGraphCache, ABusyDriverIsAskedAgain) {

@@ -1,106 +1,18 @@
 // Where there is no memory, a call either fails and has changed nothing, or does what it says: each
-// allocation of the calling thread fails in turn. A program of its own, because it replaces the
-// global operator new.
+// allocation of the calling thread fails in turn.
 
 #include <lull/lull.h>
 
-#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <functional>
-#include <new>
 
 #include <gtest/gtest.h>
 
-namespace {
-
-/// The number of the allocation of this thread that fails; 0: none.
-thread_local std::uint64_t fails_at = 0;
-thread_local std::uint64_t allocations = 0;
-
-void* allocate(std::size_t bytes) {
-  if (fails_at != 0 && ++allocations == fails_at) throw std::bad_alloc();
-  if (void* const memory = std::malloc(bytes != 0 ? bytes : 1)) return memory;
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t bytes) {
-  return allocate(bytes);
-}
-void* operator new[](std::size_t bytes) {
-  return allocate(bytes);
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
+#include "capi/no_memory_fixture.hpp"
 
 namespace {
 
-/// Calls `work` with the n-th allocation failing. @return whether it came to that
-bool with_failure_at(std::uint64_t n, const std::function<void()>& work) {
-  allocations = 0;
-  fails_at = n;
-  work();
-  fails_at = 0;
-  return allocations >= n;
-}
-
-class CNoMemory : public testing::Test {
- protected:
-  CNoMemory() {
-    const lull_setting capacity{"host", "capacity_bytes", "16MiB"};
-    lull_registry_options options;
-    lull_registry_options_init(&options);
-    options.search = 0;
-    options.settings = &capacity;
-    options.setting_count = 1;
-    EXPECT_EQ(lull_registry_create(&options, &registry_), LULL_OK);
-    EXPECT_EQ(lull_registry_find(registry_, "HOST", &device_), LULL_OK);
-    EXPECT_EQ(lull_memory_create(nullptr, &memory_), LULL_OK);
-    EXPECT_EQ(lull_memory_allocate(memory_, device_, 1 << 20, nullptr, &region_), LULL_OK);
-    EXPECT_EQ(lull_sleeper_create(nullptr, &sleeper_), LULL_OK);
-    EXPECT_EQ(lull_sleeper_manage_memory(sleeper_, memory_), LULL_OK);
-    EXPECT_EQ(lull_sleep_plan_init(&plan_, LULL_LEVEL_OFFLOAD), LULL_OK);
-  }
-  ~CNoMemory() override {
-    lull_sleeper_destroy(sleeper_);
-    lull_region_destroy(region_);
-    lull_memory_destroy(memory_);
-    lull_device_destroy(device_);
-    lull_registry_destroy(registry_);
-  }
-
-  [[nodiscard]] lull_sleep_state state() const {
-    lull_sleeper_snapshot seen{};
-    seen.struct_size = sizeof seen;
-    EXPECT_EQ(lull_sleeper_observe(sleeper_, &seen), LULL_OK);
-    return seen.state;
-  }
-
-  [[nodiscard]] lull_residency residency() const {
-    lull_residency seen{};
-    EXPECT_EQ(lull_region_residency(region_, &seen), LULL_OK);
-    return seen;
-  }
-
-  lull_registry* registry_ = nullptr;
-  lull_device* device_ = nullptr;
-  lull_memory* memory_ = nullptr;
-  lull_region* region_ = nullptr;
-  lull_sleeper* sleeper_ = nullptr;
-  lull_sleep_plan plan_{};
-};
+using CNoMemory = lull::test::CNoMemory;
+using lull::test::with_failure_at;
 
 TEST_F(CNoMemory, ASleepThatFailsHasNotHappened) {
   std::uint64_t failures = 0;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -31,6 +32,10 @@ class objects {
     ok(lull_registry_find(registry_, "HOST", &device_));
     ok(lull_memory_create(nullptr, &memory_));
     ok(lull_memory_allocate(memory_, device_, 1, nullptr, &region_));
+    lull_allocator_options allocator;
+    lull_allocator_options_init(&allocator);
+    allocator.backend = "host";
+    ok(lull_allocator_create(memory_, registry_, &allocator, &allocator_));
     ok(lull_sleeper_create(nullptr, &sleeper_));
     ok(lull_cancel_create(&cancel_));
     ok(lull_release_clock_create(&releases_));
@@ -67,6 +72,7 @@ class objects {
     lull_release_clock_destroy(releases_);
     lull_cancel_destroy(cancel_);
     lull_sleeper_destroy(sleeper_);
+    lull_allocator_destroy(allocator_);
     lull_region_destroy(region_);
     lull_memory_destroy(memory_);
     lull_device_destroy(device_);
@@ -75,20 +81,16 @@ class objects {
   objects(const objects&) = delete;
   objects& operator=(const objects&) = delete;
 
-  /// Runs `work` where there is a refill target too.
-  template <class Work>
-  void with_all(Work work) {
-    struct context {
-      objects* self;
-      Work* work;
-    } given{this, &work};
+  /// Runs `work` where there is what exists during a call only: a refill target, and a transition.
+  void with_all(std::function<void()> work) {
+    work_ = std::move(work);
     const auto refill = [](void* user, const lull_refill_target* target) -> lull_status {
-      auto& at = *static_cast<context*>(user);
-      at.self->target_ = const_cast<lull_refill_target*>(target);
-      (*at.work)();
+      auto& self = *static_cast<objects*>(user);
+      self.target_ = const_cast<lull_refill_target*>(target);
+      self.with_transition();
       return LULL_OK;
     };
-    ok(lull_region_refill(region_, refill, &given));
+    ok(lull_region_refill(region_, refill, this));
   }
 
   // What a kind of object that is not here does not compile with.
@@ -96,6 +98,7 @@ class objects {
   lull_device* get(lull_device*) const { return device_; }
   lull_memory* get(lull_memory*) const { return memory_; }
   lull_region* get(lull_region*) const { return region_; }
+  lull_allocator* get(lull_allocator*) const { return allocator_; }
   lull_refill_target* get(lull_refill_target*) const { return target_; }
   lull_sleeper* get(lull_sleeper*) const { return sleeper_; }
   lull_cancel* get(lull_cancel*) const { return cancel_; }
@@ -107,14 +110,44 @@ class objects {
   lull_graph_cache* get(lull_graph_cache*) const { return cache_; }
   lull_graph_budget* get(lull_graph_budget*) const { return budget_; }
   lull_graph_hold* get(lull_graph_hold*) const { return hold_; }
+  lull_transition* get(lull_transition*) const { return transition_; }
+  lull_transition_work* get(lull_transition_work*) const { return handed_; }
 
  private:
+  void with_transition() {
+    lull_sleeper_options options;
+    lull_sleeper_options_init(&options);
+    options.run_on_user = this;
+    options.run_on = [](void* user, lull_transition_work* work) {
+      static_cast<objects*>(user)->handed_ = work;
+      lull_transition_work_run(work);
+      lull_transition_work_destroy(work);
+    };
+    lull_sleeper* sleeper = nullptr;
+    ok(lull_sleeper_create(&options, &sleeper));
+    lull_participant who;
+    lull_participant_init(&who);
+    who.name = "checks";
+    who.user = this;
+    who.sleep = [](void* user, const lull_sleep_plan*, lull_transition* now) {
+      auto& self = *static_cast<objects*>(user);
+      self.transition_ = now;
+      self.work_();
+      return LULL_OK;
+    };
+    who.wake = [](void*, const lull_sleep_plan*, lull_transition*) { return LULL_OK; };
+    ok(lull_sleeper_add(sleeper, &who));
+    ok(lull_sleeper_sleep(sleeper, nullptr, nullptr));
+    lull_sleeper_destroy(sleeper);
+  }
+
   static void ok(lull_status code) { EXPECT_EQ(code, LULL_OK) << lull_last_error_message(); }
 
   lull_registry* registry_ = nullptr;
   lull_device* device_ = nullptr;
   lull_memory* memory_ = nullptr;
   lull_region* region_ = nullptr;
+  lull_allocator* allocator_ = nullptr;
   lull_refill_target* target_ = nullptr;
   lull_sleeper* sleeper_ = nullptr;
   lull_cancel* cancel_ = nullptr;
@@ -126,6 +159,9 @@ class objects {
   lull_graph_cache* cache_ = nullptr;
   lull_graph_budget* budget_ = nullptr;
   lull_graph_hold* hold_ = nullptr;
+  lull_transition* transition_ = nullptr;
+  lull_transition_work* handed_ = nullptr;
+  std::function<void()> work_;
 };
 
 template <class T>

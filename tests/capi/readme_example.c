@@ -9,7 +9,7 @@ int main(void) {
   lull_region* weights;
   lull_sleeper* sleeper;
   lull_sleep_plan plan;
-  lull_lease work = {NULL};
+  lull_lease work = {0};
   if (lull_registry_shared(&registry) || lull_registry_find(registry, "HOST", &device) ||
       lull_memory_create(NULL, &memory) ||
       lull_memory_allocate(memory, device, 256u << 20, NULL, &weights) ||

@@ -101,12 +101,27 @@ TEST(CApiValues, ACallbackMayReturnAnyNumber) {
   lull_participant who;
   lull_participant_init(&who);
   who.name = "model";
-  who.sleep = [](void*) { return number<lull_status>(-4711); };
-  who.wake = [](void*) { return LULL_OK; };
+  who.sleep = [](void*, const lull_sleep_plan*, lull_transition*) {
+    return number<lull_status>(-4711);
+  };
+  who.wake = [](void*, const lull_sleep_plan*, lull_transition*) { return LULL_OK; };
   ASSERT_EQ(lull_sleeper_add(sleeper, &who), LULL_OK);
   EXPECT_EQ(lull_sleeper_sleep(sleeper, nullptr, nullptr), LULL_ERROR_CALLBACK);
   EXPECT_THAT(lull_last_error_message(),
               HasSubstr("the sleep callback returned -4711, which is no lull_status"));
+  lull_sleeper_destroy(sleeper);
+
+  who.sleep = [](void*, const lull_sleep_plan*, lull_transition*) { return LULL_OK; };
+  who.wake = [](void*, const lull_sleep_plan*, lull_transition*) {
+    return number<lull_status>(4711);
+  };
+  ASSERT_EQ(lull_sleeper_create(nullptr, &sleeper), LULL_OK);
+  ASSERT_EQ(lull_sleeper_add(sleeper, &who), LULL_OK);
+  ASSERT_EQ(lull_sleeper_sleep(sleeper, nullptr, nullptr), LULL_OK);
+  lull_lease lease{};
+  EXPECT_EQ(lull_sleeper_acquire_with(sleeper, nullptr, &lease), LULL_ERROR_CALLBACK);
+  EXPECT_STREQ(lull_last_error_message(),
+               "model: the wake callback returned 4711, which is no lull_status");
   lull_sleeper_destroy(sleeper);
 }
 
@@ -115,9 +130,9 @@ TEST(CApiValues, DurationsBelowTheirRangeAreRefused) {
   lull_sleeper_options_init(&options);
   const lull_sleeper_options defaults = options;
   lull_sleeper* sleeper = nullptr;
-  options.idle_time_ns = 0;
+  options.idle_time_ns = -1;
   expect_refused(lull_sleeper_create(&options, &sleeper),
-                 "options->idle_time_ns is 0; it must be above 0");
+                 "options->idle_time_ns is -1; it must not be negative");
   options = defaults;
   options.drain_timeout_ns = INT64_MIN;
   expect_refused(lull_sleeper_create(&options, &sleeper),
@@ -129,7 +144,8 @@ TEST(CApiValues, DurationsBelowTheirRangeAreRefused) {
                  "timeout_ns is -1; it must not be negative");
   expect_refused(lull_sleeper_wake(sleeper, LULL_UNKNOWN_NS, nullptr),
                  "timeout_ns is -1; it must not be negative");
-  expect_refused(lull_sleeper_set_idle_time(sleeper, -5), "idle_time_ns is -5; it must be above 0");
+  expect_refused(lull_sleeper_set_idle_time(sleeper, -5),
+                 "idle_time_ns is -5; it must not be negative");
   lull_sleeper_destroy(sleeper);
 }
 

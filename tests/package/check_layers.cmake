@@ -13,7 +13,7 @@ function(layer name)
 endfunction()
 
 set(vocabulary c_vocabulary vocabulary)
-layer(c_vocabulary PATHS "include/lull/(export|status|units|version)\\.h"
+layer(c_vocabulary PATHS "include/lull/(export|once|status|units|version)\\.h"
     "include/lull/detail/requires_cxx(17|20)\\.hpp")
 layer(vocabulary PATHS "include/lull/(bytes|clock|error|log)\\.hpp" "src/vocabulary/.*"
   USES c_vocabulary)

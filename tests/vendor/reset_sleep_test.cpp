@@ -51,19 +51,19 @@ class ResetSleep : public Vendor {
   machine here_{GetParam()};
   device which_ = here_.device();
   std::shared_ptr<user_of> engine_ = std::make_shared<user_of>(which_);
+  manual_clock time_;
   std::optional<sleeper> sleeper_;
 };
 
 TEST_P(ResetSleep, ResetsByTheProgramsOwnFunctionOnTheSleepersClock) {
-  manual_clock time;
   int called = 0;
   sleeper_options options;
-  options.clock = &time;
+  options.clock = &time_;
   options.reset.reset = [&](const device& asked) {
     EXPECT_EQ(asked.name(), which_.name());
     ++called;
     EXPECT_EQ(here_.gpu().reset(0), simgpu::code::ok);
-    time.advance(3s);
+    time_.advance(3s);
   };
   const transition_report slept = sleep(options);
   EXPECT_EQ(called, 1);
@@ -116,11 +116,10 @@ TEST_P(ResetSleep, DropsWhatLivesWhenToldTo) {
 }
 
 TEST_P(ResetSleep, TheStepThatFailedIsTheLastOneOfTheReport) {
-  manual_clock time;
   sleeper_options options;
-  options.clock = &time;
+  options.clock = &time_;
   options.reset.reset = [&](const device&) {
-    time.advance(2s);
+    time_.advance(2s);
     throw 1;
   };
   const error failure = error_of([&] { sleep(options); });

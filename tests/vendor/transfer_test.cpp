@@ -38,13 +38,18 @@ host_arena arena_of(std::uint64_t budget_bytes = 1024 * MiB) {
 }
 
 /// Bytes that tell where they belong.
+/// Eight at a time, which a sanitizer slows less.
 std::vector<std::byte> pattern(std::uint64_t bytes, unsigned seed) {
   std::vector<std::byte> all(bytes);
-  std::byte* at = all.data();
-  for (std::uint64_t i = 0; i < bytes; ++i) {
-    *at++ = static_cast<std::byte>(i * 31 + (i >> 9) * 7 + (i >> 17) * 3 + seed);
+  for (std::uint64_t i = 0; i < bytes; i += 8) {
+    const std::uint64_t word = (i + seed) * 0x9E3779B97F4A7C15U;
+    std::memcpy(all.data() + i, &word, std::min<std::uint64_t>(8, bytes - i));
   }
   return all;
+}
+
+bool equal(const std::vector<std::byte>& a, const std::vector<std::byte>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 class Transfer : public Vendor {
@@ -63,7 +68,7 @@ class Transfer : public Vendor {
     std::vector<std::byte> seen(which.size_bytes());
     const auto lease = which.acquire();
     which.device().copy_to_host(seen.data(), which.address(), seen.size());
-    return seen == pattern(which.size_bytes(), seed);
+    return equal(seen, pattern(which.size_bytes(), seed));
   }
 
   static std::vector<region> make_regions(memory& of, const device& where) {
@@ -538,12 +543,11 @@ class Source : public Transfer {
   static constexpr std::uint64_t file_bytes = 70 * MiB + 123;
 
   static void expect_contents_of(const std::vector<region>& regions) {
-    const auto all = pattern(file_bytes, 1);
+    static const std::vector<std::byte> all = pattern(file_bytes, 1);
     for (std::size_t i = 0; i < regions.size(); ++i) {
       std::vector<std::byte> seen(regions[i].size_bytes());
       regions[i].device().copy_to_host(seen.data(), regions[i].acquire().address(), seen.size());
-      const auto begin = all.begin() + static_cast<std::ptrdiff_t>(places()[i].first);
-      EXPECT_TRUE(std::equal(seen.begin(), seen.end(), begin)) << i;
+      EXPECT_EQ(std::memcmp(seen.data(), all.data() + places()[i].first, seen.size()), 0) << i;
     }
   }
 };

@@ -7,6 +7,7 @@
 
 #include <lull/backend.h>
 #include <lull/export.h>
+#include <lull/once.h>
 #include <lull/status.h>
 #include <lull/units.h>
 
@@ -78,6 +79,8 @@ LULL_API lull_status lull_device_context_alive(const lull_device* device, int64_
 LULL_API lull_status lull_device_context_create(const lull_device* device);
 /// How often the context was reset; what was made under another generation is gone.
 LULL_API lull_status lull_device_generation(const lull_device* device, uint64_t* generation);
+/// The counter itself, for <lull/once.h>: it lives for ever. Null for null.
+LULL_API const lull_generation* lull_device_generation_counter(const lull_device* device);
 /// Blocks until all work on the device has ended, however long that takes.
 LULL_API lull_status lull_device_synchronize(const lull_device* device);
 

@@ -84,6 +84,8 @@ typedef struct lull_region_options {
   void* refill_user;
   int32_t refill_alone;  ///< never beside another refill that is to be alone; default 0
   int32_t absent;        ///< begins as discarded, and the first restore brings it; default 0
+  lull_device* const* accessible_from;  ///< that use it too, beside its own device; default none
+  size_t accessible_from_count;
   /// Sums up what is offloaded, out and back; a difference is LULL_ERROR_IO. Default 0.
   int32_t checksum;
 } lull_region_options;
@@ -99,6 +101,7 @@ typedef struct lull_region_info {
   char name[128];
   char tag[64];
   char device[32];
+  uint64_t device_bytes;  ///< what it takes of its device while it is there
 } lull_region_info;
 
 /// May create the device's context.
@@ -122,6 +125,10 @@ LULL_API lull_status lull_region_device(const lull_region* region, lull_device**
 LULL_API lull_status lull_region_residency(const lull_region* region, lull_residency* residency);
 /// Writes the whole contents of a region that is on its device: lull::region::refill.
 LULL_API lull_status lull_region_refill(lull_region* region, lull_refill_fn write, void* user);
+/// Changes what writes it again after a discard: lull::region::set_refill.
+/// @param refill may be null: nothing does
+/// @return LULL_ERROR_BUSY: a transfer is moving it
+LULL_API lull_status lull_region_set_refill(lull_region* region, lull_refill_fn refill, void* user);
 
 /// Keeps a region on its device. Never grows.
 typedef struct lull_region_lease {
@@ -150,6 +157,9 @@ typedef struct lull_eviction_plan {
   const lull_tag_action* tags;
   size_t tag_count;
 } lull_eviction_plan;
+/// What a plan does with the contents of a tag. Of a tag that is listed twice the last one counts.
+LULL_API lull_status lull_eviction_plan_action(const lull_eviction_plan* plan, const char* tag,
+                                               lull_contents_action* action);
 
 /// Called after each chunk on the thread that moves it.
 typedef lull_status (*lull_progress_fn)(void* user, const char* region, uint64_t done_bytes,

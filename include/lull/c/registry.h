@@ -64,6 +64,12 @@ LULL_API void lull_registry_destroy(lull_registry* registry);
 
 LULL_API lull_status lull_registry_find(const lull_registry* registry, const char* name,
                                         lull_device** device);
+/// A device as engines count them: lull::registry::find(backend, ordinal).
+/// @param backend "cuda"
+/// @param ordinal the vendor's own number, from 0
+/// @return LULL_ERROR_NOT_FOUND
+LULL_API lull_status lull_registry_find_ordinal(const lull_registry* registry, const char* backend,
+                                                uint32_t ordinal, lull_device** device);
 /// The devices of a comma-separated list.
 /// @param list may be null, or empty: LULL_DEVICES, else all
 /// @param devices gets a handle for each device; room for `capacity` of them
