@@ -52,9 +52,7 @@ bool is_shortage(int code) noexcept {
 }
 
 [[noreturn]] void throw_cannot_look(const std::string& what, int code) {
-  const std::string words = std::generic_category().message(code);
-  throw error(status::io, text("{} cannot be looked at now: {} (open)", what, words),
-              vendor_failure{"", "open", code, words});
+  fail_call(status::io, "open", code, text("{} cannot be looked at now", what));
 }
 
 /// Poll's wait until a moment: 0 when it has passed, never longer than a day.

@@ -129,6 +129,7 @@ TEST_P(CCallbacks, OfAGraphCache) {
   ASSERT_EQ(lull_graph_cache_get_or_capture(cache, {0, 1}, captures, nullptr, nullptr, &pin),
             LULL_OK);
   lull_graph_pin_release(&pin);
+  EXPECT_EQ(lull_graph_cache_trim(cache, nullptr), LULL_OK) << "what is destroyed is gone";
   lull_graph_cache_destroy(cache);
   for (const char* const each : {"before_destroy", "destroy", "trim"}) {
     EXPECT_THAT(lines, Contains(HasSubstr(words(each))));

@@ -177,14 +177,14 @@ LULL_API void lull_transfer_options_init(lull_transfer_options* options);
 
 /// Takes regions off their devices as the plan says. Blocks for the copies.
 /// @param options may be null
-/// @param report gets a report, also of a transfer that failed: then it says how far it came, and
-///        the step that failed is its last; null where nothing was begun. May be null itself.
+/// @param report may be null; gets a report, also of a transfer that failed: then it says how far
+///        it came, and the step that failed is its last; null where nothing was begun
 LULL_API lull_status lull_memory_evict(lull_memory* memory, const lull_eviction_plan* plan,
                                        const lull_transfer_options* options, lull_report** report);
 /// Brings regions back: those with one of the tags, or all where none is given. Blocks for copies
 /// and callbacks.
 /// @param options may be null
-/// @param report as lull_memory_evict()
+/// @param report may be null; as lull_memory_evict() says
 LULL_API lull_status lull_memory_restore(lull_memory* memory, const char* const* tags,
                                          size_t tag_count, const lull_transfer_options* options,
                                          lull_report** report);
