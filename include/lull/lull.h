@@ -42,10 +42,12 @@
 ///    so.
 ///  - Callbacks return LULL_OK or a failure, which fails the operation with LULL_ERROR_CALLBACK,
 ///    unless they have a way to say more (lull_transition_fail); `user` is handed to them as it was
-///    given. They run on the thread that is named, and must not throw or longjmp.
+///    given, and given back by `release` where a struct has one: once, also when the call that got
+///    it fails. They run on the thread that is named, and must not throw or longjmp.
 
 #include <lull/backend.h>
 #include <lull/c/allocator.h>
+#include <lull/c/arena.h>
 #include <lull/c/bytes.h>
 #include <lull/c/cancel.h>
 #include <lull/c/device.h>
@@ -60,11 +62,13 @@
 #include <lull/c/settle.h>
 #include <lull/c/sleep_plan.h>
 #include <lull/c/sleeper.h>
+#include <lull/c/source.h>
+#include <lull/c/swap.h>
 #include <lull/export.h>
 #include <lull/graph_cache.h>
 #include <lull/log.h>
-#include <lull/status.h>
 #include <lull/once.h>
+#include <lull/status.h>
 #include <lull/units.h>
 #include <lull/version.h>
 

@@ -5,19 +5,19 @@
 /// Sleeping when idle and waking when work arrives: the gate, the idle timer, and the transitions.
 
 #include <lull/clock.hpp>
-#include <lull/detail/requires_cxx20.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/error.hpp>
 #include <lull/export.h>
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
 #include <lull/report.hpp>
 #include <lull/reset.hpp>
+#include <lull/stop.hpp>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +31,7 @@ class release_clock;    // lull/settle.hpp
 
 namespace detail {
 struct lease_access;
+struct sleeper_access;
 class handed_work;
 }  // namespace detail
 
@@ -98,11 +99,11 @@ struct transition_report {
 class LULL_API transition {
  public:
   /// @param time must outlive the object
-  transition(const lull::clock& time, std::stop_token stop, progress_callback progress,
+  transition(const lull::clock& time, stop_view stop, progress_callback progress,
              log_sink log = {});
 
   /// Set when the sleeper is told to give up; then throw error(cancelled).
-  [[nodiscard]] const std::stop_token& stop() const noexcept { return stop_; }
+  [[nodiscard]] const stop_view& stop() const noexcept { return stop_; }
   [[nodiscard]] const progress_callback& progress() const noexcept { return progress_; }
   /// The sleeper's clock and log, for what a participant times or has to say.
   [[nodiscard]] const lull::clock& clock() const noexcept { return *clock_; }
@@ -129,7 +130,7 @@ class LULL_API transition {
   void write_to(transition_report& report, const std::optional<error>& failure, bool rolled_back);
 
   const lull::clock* clock_;
-  std::stop_token stop_;
+  stop_view stop_;
   progress_callback progress_;
   log_sink log_;
   std::vector<step_report> steps_;
@@ -276,7 +277,7 @@ enum class lease_use : std::uint8_t {
 /// How to wait for a lease.
 struct acquire_options {
   time_point deadline = no_deadline;  ///< on the sleeper's clock
-  std::stop_token stop = {};
+  stop_view stop = {};
   /// Asked from time to time while waiting, for servers that can only ask whether the client is
   /// still there: false gives up (`cancelled`). Called under no lock, on the waiting thread; for
   /// acquire_async on the thread that serves all such waits, so be quick. What it throws ends the
@@ -355,7 +356,7 @@ class LULL_API sleeper {
   /// @param deadline on the sleeper's clock
   /// @throws error timed_out; cancelled; out_of_host_memory: the sleeper's thread cannot be
   ///         started; or why the wake failed. The next caller tries again.
-  [[nodiscard]] lease acquire(time_point deadline = no_deadline, const std::stop_token& stop = {});
+  [[nodiscard]] lease acquire(time_point deadline = no_deadline, const stop_view& stop = {});
 
   /// The same with more to say about the wait.
   /// @throws error also invalid_argument: check_every is not above 0; callback: keep_waiting threw
@@ -396,7 +397,7 @@ class LULL_API sleeper {
 
   /// Wakes now, without taking a lease. When awake already it does nothing.
   /// @throws as acquire
-  void wake(time_point deadline = no_deadline, const std::stop_token& stop = {});
+  void wake(time_point deadline = no_deadline, const stop_view& stop = {});
 
   /// For callers that run their own loop: starts what is due, a sleep or participants' upkeep.
   /// Never blocks.
@@ -415,9 +416,29 @@ class LULL_API sleeper {
   void set_idle_time(std::optional<duration> idle_time);
 
  private:
+  friend struct detail::sleeper_access;
   struct impl;
   std::unique_ptr<impl> impl_;
 };
+
+/// What became of two sleepers that swapped places.
+struct swap_report {
+  transition_report slept;  ///< of the one that left
+  transition_report woke;   ///< of the one that came
+};
+
+/// Puts one sleeper to sleep while another wakes, so that both directions of the link are at work
+/// at once; also where their devices cannot hold both: parts of what leaves make room for parts of
+/// what comes. Leases of the leaving one are waited for first, as sleep() does. One that sleeps, or
+/// is awake, already is left as it is. What others of this process bring to those devices meanwhile
+/// waits for the end of it too. Blocks for both.
+/// @param plan of the sleep; absent: the leaving sleeper's own
+/// @param stop, deadline of the wake, on the coming sleeper's clock
+/// @throws error invalid_argument: both are the same; or why the sleep or the wake failed. Then both
+///         are put back to what they were; where that fails too the message says so.
+LULL_API swap_report swap(sleeper& leaving, sleeper& coming,
+                          const std::optional<sleep_plan>& plan = std::nullopt,
+                          time_point deadline = no_deadline, const std::stop_token& stop = {});
 
 }  // namespace lull
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "capi/arena.hpp"
 #include "capi/report.hpp"
 #include "capi/values.hpp"
 
@@ -46,6 +47,7 @@ lull_memory_options default_memory_options() {
   options.chunk_bytes = from.chunk_bytes;
   options.poison_unfilled = from.poison_unfilled ? 1 : 0;
   options.threads = from.threads;
+  options.handle_bytes = from.handle_bytes;
   lull::capi::set_default_log(options);
   return options;
 }
@@ -58,36 +60,27 @@ lull_transfer_options default_transfer_options() {
   return options;
 }
 
-lull::transfer_options make_transfer_options(const lull_transfer_options* options) {
+}  // namespace
+
+namespace lull::capi {
+
+transfer_options make_transfer_options(const lull_transfer_options* options) {
   const auto given = read_versioned(options, default_transfer_options(), "options");
-  lull::transfer_options result;
-  result.backing = lull::capi::make_backing(given.backing, given.backing_path, "options->");
+  transfer_options result;
+  result.backing = make_backing(given.backing, given.backing_path, "options->");
   if (given.progress != nullptr) {
     result.progress = [callback = given.progress,
-                       user = given.progress_user](const lull::transfer_progress& so_far) {
+                       user = given.progress_user](const transfer_progress& so_far) {
       const std::string region(so_far.region);
-      lull::capi::expect_callback_ok(
-          callback(user, region.c_str(), so_far.done_bytes, so_far.total_bytes), "progress");
+      expect_callback_ok(callback(user, region.c_str(), so_far.done_bytes, so_far.total_bytes),
+                         "progress");
     };
   }
-  result.stop = lull::capi::token_of(given.cancel);
+  result.stop = token_of(given.cancel);
   return result;
 }
 
-/// @param transfer gets the options
-template <class Transfer>
-void carry_out(const char* what, const lull_transfer_options* options, lull_report** report,
-               Transfer transfer) {
-  auto given = make_transfer_options(options);
-  lull::transfer_report failed;
-  given.failed_report = &failed;
-  // Whatever is moved has a device.
-  const auto has_begun = [](const lull::transfer_report& of) { return !of.devices.empty(); };
-  lull::capi::deliver(report, lull::capi::make_transfer_report(what), failed, has_begun,
-                      [&] { return transfer(given); });
-}
-
-}  // namespace
+}  // namespace lull::capi
 
 lull_status lull_eviction_plan_action(const lull_eviction_plan* plan, const char* tag,
                                       lull_contents_action* action) {
@@ -122,7 +115,9 @@ lull_status lull_memory_create(const lull_memory_options* options, lull_memory**
     converted.chunk_bytes = given.chunk_bytes;
     converted.poison_unfilled = given.poison_unfilled != 0;
     converted.threads = given.threads;
+    converted.handle_bytes = given.handle_bytes;
     converted.log = lull::capi::log_of(given);
+    if (given.arena != nullptr) converted.arena = given.arena->value;
     result = new lull_memory{lull::memory(std::move(converted))};
   });
 }
@@ -141,8 +136,9 @@ lull_status lull_memory_evict(lull_memory* memory, const lull_eviction_plan* pla
   return guard([&] {
     lull::memory& from = required(memory, "memory").value;
     const auto how = lull::capi::make_eviction_plan(required(plan, "plan"), "plan->");
-    carry_out("evict", options, report,
-              [&](const lull::transfer_options& given) { return from.evict(how, given); });
+    lull::capi::carry_out("evict", options, report, [&](const lull::transfer_options& given) {
+      return from.evict(how, given);
+    });
   });
 }
 
@@ -152,7 +148,8 @@ lull_status lull_memory_restore(lull_memory* memory, const char* const* tags, si
   return guard([&] {
     lull::memory& to = required(memory, "memory").value;
     const auto wanted = lull::capi::texts_of(tags, tag_count, "tags");
-    carry_out("restore", options, report,
-              [&](const lull::transfer_options& given) { return to.restore(wanted, given); });
+    lull::capi::carry_out("restore", options, report, [&](const lull::transfer_options& given) {
+      return to.restore(wanted, given);
+    });
   });
 }

@@ -1,5 +1,7 @@
 #include "capi/sleeper.hpp"
 
+#include <lull/c/swap.h>
+
 #include <utility>
 
 #include "capi/memory.hpp"
@@ -29,7 +31,7 @@ std::optional<lull::duration> idle_time(std::int64_t ns, const char* name) {
   return checked_duration(ns, 0, name);
 }
 
-lull_sleeper_reset_options default_reset_options() noexcept {
+lull_sleeper_reset_options default_sleeper_reset_options() noexcept {
   const lull::sleeper_reset_options from;
   lull_sleeper_reset_options options{};
   options.struct_size = sizeof options;
@@ -40,7 +42,7 @@ lull_sleeper_reset_options default_reset_options() noexcept {
 }
 
 lull::sleeper_reset_options convert(const lull_sleeper_reset_options* options) {
-  const auto given = read_versioned(options, default_reset_options(), "options->reset");
+  const auto given = read_versioned(options, default_sleeper_reset_options(), "options->reset");
   lull::sleeper_reset_options result;
   result.drop = given.drop != 0;
   if (given.drain_timeout_ns != LULL_UNKNOWN_NS) {
@@ -100,7 +102,7 @@ lull::sleeper_options convert(const lull_sleeper_options& given) {
 }  // namespace
 
 void lull_sleeper_reset_options_init(lull_sleeper_reset_options* options) {
-  if (options != nullptr) *options = default_reset_options();
+  if (options != nullptr) *options = default_sleeper_reset_options();
 }
 
 void lull_sleeper_options_init(lull_sleeper_options* options) {
@@ -174,6 +176,26 @@ lull_status lull_sleeper_wake(lull_sleeper* sleeper, int64_t timeout_ns,
   return guard([&] {
     lull::sleeper& of = required(sleeper, "sleeper").value;
     of.wake(deadline_in(timeout_ns), token_of(cancel));
+  });
+}
+
+lull_status lull_sleeper_swap(lull_sleeper* leaving, lull_sleeper* coming,
+                              const lull_sleep_plan* plan, int64_t timeout_ns,
+                              const lull_cancel* cancel, lull_report** slept_report,
+                              lull_report** woke_report) {
+  return guard([&] {
+    lull::sleeper& out = required(leaving, "leaving").value;
+    lull::sleeper& in = required(coming, "coming").value;
+    std::optional<lull::sleep_plan> given;
+    if (plan != nullptr) given = make_plan(*plan);
+    const auto deadline = deadline_in(timeout_ns);
+    auto slept = lull::capi::make_transition_report();
+    auto woke = lull::capi::make_transition_report();
+    lull::swap_report done = lull::swap(out, in, given, deadline, token_of(cancel));
+    fill_in(*slept, std::move(done.slept));
+    fill_in(*woke, std::move(done.woke));
+    if (slept_report != nullptr) *slept_report = slept.release();
+    if (woke_report != nullptr) *woke_report = woke.release();
   });
 }
 

@@ -142,6 +142,16 @@ void reset_contexts(const std::vector<device>& which, const reset_options& optio
 
 }  // namespace
 
+std::vector<device> participants::devices() const {
+  std::vector<device> all;
+  for (const member& each : list_) {
+    for (device& one : each.who->devices()) {
+      if (std::find(all.begin(), all.end(), one) == all.end()) all.push_back(std::move(one));
+    }
+  }
+  return all;
+}
+
 std::vector<device> participants::devices_to_reset() const {
   std::vector<device> all;
   std::vector<std::string> without;

@@ -34,6 +34,9 @@ class participants {
   /// says: one that always has something to do must not keep the others from their work.
   [[nodiscard]] std::vector<std::shared_ptr<participant>> take_due(time_point now);
 
+  /// Of all of them, each once.
+  [[nodiscard]] std::vector<device> devices() const;
+
   /// Whether any of them is asleep.
   [[nodiscard]] bool any_asleep() const noexcept;
 
