@@ -111,6 +111,8 @@ class LULL_API transition {
 
   /// Runs `work` and records it as a step, also when it throws.
   void step(std::string_view name, const std::function<void()>& work);
+  // Reporting never fails a transition: where there is no memory for it, the report lacks it.
+
   /// Adds steps that were timed elsewhere, and what devices held before and after them.
   void add(std::vector<step_report> steps, std::vector<device_report> devices);
   /// Adds what a transfer did.

@@ -138,7 +138,7 @@ bool is_pid_file_name(std::string_view name) {
 pid_file::pid_file(const fs::path& directory, const pid_record& record) {
   make_directory(directory);
   const std::string stem = text("{}{}-{}", name_prefix, record.child.id, record.child.start_ticks);
-  const fs::path path = directory / (stem + std::string(name_suffix));
+  fs::path path = directory / (stem + std::string(name_suffix));
   const fs::path unfinished = directory / ("." + stem + ".tmp");
 
   ::unlink(unfinished.c_str());  // what a crash left of a process of the same name in another boot
@@ -153,7 +153,7 @@ pid_file::pid_file(const fs::path& directory, const pid_record& record) {
     ::unlink(unfinished.c_str());
     throw;
   }
-  path_ = path;
+  path_ = std::move(path);
 }
 
 pid_file::pid_file(pid_file&& other) noexcept : path_(std::exchange(other.path_, {})) {}

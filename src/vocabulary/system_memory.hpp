@@ -19,6 +19,7 @@ struct system_memory {
 /// hierarchies are mounted. Takes some hundred microseconds.
 /// @param root where "proc" and "sys" are found; for tests
 /// @return nothing where /proc/meminfo cannot be read
+/// @throws error (io) when there is no descriptor to look with
 std::optional<system_memory> read_system_memory(const std::filesystem::path& root = "/");
 
 }  // namespace lull::detail

@@ -62,9 +62,9 @@ TEST(CApiDefaults, OfSettling) {
 TEST(CApiDefaults, OfResets) {
   const auto [size, drop, drain, settle, reset, reset_user, releases, level, log, user] =
       prepared(lull_reset_options_init);
-  const auto [cpp_drop, cpp_drain, cpp_settle, cpp_reset, cpp_releases, cpp_clock, cpp_log] =
-      lull::reset_options{};
-  expect_null(reset, reset_user, releases, log, user, cpp_releases);
+  const auto [cpp_drop, cpp_drain, cpp_settle, cpp_reset, cpp_releases, cpp_failed_report,
+              cpp_clock, cpp_log] = lull::reset_options{};
+  expect_null(reset, reset_user, releases, log, user, cpp_releases, cpp_failed_report);
   EXPECT_EQ(drop != 0, cpp_drop);
   EXPECT_EQ(drain, cpp_drain.count());
   EXPECT_EQ(settle, cpp_settle.count());
@@ -97,9 +97,9 @@ TEST(CApiDefaults, OfMemory) {
 
 TEST(CApiDefaults, OfRegions) {
   const auto [size, tag, name, refill, user, alone, absent, peers, peer_count, source, pieces,
-              piece_count] = prepared(lull_region_options_init);
-  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers] =
-      lull::region_options{};
+              piece_count, checksum] = prepared(lull_region_options_init);
+  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers,
+              cpp_checksum] = lull::region_options{};
   expect_null(refill, user, peers, source, pieces);
   EXPECT_EQ(piece_count, 0u);
   EXPECT_EQ(peer_count, cpp_peers.size());
@@ -107,6 +107,7 @@ TEST(CApiDefaults, OfRegions) {
   EXPECT_EQ(name, cpp_name);
   EXPECT_EQ(alone != 0, cpp_alone);
   EXPECT_EQ(absent != 0, cpp_absent);
+  EXPECT_EQ(checksum != 0, cpp_checksum);
   EXPECT_FALSE(cpp_refill || cpp_source);
 }
 
