@@ -1,5 +1,6 @@
 // What it costs to mark work in flight while awake, beside what a server would write by hand.
 
+#include <lull/lull.h>
 #include <lull/sleeper.hpp>
 
 #include <condition_variable>
@@ -23,6 +24,35 @@ void sleeper_lease(benchmark::State& state) {
   for (auto _ : state) {
     const auto lease = sleeper.acquire();
     benchmark::DoNotOptimize(&lease);
+  }
+}
+
+/// The same from C.
+void sleeper_lease_c(benchmark::State& state) {
+  static lull_sleeper* const sleeper = [] {
+    lull_sleeper* made = nullptr;
+    lull_sleeper_create(nullptr, &made);
+    return made;
+  }();
+  for (auto _ : state) {
+    lull_lease lease;
+    lull_sleeper_acquire(sleeper, LULL_FOREVER, nullptr, &lease);
+    benchmark::DoNotOptimize(&lease);
+    lull_lease_release(&lease);
+  }
+}
+
+/// One that cannot be had: what an observer pays while everything sleeps.
+void no_lease_c(benchmark::State& state) {
+  static lull_sleeper* const sleeper = [] {
+    lull_sleeper* made = nullptr;
+    lull_sleeper_create(nullptr, &made);
+    lull_sleeper_sleep(made, nullptr, nullptr);
+    return made;
+  }();
+  for (auto _ : state) {
+    lull_lease lease;
+    benchmark::DoNotOptimize(lull_sleeper_try_acquire(sleeper, LULL_USE_OBSERVE, &lease));
   }
 }
 
@@ -70,6 +100,8 @@ int main(int argc, char** argv) {
   std::thread second_thread([&done] { done.get_future().wait(); });
   for (const int threads : {1, 2}) {
     add("lease/lull", sleeper_lease, threads);
+    add("lease/lull_c", sleeper_lease_c, threads);
+    add("lease/lull_c_none_while_asleep", no_lease_c, threads);
     add("lease/shared_mutex", shared_mutex, threads);
     add("lease/mutex_and_condition", mutex_and_condition, threads);
   }

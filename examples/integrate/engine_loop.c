@@ -49,6 +49,7 @@ typedef struct engine {
 static lull_status unload(void* user, const lull_sleep_plan* plan, lull_transition* now) {
   engine* const self = user;
   (void)plan;  // lull_eviction_plan_action(&plan->contents, "kv", ...) says what becomes of the KV
+  if (self->model == NULL) return LULL_OK;
   free(self->model);
   self->model = NULL;
   lull_transition_add_released(now, self->host, sizeof(model));

@@ -30,8 +30,8 @@ struct once_node;
 }
 
 /// Runs something once per context of a device: what a function-local `static bool done` does once
-/// per process, and then never again after a reset. Thread-safe, and as cheap as that flag. Made for
-/// static storage: its constructor is a constant and its destructor does nothing.
+/// per process, and then never again after a reset. Thread-safe, and as cheap as that flag. Made
+/// for static storage: its constructor is a constant and its destructor does nothing.
 class LULL_API once_per_context {
  public:
   constexpr once_per_context() noexcept = default;

@@ -42,7 +42,8 @@
 ///    so.
 ///  - Callbacks return LULL_OK or a failure, which fails the operation with LULL_ERROR_CALLBACK,
 ///    unless they have a way to say more (lull_transition_fail); `user` is handed to them as it was
-///    given. They run on the thread that is named, and must not throw or longjmp.
+///    given, and given back by `release` where a struct has one: once, also when the call that got
+///    it fails. They run on the thread that is named, and must not throw or longjmp.
 
 #include <lull/backend.h>
 #include <lull/c/allocator.h>
@@ -66,8 +67,8 @@
 #include <lull/export.h>
 #include <lull/graph_cache.h>
 #include <lull/log.h>
-#include <lull/status.h>
 #include <lull/once.h>
+#include <lull/status.h>
 #include <lull/units.h>
 #include <lull/version.h>
 

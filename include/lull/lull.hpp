@@ -7,7 +7,7 @@
 #include <lull/bytes.hpp>
 #include <lull/clock.hpp>
 #include <lull/context.hpp>
-#include <lull/detail/requires_cxx20.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
 #include <lull/error.hpp>
 #include <lull/graph_cache.hpp>
@@ -21,6 +21,7 @@
 #include <lull/reset.hpp>
 #include <lull/settle.hpp>
 #include <lull/sleeper.hpp>
+#include <lull/stop.hpp>
 #include <lull/version.h>
 
 #endif  // LULL_LULL_HPP

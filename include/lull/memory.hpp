@@ -6,13 +6,14 @@
 /// address stays.
 
 #include <lull/clock.hpp>
-#include <lull/detail/requires_cxx20.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
 #include <lull/export.h>
 #include <lull/file_source.hpp>
 #include <lull/host_arena.hpp>
 #include <lull/log.hpp>
 #include <lull/report.hpp>
+#include <lull/stop.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -21,7 +22,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -81,7 +81,7 @@ struct transfer_options {
   backing_store backing = backing_store::host_memory();  ///< for what is offloaded
   progress_callback progress = {};
   /// Looked at between chunks. A stop rolls the transfer back and throws `cancelled`.
-  std::stop_token stop = {};
+  stop_view stop = {};
   /// Gets the report of a transfer that fails, which throws and so returns none. Its last step is
   /// the one that failed; what a device held is measured after the rollback.
   transfer_report* failed_report = nullptr;
@@ -286,8 +286,8 @@ class LULL_API memory {
   /// this blocks for them. With region_options::absent it is `discarded`.
   /// @param bytes above 0
   /// @throws error unsupported: the device lacks stable_addresses or copy, or one of
-  ///         accessible_from cannot reach its memory; out_of_device_memory: with what was asked for,
-  ///         taken, free and missing; io: of its source; backend
+  ///         accessible_from cannot reach its memory; out_of_device_memory: with what was asked
+  ///         for, taken, free and missing; io: of its source; backend
   [[nodiscard]] region allocate(const device& where, std::uint64_t bytes,
                                 region_options options = {});
 

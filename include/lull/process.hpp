@@ -7,10 +7,11 @@
 /// a child says in which state it is.
 
 #include <lull/clock.hpp>
-#include <lull/detail/requires_cxx20.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
 #include <lull/export.h>
 #include <lull/log.hpp>
+#include <lull/stop.hpp>
 
 #include <chrono>
 #include <csignal>
@@ -20,7 +21,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,7 +52,12 @@ struct process_event {
   process_state state = process_state::loading;
   std::optional<double> progress = {};  ///< 0 to 1
 
-  friend bool operator==(const process_event&, const process_event&) = default;
+  friend bool operator==(const process_event& a, const process_event& b) noexcept {
+    return a.state == b.state && a.progress == b.progress;
+  }
+  friend bool operator!=(const process_event& a, const process_event& b) noexcept {
+    return !(a == b);
+  }
 };
 
 /// A line that was skipped. The texts are valid during the call only.
@@ -106,7 +111,10 @@ struct LULL_API exit_status {
   /// As shells say it: the exit code, 128 + the signal, 255 when unknown.
   [[nodiscard]] int shell_code() const noexcept;
 
-  friend bool operator==(const exit_status&, const exit_status&) = default;
+  friend bool operator==(const exit_status& a, const exit_status& b) noexcept {
+    return a.how == b.how && a.value == b.value && a.core_dumped == b.core_dumped;
+  }
+  friend bool operator!=(const exit_status& a, const exit_status& b) noexcept { return !(a == b); }
 };
 /// "exited with code 3", "killed by signal 9 (Killed)", "ended in an unknown way".
 LULL_API std::string to_string(const exit_status& status);
@@ -275,8 +283,7 @@ class LULL_API process {
   /// @param deadline on the options' clock
   /// @return nothing at the deadline and when `stop` is requested
   /// @throws error (busy) from a callback of this process
-  std::optional<exit_status> wait(time_point deadline = no_deadline,
-                                  const std::stop_token& stop = {});
+  std::optional<exit_status> wait(time_point deadline = no_deadline, const stop_view& stop = {});
 
   /// Stops the group: asks (the signal, then SIGCONT so that a stopped child can act on it), waits
   /// for the grace period, kills. Harmless when it has ended. Callers may be several; the signal is

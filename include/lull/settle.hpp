@@ -10,16 +10,16 @@
 /// is not.
 
 #include <lull/clock.hpp>
-#include <lull/detail/requires_cxx20.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/device.hpp>
 #include <lull/export.h>
+#include <lull/stop.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,7 +37,12 @@ struct release_gain {
   std::optional<std::uint64_t> free_before_bytes = {};
 
   [[nodiscard]] bool known() const noexcept { return bytes != 0 && free_before_bytes; }
-  friend bool operator==(const release_gain&, const release_gain&) = default;
+  friend bool operator==(const release_gain& a, const release_gain& b) noexcept {
+    return a.bytes == b.bytes && a.free_before_bytes == b.free_before_bytes;
+  }
+  friend bool operator!=(const release_gain& a, const release_gain& b) noexcept {
+    return !(a == b);
+  }
 };
 
 /// A release on a device.
@@ -155,7 +160,7 @@ struct settle_options {
   /// Counts before what the marks of `releases` say.
   std::vector<settle_expectation> expected = {};
 
-  std::stop_token stop = {};  ///< ends the wait early, also while a probe hangs
+  stop_view stop = {};  ///< ends the wait early, also while a probe hangs
   /// Called on the caller's thread after every sample, without any lock. What it throws leaves
   /// settle().
   std::function<void(const settle_sample&)> on_sample = {};

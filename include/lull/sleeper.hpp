@@ -5,19 +5,19 @@
 /// Sleeping when idle and waking when work arrives: the gate, the idle timer, and the transitions.
 
 #include <lull/clock.hpp>
-#include <lull/detail/requires_cxx20.hpp>
+#include <lull/detail/requires_cxx17.hpp>
 #include <lull/error.hpp>
 #include <lull/export.h>
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
 #include <lull/report.hpp>
 #include <lull/reset.hpp>
+#include <lull/stop.hpp>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -99,11 +99,11 @@ struct transition_report {
 class LULL_API transition {
  public:
   /// @param time must outlive the object
-  transition(const lull::clock& time, std::stop_token stop, progress_callback progress,
+  transition(const lull::clock& time, stop_view stop, progress_callback progress,
              log_sink log = {});
 
   /// Set when the sleeper is told to give up; then throw error(cancelled).
-  [[nodiscard]] const std::stop_token& stop() const noexcept { return stop_; }
+  [[nodiscard]] const stop_view& stop() const noexcept { return stop_; }
   [[nodiscard]] const progress_callback& progress() const noexcept { return progress_; }
   /// The sleeper's clock and log, for what a participant times or has to say.
   [[nodiscard]] const lull::clock& clock() const noexcept { return *clock_; }
@@ -128,7 +128,7 @@ class LULL_API transition {
   void write_to(transition_report& report, const std::optional<error>& failure, bool rolled_back);
 
   const lull::clock* clock_;
-  std::stop_token stop_;
+  stop_view stop_;
   progress_callback progress_;
   log_sink log_;
   std::vector<step_report> steps_;
@@ -275,7 +275,7 @@ enum class lease_use : std::uint8_t {
 /// How to wait for a lease.
 struct acquire_options {
   time_point deadline = no_deadline;  ///< on the sleeper's clock
-  std::stop_token stop = {};
+  stop_view stop = {};
   /// Asked from time to time while waiting, for servers that can only ask whether the client is
   /// still there: false gives up (`cancelled`). Called under no lock, on the waiting thread; for
   /// acquire_async on the thread that serves all such waits, so be quick. What it throws ends the
@@ -354,7 +354,7 @@ class LULL_API sleeper {
   /// @param deadline on the sleeper's clock
   /// @throws error timed_out; cancelled; out_of_host_memory: the sleeper's thread cannot be
   ///         started; or why the wake failed. The next caller tries again.
-  [[nodiscard]] lease acquire(time_point deadline = no_deadline, const std::stop_token& stop = {});
+  [[nodiscard]] lease acquire(time_point deadline = no_deadline, const stop_view& stop = {});
 
   /// The same with more to say about the wait.
   /// @throws error also invalid_argument: check_every is not above 0; callback: keep_waiting threw
@@ -395,7 +395,7 @@ class LULL_API sleeper {
 
   /// Wakes now, without taking a lease. When awake already it does nothing.
   /// @throws as acquire
-  void wake(time_point deadline = no_deadline, const std::stop_token& stop = {});
+  void wake(time_point deadline = no_deadline, const stop_view& stop = {});
 
   /// For callers that run their own loop: starts what is due, a sleep or participants' upkeep.
   /// Never blocks.

@@ -26,8 +26,8 @@ lull_sleep_plan plain_values(const sleep_plan& from) {
 }  // namespace
 
 sleep_plan make_plan(const lull_sleep_plan& from) {
-  const auto given = read_versioned(&from, plain_values({}), "plan");
   sleep_plan plan;
+  const auto given = read_versioned(&from, plain_values(plan), "plan");
   plan.name = text_or_empty(given.name);
   plan.contents = make_eviction_plan(given.contents, "plan->contents.");
   plan.context = enum_from<context_action>(given.context, "plan->context");

@@ -31,7 +31,7 @@ std::optional<lull::duration> idle_time(std::int64_t ns, const char* name) {
   return checked_duration(ns, 0, name);
 }
 
-lull_sleeper_reset_options default_reset_options() noexcept {
+lull_sleeper_reset_options default_sleeper_reset_options() noexcept {
   const lull::sleeper_reset_options from;
   lull_sleeper_reset_options options{};
   options.struct_size = sizeof options;
@@ -42,7 +42,7 @@ lull_sleeper_reset_options default_reset_options() noexcept {
 }
 
 lull::sleeper_reset_options convert(const lull_sleeper_reset_options* options) {
-  const auto given = read_versioned(options, default_reset_options(), "options->reset");
+  const auto given = read_versioned(options, default_sleeper_reset_options(), "options->reset");
   lull::sleeper_reset_options result;
   result.drop = given.drop != 0;
   if (given.drain_timeout_ns != LULL_UNKNOWN_NS) {
@@ -102,7 +102,7 @@ lull::sleeper_options convert(const lull_sleeper_options& given) {
 }  // namespace
 
 void lull_sleeper_reset_options_init(lull_sleeper_reset_options* options) {
-  if (options != nullptr) *options = default_reset_options();
+  if (options != nullptr) *options = default_sleeper_reset_options();
 }
 
 void lull_sleeper_options_init(lull_sleeper_options* options) {

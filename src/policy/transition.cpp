@@ -28,7 +28,7 @@ void report(const log_sink& log, Work&& work) noexcept {
 
 }  // namespace
 
-transition::transition(const lull::clock& time, std::stop_token stop, progress_callback progress,
+transition::transition(const lull::clock& time, stop_view stop, progress_callback progress,
                        log_sink log)
     : clock_(&time), stop_(std::move(stop)), progress_(std::move(progress)), log_(std::move(log)) {}
 

@@ -171,7 +171,7 @@ void sleeper::impl::finish_async(detail::async_wait& wait) noexcept {
   }
 }
 
-sleeper::lease sleeper::acquire(time_point deadline, const std::stop_token& stop) {
+sleeper::lease sleeper::acquire(time_point deadline, const stop_view& stop) {
   detail::expect_same_process();
   if (impl_->gate.try_enter()) return lease(*this);
   impl_->leave();
@@ -214,7 +214,7 @@ void sleeper::acquire_async(acquire_options how, std::function<void(acquire_resu
   impl_->add_async(std::move(one));
 }
 
-void sleeper::wake(time_point deadline, const std::stop_token& stop) {
+void sleeper::wake(time_point deadline, const stop_view& stop) {
   detail::expect_same_process();
   detail::awake_wait wait({.deadline = deadline, .stop = stop}, impl_->clock.now());
   wait.take_lease = false;

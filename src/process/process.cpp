@@ -363,7 +363,7 @@ int process::take_errors() noexcept {
   return state_->ends().errors.release();
 }
 
-std::optional<exit_status> process::wait(time_point deadline, const std::stop_token& stop) {
+std::optional<exit_status> process::wait(time_point deadline, const stop_view& stop) {
   return state_->wait(deadline, stop);
 }
 

@@ -33,7 +33,8 @@ std::optional<std::uint64_t> number_in(const std::string& file) {
   return in >> value ? std::optional{value} : std::nullopt;
 }
 
-// Constants, which nothing destroys: a question that is late may be under way while the process exits.
+// Constants, which nothing destroys: a question that is late may be under way while the process
+// exits.
 
 /// How a version of control groups names what is asked here.
 struct group_files {

@@ -222,7 +222,7 @@ TEST_F(Allocator, ServesManyThreads) {
   EXPECT_EQ(regions(), 0u);
 }
 
-// --- As an engine without a pointer of the user's takes it (PyTorch's CUDAPluggableAllocator) ------
+// --- As an engine without a pointer of the user's takes it (CUDAPluggableAllocator of PyTorch) --
 
 lull_allocator* of_the_program = nullptr;
 

@@ -125,6 +125,43 @@ TEST_F(CLease, IsSharedByWorkThatOutlivesItsRequest) {
   EXPECT_EQ(state(), LULL_STATE_ASLEEP);
 }
 
+TEST_F(CLease, NothingSleepsUnderWorkThatHasALeaseOfItsOwn) {
+  std::atomic<int> decoding{0};
+  std::atomic<int> caught{0};
+  options_.idle_time_ns = 0;
+  options_.watch_idle = 1;
+  model_.sleep = model_.wake = [&](const lull_sleep_plan&, lull_transition*) {
+    if (decoding != 0) ++caught;
+    return LULL_OK;
+  };
+  create_with_model();
+  const auto request = [&] {
+    for (int i = 0; i < 200; ++i) {
+      lull_lease asked{};
+      lull_lease work{};
+      EXPECT_EQ(lull_sleeper_acquire(sleeper_, LULL_FOREVER, nullptr, &asked), LULL_OK);
+      EXPECT_EQ(lull_lease_share(&asked, &work), LULL_OK);
+      lull_lease_release(&asked);  // the client has left
+      ++decoding;
+      std::this_thread::yield();
+      --decoding;
+      lull_lease_release(&work);
+      if (lull_sleeper_try_acquire(sleeper_, LULL_USE_OBSERVE, &asked) != LULL_OK) continue;
+      ++decoding;
+      --decoding;
+      lull_lease_release(&asked);
+    }
+  };
+  std::vector<std::thread> requests;
+  for (int i = 0; i < 4; ++i) requests.emplace_back(request);
+  // A sleep that somebody asks for, too.
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(sleep(), LULL_OK);
+  for (std::thread& each : requests) each.join();
+  EXPECT_EQ(caught, 0);
+  EXPECT_GT(observe().sleeps, 0u);
+  EXPECT_EQ(observe().leases, 0u);
+}
+
 TEST_F(CLease, WhoeverHasLeftIsNotWaitedFor) {
   create_asleep();
   int asked = 0;

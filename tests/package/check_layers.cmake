@@ -14,8 +14,8 @@ endfunction()
 
 set(vocabulary c_vocabulary vocabulary)
 layer(c_vocabulary PATHS "include/lull/(export|once|status|units|version)\\.h"
-    "include/lull/detail/requires_cxx(17|20)\\.hpp")
-layer(vocabulary PATHS "include/lull/(bytes|clock|error|log)\\.hpp" "src/vocabulary/.*"
+    "include/lull/detail/requires_cxx17\\.hpp")
+layer(vocabulary PATHS "include/lull/(bytes|clock|error|log|stop)\\.hpp" "src/vocabulary/.*"
   USES c_vocabulary)
 layer(abi PATHS "include/lull/backend(_module)?\\.h" "include/lull/backend\\.hpp"
     "include/lull/detail/backend_operations\\.h"
@@ -53,7 +53,7 @@ layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
   USES ${foundation} ${mechanisms})
 layer(c_api PATHS "include/lull/(graph_cache|log|lull)\\.h" "include/lull/c/.*\\.h"
   USES c_vocabulary abi)
-layer(faces PATHS "include/lull/lull\\.hpp" "src/capi/.*"
+layer(faces PATHS "include/lull/(lull|raii)\\.hpp" "src/capi/.*"
   USES ${foundation} ${mechanisms} policy c_api)
 
 set(vendor_headers_cuda "(cuda|cublas|cudnn|cufft|cupti|curand|cusolver|cusparse|nccl|nvml|nvrtc)")

@@ -77,7 +77,8 @@ LULL_API lull_status lull_device_context_alive(const lull_device* device, int64_
 
 /// Creates the context if there is none. May take seconds.
 LULL_API lull_status lull_device_context_create(const lull_device* device);
-/// How often the context was reset; what was made under another generation is gone.
+/// How many contexts came before the present one (lull::device::generation); what was made under
+/// another generation is gone.
 LULL_API lull_status lull_device_generation(const lull_device* device, uint64_t* generation);
 /// The counter itself, for <lull/once.h>: it lives for ever. Null for null.
 LULL_API const lull_generation* lull_device_generation_counter(const lull_device* device);

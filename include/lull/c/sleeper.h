@@ -69,7 +69,8 @@ typedef struct lull_sleeper_reset_options {
 } lull_sleeper_reset_options;
 LULL_API void lull_sleeper_reset_options_init(lull_sleeper_reset_options* options);
 
-/// Functions and what they are handed must last until lull_sleeper_destroy has returned.
+/// What it points to is copied, but for `releases`, which is kept alive; functions, and what they
+/// are handed, must last until lull_sleeper_destroy has returned.
 typedef struct lull_sleeper_options {
   size_t struct_size;
   /// Sleep after this long without a lease, to within 10 ms. 0: as soon as the last lease comes

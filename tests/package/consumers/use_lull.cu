@@ -2,10 +2,8 @@
 
 static_assert(__cplusplus == 201703L, "linking lull changes the dialect");
 
-#include <lull/context.hpp>
-#include <lull/graph_cache.hpp>
-#include <lull/registry.hpp>
-#include <lull/reset.hpp>
+#include <lull/lull.hpp>
+#include <lull/raii.hpp>
 
 #define main use_from_c
 #include "use_lull.c"
@@ -20,7 +18,27 @@ void raise_limit(const lull::device& device) {
   });
 }
 
+/// What C++20 does with a std::stop_token.
+bool gives_up() {
+  lull::memory memory;
+  const lull::device device = lull::registry::shared().find("host", 0);
+  const lull::region region = memory.allocate(device, 4096);
+  const lull::cancel enough;
+  lull::transfer_options options;
+  options.stop = enough;
+  enough.request();
+  lull::eviction_plan plan;
+  plan.otherwise = lull::contents_action::offload;
+  try {
+    memory.evict(plan, options);
+  } catch (const lull::error& failure) {
+    return failure.code() == lull::status::cancelled;
+  }
+  return false;
+}
+
 int main() {
+  if (!gives_up()) return 1;
   for (const lull::device& device : lull::registry::shared().devices()) {
     if (device.backend() == "cuda") raise_limit(device);
   }

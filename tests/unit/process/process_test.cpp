@@ -523,13 +523,19 @@ TEST_P(Process, AnAssignmentEndsTheChildThatWasThere) {
   EXPECT_EQ(child.stop().status, killed_by(SIGTERM));
 }
 
-TEST_P(Process, TwoHundredAtATime) {
-  constexpr std::size_t count = 200;
+/// The thread sanitizer makes a fork of each vfork, which copies the tables of its own memory.
+#ifdef __SANITIZE_THREAD__
+constexpr std::size_t many = 40;
+#else
+constexpr std::size_t many = 200;
+#endif
+
+TEST_P(Process, ManyAtATime) {
   const std::vector<std::vector<std::string>> modes{
       {"sleep"}, {"ignore-sigterm"}, {"exit", "0"}, {"stop-itself"}};
   std::atomic<std::size_t> releases = 0;
   std::vector<lull::process> children;
-  for (std::size_t i = 0; i < count; ++i) {
+  for (std::size_t i = 0; i < many; ++i) {
     // Two only that flood: this process has to read it all.
     auto options = child_options(i % 100 == 0 ? std::vector<std::string>{"flood-states"}
                                               : modes[i % modes.size()]);
@@ -541,16 +547,16 @@ TEST_P(Process, TwoHundredAtATime) {
   std::vector<std::future<void>> stops;
   for (std::size_t first = 0; first < stoppers; ++first) {
     stops.push_back(std::async(std::launch::async, [&, first] {
-      for (std::size_t i = first; i < count; i += stoppers) children[i].stop(grace(20ms));
+      for (std::size_t i = first; i < many; i += stoppers) children[i].stop(grace(20ms));
     }));
   }
   for (auto& stop : stops) stop.get();
-  EXPECT_EQ(releases, count);
+  EXPECT_EQ(releases, many);
 }
 
-TEST_P(Process, TwoHundredAreKilledByTheirDestructors) {
+TEST_P(Process, ManyAreKilledByTheirDestructors) {
   std::vector<lull::process> children;
-  for (std::size_t i = 0; i < 200; ++i) {
+  for (std::size_t i = 0; i < many; ++i) {
     auto options = child_options({i % 2 == 0 ? "sleep" : "ignore-sigterm"});
     options.output = lull::child_stream::null;
     children.push_back(start(std::move(options)));
