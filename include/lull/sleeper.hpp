@@ -311,7 +311,9 @@ class LULL_API sleeper {
     lease(lease&& other) noexcept
         : owner_(std::exchange(other.owner_, nullptr)), use_(other.use_) {}
     lease& operator=(lease&& other) noexcept;
-    ~lease() { release(); }
+    ~lease() {
+      if (owner_ != nullptr) release();
+    }
     /// Gives the lease back early. Harmless when it is back already.
     void release() noexcept;
 
@@ -436,7 +438,7 @@ struct swap_report {
 ///         are put back to what they were; where that fails too the message says so.
 LULL_API swap_report swap(sleeper& leaving, sleeper& coming,
                           const std::optional<sleep_plan>& plan = std::nullopt,
-                          time_point deadline = no_deadline, const std::stop_token& stop = {});
+                          time_point deadline = no_deadline, const stop_view& stop = {});
 
 }  // namespace lull
 
