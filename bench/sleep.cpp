@@ -534,7 +534,8 @@ class measurement {
              {"threads", given_.threads},
              {"reference", pins_ ? "a copy of the same bytes through pinned memory"
                                  : "memcpy of the same bytes into fresh pages, by one thread"},
-             {pins_ ? "pinned_copy" : "fresh_copy", {{"out_s", median(out)}, {"in_s", median(in)}}},
+             {pins_ ? "pinned_copy" : "fresh_copy",
+              {{"out_s", median(out)}, {"in_s", median(in)}, {"cpu_s", median(cpu)}}},
              {"settle_after_sleep_s", median(settle_s_)},
              {"levels", levels_},
              {"cases", json::array()}};
@@ -629,12 +630,12 @@ int main(int argc, char** argv) {
   try {
     const lull::registry all;
     const json result = measurement(choose(all, given.device), given).run();
-    print_table(result);
     if (!given.output.empty()) {
       std::ofstream file(given.output);
       file << result.dump(2) << '\n' << std::flush;
       if (!file) throw std::runtime_error("cannot write '" + given.output + "'");
     }
+    print_table(result);
     return 0;
   } catch (const std::exception& failure) {
     fmt::print(stderr, "bench_sleep: {}\n", failure.what());
