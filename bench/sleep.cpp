@@ -1,7 +1,8 @@
-// Sleeping and waking with gigabytes on a device, each case beside the limit of the machine: a copy of
-// the same bytes from and to memory that is pinned already, taken just before it, in several rounds of
-// all cases; medians. bench/torch_sleep.py does by hand what engines on PyTorch do. On the simulated
-// GPU (SIMGPU="slowdown=N,scale=M", with --scale M) it shows the pipeline, not a machine.
+// Sleeping and waking with gigabytes on a device, each case beside the limit of the machine: a copy
+// of the same bytes from and to memory that is pinned already, taken just before it, in several
+// rounds of all cases; medians. bench/torch_sleep.py does by hand what engines on PyTorch do. On
+// the simulated GPU (SIMGPU="slowdown=N,scale=M", with --scale M) it shows the pipeline, not a
+// machine.
 
 #include <lull/lull.hpp>
 
