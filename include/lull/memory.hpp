@@ -150,10 +150,10 @@ struct region_options {
   /// memory with those that the same devices use.
   std::vector<device> accessible_from = {};
   /// Contents that are offloaded are summed up on the way out and on the way back. If the sums
-  /// differ, because the backing was written to or a disk has lost something, the restore fails with
-  /// `io` and the region's name, and all is as it was. The sum (64 bits, a multiplication for every
-  /// 16 bytes) finds accidents, not attackers. It costs a thread that copies 1 s for every 10 to 20
-  /// GB (docs/benchmarks.md).
+  /// differ, because the backing was written to or a disk has lost something, the restore fails
+  /// with `io` and the region's name, and all is as it was. The sum (64 bits, a multiplication for
+  /// every 16 bytes) finds accidents, not attackers. It costs a thread that copies 1 s for every 10
+  /// to 20 GB (docs/benchmarks.md).
   bool checksum = false;
 };
 

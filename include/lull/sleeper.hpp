@@ -313,7 +313,9 @@ class LULL_API sleeper {
     lease(lease&& other) noexcept
         : owner_(std::exchange(other.owner_, nullptr)), use_(other.use_) {}
     lease& operator=(lease&& other) noexcept;
-    ~lease() { release(); }
+    ~lease() {
+      if (owner_ != nullptr) release();
+    }
     /// Gives the lease back early. Harmless when it is back already.
     void release() noexcept;
 
@@ -434,11 +436,11 @@ struct swap_report {
 /// waits for the end of it too. Blocks for both.
 /// @param plan of the sleep; absent: the leaving sleeper's own
 /// @param stop, deadline of the wake, on the coming sleeper's clock
-/// @throws error invalid_argument: both are the same; or why the sleep or the wake failed. Then both
-///         are put back to what they were; where that fails too the message says so.
+/// @throws error invalid_argument: both are the same; or why the sleep or the wake failed. Then
+///         both are put back to what they were; where that fails too the message says so.
 LULL_API swap_report swap(sleeper& leaving, sleeper& coming,
                           const std::optional<sleep_plan>& plan = std::nullopt,
-                          time_point deadline = no_deadline, const std::stop_token& stop = {});
+                          time_point deadline = no_deadline, const stop_view& stop = {});
 
 }  // namespace lull
 

@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "vocabulary/page.hpp"
 #include "vocabulary/round_up.hpp"
 #include "vocabulary/system_memory.hpp"
 #include "vocabulary/text.hpp"
@@ -24,19 +25,14 @@
 
 namespace lull::backends {
 
+using lull::detail::huge_page_bytes;
+using lull::detail::page_bytes;
+
 void misuse(std::string message) {
   throw backend_failure(LULL_ERROR_INVALID_ARGUMENT, "", 0, std::move(message));
 }
 
-std::uint64_t page_bytes() noexcept {
-  return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
 namespace {
-
-// Below this the kernel cannot use a huge page anyway (PMD size of x86-64 and of arm64 with 4 KiB
-// pages).
-constexpr std::uint64_t huge_page_bytes = std::uint64_t{2} << 20;
 
 constexpr auto no_access = PROT_NONE;
 constexpr auto read_write = PROT_READ | PROT_WRITE;

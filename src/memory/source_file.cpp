@@ -15,6 +15,7 @@
 
 #include "memory/arena.hpp"
 #include "memory/host_claim.hpp"
+#include "vocabulary/page.hpp"
 #include "vocabulary/round_up.hpp"
 #include "vocabulary/text.hpp"
 
@@ -24,14 +25,6 @@
 #endif
 
 namespace lull::detail {
-namespace {
-
-std::uint64_t page_bytes() noexcept {
-  return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
-}  // namespace
-
 source_file::source_file(unique_fd file, std::filesystem::path path)
     : file_(std::move(file)), path_(std::move(path)), identity_(look(file_.get())) {
   if (identity_.size == 0) return;

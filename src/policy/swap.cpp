@@ -58,7 +58,7 @@ error put_back(const error& failure, const char* which, Work&& work) {
 }  // namespace
 
 swap_report swap(sleeper& leaving, sleeper& coming, const std::optional<sleep_plan>& plan,
-                 time_point deadline, const std::stop_token& stop) {
+                 time_point deadline, const stop_view& stop) {
   if (&leaving == &coming) {
     throw error(status::invalid_argument, "swap: a sleeper cannot leave and come at once");
   }

@@ -18,8 +18,8 @@ namespace {
 // Paths are strings here: appending to a std::filesystem::path of libstdc++ 12 without memory ends
 // in a crash, and this is asked for in every transition.
 
-/// @throws error (io) when it is not known whether the file is there, for want of a descriptor: that
-///         is not to be without limits
+/// @throws error (io) when it is not known whether the file is there, for want of a descriptor:
+///         that is not to be without limits
 std::ifstream open_file(const std::string& file) {
   errno = 0;
   std::ifstream in(file);

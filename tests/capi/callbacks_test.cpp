@@ -1,5 +1,6 @@
-// Callbacks of C programs may return any number. One that is no status is a failure that is told with
-// the number and the callback's name, and what it was called for fails or goes on as it always does.
+// Callbacks of C programs may return any number. One that is no status is a failure that is told
+// with the number and the callback's name, and what it was called for fails or goes on as it always
+// does.
 
 #include <lull/lull.h>
 

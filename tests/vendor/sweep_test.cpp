@@ -329,9 +329,9 @@ std::set<std::string> may_be_tolerated(const std::string& operation) {
                     "mtmlMemoryGetUsed", "mtmlDeviceFreeMemory", "mtmlLibraryFreeDevice",
                     "cuDevicePrimaryCtxGetState", "muDevicePrimaryCtxGetState"});
   }
-  // Without pinned memory a transfer is slower, and its report says why. The streams and events that
-  // it copied with are its own, and given back at the second attempt: one that stayed would be found
-  // by expect_nothing_left.
+  // Without pinned memory a transfer is slower, and its report says why. The streams and events
+  // that it copied with are its own, and given back at the second attempt: one that stayed would be
+  // found by expect_nothing_left.
   if (operation == "evict" || operation == "restore") {
     for (const std::string vendor : {"cuda", "hip", "musa"}) {
       for (const char* const call : {"HostRegister", "EventDestroy", "StreamDestroy"}) {

@@ -2,7 +2,8 @@
 #define LULL_C_SWAP_H
 
 /// @file
-/// One set of regions, or one sleeper, leaves its devices while another comes. Part of <lull/lull.h>.
+/// One set of regions, or one sleeper, leaves its devices while another comes. Part of
+/// <lull/lull.h>.
 
 #include <lull/c/cancel.h>
 #include <lull/c/memory.h>

@@ -1,5 +1,5 @@
-// A sleep or a wake that fails, and whose taking back fails too: whoever gets a lease has all of the
-// memory, whatever failed.
+// A sleep or a wake that fails, and whose taking back fails too: whoever gets a lease has all of
+// the memory, whatever failed.
 
 #include <lull/lull.hpp>
 

@@ -1,5 +1,5 @@
-// Whatever children and orphans need of the system fails once: nobody is left running unseen, nobody
-// is taken for gone who could not be looked at, and this process lives on.
+// Whatever children and orphans need of the system fails once: nobody is left running unseen,
+// nobody is taken for gone who could not be looked at, and this process lives on.
 
 #include <lull/process.hpp>
 
