@@ -247,6 +247,13 @@ outcome participants::deepen(const sleep_plan& from, const sleep_plan& to,
                              const reset_options& reset, transition& current) {
   outcome result;
   const bool resets = to.context == context_action::reset && from.context != to.context;
+  for (const context_action each : {from.context, to.context}) {
+    if (each == context_action::keep || each == context_action::reset) continue;
+    result.failure =
+        error(status::unsupported,
+              text("from '{}' to '{}' it cannot go without waking", from.name, to.name));
+    return result;
+  }
   std::vector<device> to_reset;
   if (resets) {
     result.failure = attempt("plan", [&] { to_reset = devices_to_reset(); });
