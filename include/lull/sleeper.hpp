@@ -31,6 +31,7 @@ class release_clock;    // lull/settle.hpp
 
 namespace detail {
 struct lease_access;
+struct sleeper_access;
 class handed_work;
 }  // namespace detail
 
@@ -368,7 +369,9 @@ class LULL_API sleeper {
     lease(lease&& other) noexcept
         : owner_(std::exchange(other.owner_, nullptr)), use_(other.use_) {}
     lease& operator=(lease&& other) noexcept;
-    ~lease() { release(); }
+    ~lease() {
+      if (owner_ != nullptr) release();
+    }
     /// Gives the lease back early. Harmless when it is back already.
     void release() noexcept;
 
@@ -486,9 +489,29 @@ class LULL_API sleeper {
   void set_idle_time(std::optional<duration> idle_time);
 
  private:
+  friend struct detail::sleeper_access;
   struct impl;
   std::unique_ptr<impl> impl_;
 };
+
+/// What became of two sleepers that swapped places.
+struct swap_report {
+  transition_report slept;  ///< of the one that left
+  transition_report woke;   ///< of the one that came
+};
+
+/// Puts one sleeper to sleep while another wakes, so that both directions of the link are at work
+/// at once; also where their devices cannot hold both: parts of what leaves make room for parts of
+/// what comes. Leases of the leaving one are waited for first, as sleep() does. One that sleeps, or
+/// is awake, already is left as it is. What others of this process bring to those devices meanwhile
+/// waits for the end of it too. Blocks for both.
+/// @param plan of the sleep; absent: the leaving sleeper's own
+/// @param stop, deadline of the wake, on the coming sleeper's clock
+/// @throws error invalid_argument: both are the same; or why the sleep or the wake failed. Then both
+///         are put back to what they were; where that fails too the message says so.
+LULL_API swap_report swap(sleeper& leaving, sleeper& coming,
+                          const std::optional<sleep_plan>& plan = std::nullopt,
+                          time_point deadline = no_deadline, const stop_view& stop = {});
 
 }  // namespace lull
 

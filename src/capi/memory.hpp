@@ -10,6 +10,14 @@ struct lull_memory {
   lull::memory value;
 };
 
+struct lull_region {
+  lull::region value;
+};
+
+struct lull_refill_target {
+  const lull::refill_target& value;
+};
+
 namespace lull::capi {
 
 template <>
@@ -19,6 +27,8 @@ inline constexpr backing_store::kind last_of<backing_store::kind> = backing_stor
 
 /// @throws error (invalid_argument) for an action that there is not
 eviction_plan make_eviction_plan(const lull_eviction_plan& given, const char* name);
+
+transfer_options make_transfer_options(const lull_transfer_options* options);
 
 backing_store make_backing(lull_backing_kind kind, const char* path, const char* name);
 

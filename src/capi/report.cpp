@@ -133,6 +133,8 @@ lull_status lull_report_device(const lull_report* report, size_t index,
     value.free_after_bytes = or_unknown(from.after.free_bytes);
     value.source = static_cast<lull_memory_source>(from.after.source);
     set_text(value.device, from.device);
+    value.staged_bytes = from.staged_bytes;
+    set_text(value.staged_because, from.staged_because);
     write_versioned(device, value, "device");
   });
 }

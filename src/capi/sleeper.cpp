@@ -1,5 +1,7 @@
 #include "capi/sleeper.hpp"
 
+#include <lull/c/swap.h>
+
 #include <utility>
 
 #include "capi/memory.hpp"
@@ -206,6 +208,26 @@ lull_status lull_sleeper_wake(lull_sleeper* sleeper, int64_t timeout_ns,
   return guard([&] {
     lull::sleeper& of = required(sleeper, "sleeper").value;
     of.wake(deadline_in(timeout_ns), token_of(cancel));
+  });
+}
+
+lull_status lull_sleeper_swap(lull_sleeper* leaving, lull_sleeper* coming,
+                              const lull_sleep_plan* plan, int64_t timeout_ns,
+                              const lull_cancel* cancel, lull_report** slept_report,
+                              lull_report** woke_report) {
+  return guard([&] {
+    lull::sleeper& out = required(leaving, "leaving").value;
+    lull::sleeper& in = required(coming, "coming").value;
+    std::optional<lull::sleep_plan> given;
+    if (plan != nullptr) given = make_plan(*plan);
+    const auto deadline = deadline_in(timeout_ns);
+    auto slept = lull::capi::make_transition_report();
+    auto woke = lull::capi::make_transition_report();
+    lull::swap_report done = lull::swap(out, in, given, deadline, token_of(cancel));
+    fill_in(*slept, std::move(done.slept));
+    fill_in(*woke, std::move(done.woke));
+    if (slept_report != nullptr) *slept_report = slept.release();
+    if (woke_report != nullptr) *woke_report = woke.release();
   });
 }
 

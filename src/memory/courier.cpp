@@ -82,6 +82,7 @@ void courier::move_out(backing& to, std::uint64_t at, const void* from, std::uin
     direct_lane().to_host(host.address, from, bytes, std::move(done));
   } else if (host.address != nullptr && !(asynchronous_ && staging().pinned)) {
     where_.copy_to_host(host.address, from, bytes);
+    if (asynchronous_) staged_bytes_ += bytes;
     done();
   } else if (where_.supports(capability::host_accessible)) {
     to.write(at, from, bytes);
@@ -101,6 +102,7 @@ void courier::move_in(backing& from, std::uint64_t at, void* to, std::uint64_t b
     in_pinned(to, host.address, bytes, std::move(done));
   } else if (host.address != nullptr && !(asynchronous_ && staging().pinned)) {
     where_.copy_from_host(to, host.address, bytes);
+    if (asynchronous_) staged_bytes_ += bytes;
     done();
   } else {
     const auto read = [&from, at](std::uint64_t offset, std::byte* part, std::uint64_t size) {
@@ -149,6 +151,7 @@ void courier::in_plain(void* to, const void* from, std::uint64_t bytes) {
     in_staged(to, bytes, copy, {});
   } else {
     where_.copy_from_host(to, from, bytes);
+    if (asynchronous_) staged_bytes_ += bytes;
   }
 }
 

@@ -59,7 +59,8 @@ class courier {
   /// Waits for all that is under way. @throws error: of a copy, or what its `done` throws
   void drain();
 
-  /// What went through the buffers because its host memory is not pinned.
+  /// What did not go at full speed because its host memory is not pinned: through the buffers, or
+  /// as the vendor copies such memory.
   [[nodiscard]] std::uint64_t staged_bytes() const noexcept { return staged_bytes_; }
   /// What was spent in making host memory ready.
   [[nodiscard]] duration ready_time() const noexcept { return ready_time_; }

@@ -151,7 +151,7 @@ void sleeper::impl::end_deepening(sleep_attempt& attempt) {
   attempt.finished = true;
   if (!attempt.failure) {
     if (!detail::covers(current_plan, attempt.plan)) ++counters.deepenings;
-    current_plan = attempt.plan;
+    std::swap(current_plan, attempt.plan);  // without taking memory: it has been done
     if (attempt.by_ladder) ++next_rung;
     failed_rungs = 0;
     no_rung_before = time_point::min();

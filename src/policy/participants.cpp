@@ -160,6 +160,16 @@ void reset_contexts(const std::vector<device>& which, const reset_options& optio
 
 }  // namespace
 
+std::vector<device> participants::devices() const {
+  std::vector<device> all;
+  for (const member& each : list_) {
+    for (device& one : each.who->devices()) {
+      if (std::find(all.begin(), all.end(), one) == all.end()) all.push_back(std::move(one));
+    }
+  }
+  return all;
+}
+
 std::vector<device> participants::devices_to_reset() const {
   std::vector<device> all;
   std::vector<std::string> without;
@@ -332,16 +342,6 @@ bool participants::any_asleep() const noexcept {
 
 bool participants::all_asleep() const noexcept {
   return std::all_of(list_.begin(), list_.end(), [](const member& each) { return each.asleep; });
-}
-
-std::vector<device> participants::devices() const {
-  std::vector<device> all;
-  for (const member& each : list_) {
-    for (const device& used : each.who->devices()) {
-      if (std::find(all.begin(), all.end(), used) == all.end()) all.push_back(used);
-    }
-  }
-  return all;
 }
 
 bool only_trims(const sleep_plan& plan) noexcept {

@@ -32,14 +32,14 @@ class participants {
   outcome deepen(const sleep_plan& from, const sleep_plan& to, const reset_options& reset,
                  transition& current);
 
-  /// The devices that any of them uses, each once.
-  [[nodiscard]] std::vector<device> devices() const;
-
   /// When the first of them has something to do; absent: none has.
   [[nodiscard]] std::optional<time_point> next_upkeep() const;
   /// Those who have something to do. Each is due again after a while at the earliest, whatever it
   /// says: one that always has something to do must not keep the others from their work.
   [[nodiscard]] std::vector<std::shared_ptr<participant>> take_due(time_point now);
+
+  /// Of all of them, each once.
+  [[nodiscard]] std::vector<device> devices() const;
 
   /// Whether any of them is asleep.
   [[nodiscard]] bool any_asleep() const noexcept;

@@ -1,6 +1,7 @@
 // The sleeper's own thread: it carries out transitions, one at a time.
 
 #include <algorithm>
+#include <utility>
 
 #include "policy/handed_work.hpp"
 #include "policy/released.hpp"
@@ -209,7 +210,7 @@ void sleeper::impl::carry_out(std::unique_lock<std::mutex>& lock, sleep_attempt&
   attempt.failure = result.failure;
   current.write_to(report, result.failure, result.rolled_back);
   report.elapsed = clock.now() - begun;
-  current_plan = attempt.plan;  // it may have fallen back
+  std::swap(current_plan, attempt.plan);  // it may have fallen back
   end_sleep(attempt);
   rung_at_once = too_much;
   finish(lock, report);

@@ -86,18 +86,11 @@ sleeper::impl::~impl() {
   if (async_server.joinable()) async_server.join();
 }
 
-// Two threads that leave at once may store their times in the wrong order; the later one is then
-// forgotten by as long as one of them was held up between reading the clock and storing it.
-void sleeper::impl::mark_active() noexcept {
-  last_active.store(clock.coarse_now().time_since_epoch().count(), std::memory_order_relaxed);
-}
-
 time_point sleeper::impl::idle_since() const noexcept {
   return time_point{duration{last_active.load(std::memory_order_relaxed)}};
 }
 
-void sleeper::impl::leave() noexcept {
-  if (!gate.leave()) return;
+void sleeper::impl::tell_who_drains() noexcept {
   // The runner looks at the gate under the mutex before it waits: taking it here means that the
   // runner is either not yet looking or already waiting.
   const std::lock_guard lock(mutex);

@@ -37,10 +37,11 @@ struct sleeper::impl {
   const sleeper_options options;
   const lull::clock& clock;
 
-  // The hot part: what acquire and release touch, on a cache line of its own.
+  // The hot part, on cache lines of its own: what every acquire and release write, and what they
+  // write now and then.
   alignas(64) detail::gate gate;
-  std::atomic<duration::rep> last_active;
   std::atomic<std::uint32_t> observers{0};  ///< leases that only observe; never fewer than are out
+  alignas(64) std::atomic<duration::rep> last_active;
 
   // Everything below is guarded by `mutex`, which is never held while participants or callbacks
   // run, but for participant::next_upkeep().
@@ -78,10 +79,21 @@ struct sleeper::impl {
   std::atomic<std::uint64_t> done_bytes{0};
   std::atomic<std::uint64_t> total_bytes{0};
 
-  void mark_active() noexcept;
-  [[nodiscard]] time_point idle_since() const noexcept;
-  void leave() noexcept;
+  // Two threads that leave at once may store their times in the wrong order; the later one is then
+  // forgotten by as long as one of them was held up between reading the clock and storing it.
+  void mark_active() noexcept {
+    const duration::rep now = clock.coarse_now().time_since_epoch().count();
+    // Between two ticks of the coarse clock its cache line is only read, and stays in every core.
+    if (now > last_active.load(std::memory_order_relaxed)) {
+      last_active.store(now, std::memory_order_relaxed);
+    }
+  }
+  void leave() noexcept {
+    if (gate.leave()) tell_who_drains();
+  }
+  [[gnu::noinline]] void tell_who_drains() noexcept;
   void leave_observing() noexcept;
+  [[nodiscard]] time_point idle_since() const noexcept;
 
   // Called with `lock` held.
   void set_state(sleep_state next);
@@ -118,6 +130,9 @@ struct sleeper::impl {
 
   // Called without the lock.
   void wait_awake(detail::awake_wait& wait);
+  /// After an attempt that failed: waits until it is awake, and takes a lease. Apart from the way of
+  /// those that need not wait, which has no frame to set up.
+  [[gnu::noinline]] void enter_slowly(time_point deadline, const stop_view& give_up);
   void add_async(std::list<detail::async_wait> one);
   void finish_async(detail::async_wait& wait) noexcept;
   void serve_async();

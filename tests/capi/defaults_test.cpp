@@ -80,31 +80,54 @@ TEST(CApiDefaults, OfResetHooks) {
 }
 
 TEST(CApiDefaults, OfMemory) {
-  const auto [size, chunk, poison, threads, level, log, user] = prepared(lull_memory_options_init);
-  const auto [cpp_chunk, cpp_poison, cpp_clock, cpp_log, cpp_arena, cpp_threads] =
+  const auto [size, chunk, poison, threads, level, log, user, arena, handle] =
+      prepared(lull_memory_options_init);
+  const auto [cpp_chunk, cpp_poison, cpp_clock, cpp_log, cpp_arena, cpp_threads, cpp_handle] =
       lull::memory_options{};
-  expect_null(log, user);
+  EXPECT_EQ(handle, cpp_handle);
+  expect_null(log, user, arena);
   EXPECT_EQ(chunk, cpp_chunk);
   EXPECT_EQ(poison != 0, cpp_poison);
   EXPECT_EQ(threads, cpp_threads);
-  EXPECT_FALSE(cpp_arena) << "one of its own, which is all that C has";
+  EXPECT_FALSE(cpp_arena) << "one of its own";
   EXPECT_EQ(level, threshold);
   EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
   EXPECT_EQ(cpp_clock, &lull::steady_clock());
 }
 
 TEST(CApiDefaults, OfRegions) {
-  const auto [size, tag, name, refill, user, alone, absent, peers, peer_count] =
-      prepared(lull_region_options_init);
+  const auto [size, tag, name, refill, user, alone, absent, peers, peer_count, source, pieces,
+              piece_count] = prepared(lull_region_options_init);
   const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers] =
       lull::region_options{};
-  expect_null(refill, user, peers);
+  expect_null(refill, user, peers, source, pieces);
+  EXPECT_EQ(piece_count, 0u);
   EXPECT_EQ(peer_count, cpp_peers.size());
   EXPECT_EQ(tag, cpp_tag);
   EXPECT_EQ(name, cpp_name);
   EXPECT_EQ(alone != 0, cpp_alone);
   EXPECT_EQ(absent != 0, cpp_absent);
   EXPECT_FALSE(cpp_refill || cpp_source);
+}
+
+TEST(CApiDefaults, OfArenas) {
+  const auto [size, budget, slice, level, log, user] = prepared(lull_arena_options_init);
+  const auto [cpp_budget, cpp_slice, cpp_clock, cpp_log] = lull::host_arena_options{};
+  expect_null(log, user);
+  EXPECT_EQ(budget, LULL_NO_LIMIT);
+  EXPECT_EQ(cpp_budget, std::nullopt);
+  EXPECT_EQ(slice, cpp_slice);
+  EXPECT_EQ(level, threshold);
+  EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
+  EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+TEST(CApiDefaults, OfPreparingAnArena) {
+  const auto [size, threads, rate] = prepared(lull_arena_prepare_options_init);
+  const auto [cpp_threads, cpp_rate] = lull::prepare_options{};
+  EXPECT_EQ(threads, cpp_threads);
+  EXPECT_EQ(rate, LULL_NO_LIMIT);
+  EXPECT_EQ(cpp_rate, std::nullopt);
 }
 
 TEST(CApiDefaults, OfAllocators) {

@@ -71,7 +71,9 @@ world::world(vendor which) : vendor_(which) {
 void world::clear() {
   for (const auto& [address, each] : allocations_) ::munmap(address, each.bytes);
   for (const auto& [address, bytes] : reservations_) ::munmap(address, bytes);
-  for (const auto& [handle, each] : physical_) ::close(each.file);
+  for (const auto& [handle, each] : physical_) {
+    if (each.parked != nullptr) ::munmap(each.parked, each.bytes);
+  }
   for (const auto& [address, each] : handles_) {
     if (each.kind == handle_kind::pinned) {
       ::munmap(address, each.bytes);
@@ -345,11 +347,16 @@ bool world::is_device_memory(const void* address, std::uint64_t bytes) const {
     const auto& [start, each] = *--after;
     if (at + bytes <= start + each.bytes) return true;
   }
-  if (auto after = mappings_.upper_bound(at); after != mappings_.begin()) {
-    const auto& [start, each] = *--after;
-    return !each.devices.empty() && at + bytes <= start + each.bytes;
+  // Mappings side by side are one stretch of memory.
+  auto after = mappings_.upper_bound(at);
+  if (after == mappings_.begin()) return false;
+  --after;
+  const char* reached = after->first;
+  for (; after != mappings_.end() && reached < at + bytes; ++after) {
+    if (after->first != reached || after->second.devices.empty()) return false;
+    reached = after->first + after->second.bytes;
   }
-  return false;
+  return reached >= at + bytes;
 }
 
 code world::fill(void* address, int value, std::uint64_t bytes) {

@@ -250,7 +250,7 @@ class world {
   struct physical_memory {
     int device = 0;
     std::uint64_t bytes = 0;
-    int file = -1;
+    void* parked = nullptr;  ///< where its pages are while they are not mapped
     void* mapped_at = nullptr;
     bool released = false;
     bool held_by_address = false;

@@ -5,6 +5,7 @@
 /// Regions, whose device memory can be taken away and given back while their address stays
 /// (lull/memory.hpp). Part of <lull/lull.h>.
 
+#include <lull/c/arena.h>
 #include <lull/c/cancel.h>
 #include <lull/c/device.h>
 #include <lull/c/report.h>
@@ -49,6 +50,10 @@ typedef struct lull_memory_options {
   lull_log_level log_threshold;  ///< default LULL_LOG_INFO
   lull_log_fn log;               ///< default null: silent
   void* log_user;
+  const lull_arena* arena;  ///< where contents in host memory are kept; default null: its own
+  /// Large regions are made of handles of this size; default 512 MiB. A swap gives memory back and
+  /// obtains it in these steps.
+  uint64_t handle_bytes;
 } lull_memory_options;
 LULL_API void lull_memory_options_init(lull_memory_options* options);
 
@@ -73,6 +78,16 @@ LULL_API lull_status lull_refill_target_write(const lull_refill_target* target, 
 /// Writes a region's contents again. Runs on the thread that restores.
 typedef lull_status (*lull_refill_fn)(void* user, const lull_refill_target* target);
 
+/// A file that regions are filled from (lull/c/source.h).
+typedef struct lull_file_source lull_file_source;
+
+/// Bytes of a file that belong at a place of a region. Goes in arrays, and so never grows.
+typedef struct lull_file_piece {
+  uint64_t region_offset;
+  uint64_t file_offset;
+  uint64_t bytes;
+} lull_file_piece;
+
 typedef struct lull_region_options {
   size_t struct_size;
   const char* tag;        ///< what plans speak about; default "default"
@@ -83,6 +98,11 @@ typedef struct lull_region_options {
   int32_t absent;        ///< begins as discarded, and the first restore brings it; default 0
   lull_device* const* accessible_from;  ///< that use it too, beside its own device; default none
   size_t accessible_from_count;
+  /// Holds the contents: the region is filled from it now, which blocks, and after every discard,
+  /// in place of `refill`, and needs no backup. Default null.
+  const lull_file_source* source;
+  const lull_file_piece* pieces;  ///< of the file; default null: all of it, from its beginning
+  size_t piece_count;
 } lull_region_options;
 LULL_API void lull_region_options_init(lull_region_options* options);
 

@@ -14,6 +14,7 @@
 #include "level_run.hpp"
 #include "model_file.hpp"
 #include "report.hpp"
+#include "swap_run.hpp"
 
 namespace lull::demo {
 namespace {
@@ -103,6 +104,9 @@ std::vector<std::string> run_demo(const demo_options& options, const std::stop_t
                                        .progress = options.progress},
                                       where, stop));
   }
+
+  // The server is gone, and with it what it had on the device.
+  result.swap = run_swap(where, result.weights_bytes, options.progress);
 
   const fs::path picture = options.output / "demo.svg";
   const fs::path series = options.output / "demo.json";
