@@ -305,6 +305,13 @@ class LULL_API memory {
   ///         message says so.
   transfer_report evict(const eviction_plan& plan, const transfer_options& options = {});
 
+  /// Gives up the backups of offloaded regions that the plan discards and that something writes
+  /// again, a source or a refill callback: they are `discarded` then. The others stay offloaded.
+  /// Nothing of a device is touched, but for what tidying up finds.
+  /// @return the bytes of their contents
+  /// @throws error (busy) from a callback of a transfer. Then nothing was given up.
+  std::uint64_t drop_backups(const eviction_plan& plan);
+
   /// Brings regions back to their addresses: those with one of `tags`, or all when it is empty.
   /// Restores what was offloaded, refills what was discarded. Blocks for copies and callbacks.
   /// @throws error out_of_device_memory: with what is missing; io; cancelled; callback; backend.

@@ -142,6 +142,16 @@ lull_status lull_memory_evict(lull_memory* memory, const lull_eviction_plan* pla
   });
 }
 
+lull_status lull_memory_drop_backups(lull_memory* memory, const lull_eviction_plan* plan,
+                                     uint64_t* bytes) {
+  return guard([&] {
+    lull::memory& of = required(memory, "memory").value;
+    const auto dropped =
+        of.drop_backups(lull::capi::make_eviction_plan(required(plan, "plan"), "plan->"));
+    if (bytes != nullptr) *bytes = dropped;
+  });
+}
+
 lull_status lull_memory_restore(lull_memory* memory, const char* const* tags, size_t tag_count,
                                 const lull_transfer_options* options, lull_report** report) {
   if (report != nullptr) *report = nullptr;

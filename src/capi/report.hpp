@@ -19,6 +19,7 @@ struct lull_report {
   std::string what;
   std::string plan;
   std::string failure;
+  std::string fell_back_from;
   std::string dropped;
   bool succeeded = true;
   bool rolled_back = true;

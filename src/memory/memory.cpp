@@ -193,6 +193,20 @@ std::vector<transfer::job> jobs_to_restore(const detail::memory_state& memory,
   return jobs;
 }
 
+/// Those that are in the backing store, and need not be.
+std::vector<transfer::job> jobs_to_drop(const detail::memory_state& memory,
+                                        const eviction_plan& plan) {
+  std::vector<transfer::job> jobs;
+  for (const auto& region : memory.regions) {
+    const bool written_again =
+        region->options.source ? !region->written : static_cast<bool>(region->refill);
+    if (region->contents != residency::offloaded || region->arriving || !written_again) continue;
+    if (plan.action_for(region->options.tag) != contents_action::discard) continue;
+    jobs.push_back({region, contents_action::discard, residency::discarded});
+  }
+  return jobs;
+}
+
 transfer_report evict_from(detail::memory_state& memory, const eviction_plan& plan,
                            const transfer_options& options, const device* only = nullptr) {
   const transfer_turn turn(memory);
@@ -338,6 +352,24 @@ region memory::allocate(const device& where, std::uint64_t bytes, region_options
 
 transfer_report memory::evict(const eviction_plan& plan, const transfer_options& options) {
   return evict_from(*state_, plan, options);
+}
+
+std::uint64_t memory::drop_backups(const eviction_plan& plan) {
+  const transfer_turn turn(*state_);
+  std::vector<transfer::job> jobs;
+  {
+    const std::lock_guard lock(state_->mutex);
+    jobs = jobs_to_drop(*state_, plan);
+    claim(jobs);
+  }
+  std::uint64_t bytes = 0;
+  for (const transfer::job& each : jobs) each.region->saved.retire();
+  for (const transfer::job& each : jobs) {
+    each.region->saved.drop();
+    bytes += each.region->size_bytes;
+  }
+  commit(*state_, jobs);
+  return bytes;
 }
 
 transfer_report memory::restore(const std::vector<std::string>& tags,

@@ -52,6 +52,13 @@ void add_failed_undo(outcome& result, const error& undo_failure) noexcept {
   }
 }
 
+void add_problem(transition& current, const error& failure) noexcept {
+  try {
+    current.add_problem(failure.what());
+  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for the words
+  }
+}
+
 /// For a rollback, which runs to its end: it is not cancelled, and its progress is not the
 /// transition's.
 transition quiet_transition(const transition& current) {
@@ -98,7 +105,38 @@ class memory_participant final : public participant {
                     [&](const transfer_options& options) { return memory_.restore({}, options); });
   }
 
+  void deepen(const sleep_plan&, const sleep_plan& to, transition& current) override {
+    report_transfer(current, {.backing = to.backing}, [&](const transfer_options& options) {
+      return memory_.evict(to.contents, options);
+    });
+  }
+
+  void undo_deepen(const sleep_plan& from, const sleep_plan& to, transition& current) override {
+    const std::vector<std::string> tags = tags_that_left(from.contents, to.contents);
+    if (tags.empty()) return;
+    report_transfer(current, {}, [&](const transfer_options& options) {
+      return memory_.restore(tags, options);
+    });
+  }
+
+  void deepened(const sleep_plan& to, transition& current) override {
+    current.step("drop backups", [&] { memory_.drop_backups(to.contents); });
+  }
+
  private:
+  [[nodiscard]] std::vector<std::string> tags_that_left(const eviction_plan& from,
+                                                        const eviction_plan& to) const {
+    std::vector<std::string> tags;
+    for (const region_info& each : memory_.regions()) {
+      const bool left = from.action_for(each.tag) == contents_action::keep &&
+                        to.action_for(each.tag) != contents_action::keep;
+      if (left && std::find(tags.begin(), tags.end(), each.tag) == tags.end()) {
+        tags.push_back(each.tag);
+      }
+    }
+    return tags;
+  }
+
   /// What a failed trim leaves is no reason to keep the rest.
   static void trim_pools(const device& of, transition& current) {
     try {
@@ -221,9 +259,11 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
   done.reserve(list_.size());
   for (member& each : list_) {
     if (!each.asleep) continue;
-    result.failure = attempt(each.who->name(), [&] { each.who->wake(plan, current); });
+    result.failure =
+        attempt(each.who->name(), [&] { each.who->wake(each.sleeps_by(plan), current); });
     if (result.failure) break;
     each.asleep = false;
+    each.beyond.reset();
     done.push_back(&each);
   }
   if (!result.failure) return result;
@@ -238,6 +278,61 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
     each->asleep = !failure || half;
   }
   return result;
+}
+
+outcome participants::deepen(const sleep_plan& from, const sleep_plan& to,
+                             const reset_options& reset, transition& current) {
+  outcome result;
+  const bool resets = to.context == context_action::reset && from.context != to.context;
+  for (const context_action each : {from.context, to.context}) {
+    if (each == context_action::keep || each == context_action::reset) continue;
+    result.failure =
+        error(status::unsupported,
+              text("from '{}' to '{}' it cannot go without waking", from.name, to.name));
+    return result;
+  }
+  std::vector<device> to_reset;
+  if (resets) {
+    result.failure = attempt("plan", [&] { to_reset = devices_to_reset(); });
+    if (result.failure) return result;
+  }
+  const auto target = std::make_shared<const sleep_plan>(to);
+  std::vector<member*> done;
+  done.reserve(list_.size());
+  for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
+    result.failure =
+        attempt(each->who->name(), [&] { each->who->deepen(each->sleeps_by(from), to, current); });
+    if (result.failure) break;
+    done.push_back(&*each);
+  }
+  if (!result.failure && resets) {
+    result.failure = attempt("reset", [&] { reset_contexts(to_reset, reset, current); });
+  }
+  if (result.failure) {
+    undo_deepen(done, from, target, current, result);
+    return result;
+  }
+  for (member& each : list_) each.beyond.reset();
+  if (to.context == context_action::suspend) return result;  // nothing may be touched any more
+  for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
+    const auto failure = attempt(each->who->name(), [&] { each->who->deepened(to, current); });
+    if (failure) add_problem(current, *failure);
+  }
+  return result;
+}
+
+void participants::undo_deepen(const std::vector<member*>& deeper, const sleep_plan& from,
+                               const std::shared_ptr<const sleep_plan>& to, transition& current,
+                               outcome& result) {
+  for (auto at = deeper.rbegin(); at != deeper.rend(); ++at) {
+    member* const each = *at;
+    transition undo = quiet_transition(current);
+    const auto failure = attempt(each->who->name(),
+                                 [&] { each->who->undo_deepen(each->sleeps_by(from), *to, undo); });
+    if (!failure) continue;
+    each->beyond = to;
+    add_failed_undo(result, *failure);
+  }
 }
 
 std::optional<time_point> participants::next_upkeep() const {
@@ -270,6 +365,10 @@ std::vector<std::shared_ptr<participant>> participants::take_due(time_point now)
 
 bool participants::any_asleep() const noexcept {
   return std::any_of(list_.begin(), list_.end(), [](const member& each) { return each.asleep; });
+}
+
+bool participants::all_asleep() const noexcept {
+  return std::all_of(list_.begin(), list_.end(), [](const member& each) { return each.asleep; });
 }
 
 bool only_trims(const sleep_plan& plan) noexcept {

@@ -20,13 +20,17 @@ struct outcome {
 /// steps, one a participant. Used by one thread at a time.
 class participants {
  public:
-  void add(std::shared_ptr<participant> who) { list_.push_back({std::move(who), false}); }
+  void add(std::shared_ptr<participant> who) { list_.push_back({std::move(who)}); }
 
   /// Puts those that are awake to sleep, the last one added first.
   /// @param reset how contexts are reset, if the plan says so
   outcome sleep(const sleep_plan& plan, const reset_options& reset, transition& current);
   /// Wakes those that are asleep, the first one added first.
   outcome wake(const sleep_plan& plan, transition& current);
+
+  /// Takes those that sleep by `from` deeper, the last one added first.
+  outcome deepen(const sleep_plan& from, const sleep_plan& to, const reset_options& reset,
+                 transition& current);
 
   /// When the first of them has something to do; absent: none has.
   [[nodiscard]] std::optional<time_point> next_upkeep() const;
@@ -39,17 +43,29 @@ class participants {
 
   /// Whether any of them is asleep.
   [[nodiscard]] bool any_asleep() const noexcept;
+  /// Whether none is awake.
+  [[nodiscard]] bool all_asleep() const noexcept;
 
  private:
   struct member {
     std::shared_ptr<participant> who;
     bool asleep = false;
+    /// How it sleeps, if deeper than the others: what took it there could not be taken back.
+    std::shared_ptr<const sleep_plan> beyond = nullptr;
     time_point no_upkeep_before = time_point::min();
     [[nodiscard]] std::optional<time_point> next_upkeep() const;
+    /// How it sleeps.
+    /// @param plan of the others
+    [[nodiscard]] const sleep_plan& sleeps_by(const sleep_plan& plan) const noexcept {
+      return beyond ? *beyond : plan;
+    }
   };
 
   static void wake_again(const std::vector<member*>& asleep, const sleep_plan& plan,
                          transition& current, outcome& result);
+  static void undo_deepen(const std::vector<member*>& deeper, const sleep_plan& from,
+                          const std::shared_ptr<const sleep_plan>& to, transition& current,
+                          outcome& result);
   [[nodiscard]] std::vector<device> devices_to_reset() const;
 
   std::vector<member> list_;

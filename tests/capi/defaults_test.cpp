@@ -148,11 +148,13 @@ TEST(CApiDefaults, OfTransfers) {
 
 TEST(CApiDefaults, OfSleepers) {
   const auto [size, idle_time, plan, drain, reset, watch, run_on, run_on_user, on_transition,
-              transition_user, releases, level, log, user] = prepared(lull_sleeper_options_init);
-  const auto [cpp_idle_time, cpp_plan, cpp_drain, cpp_reset, cpp_watch, cpp_run_on,
+              transition_user, releases, level, log, user, ladder, ladder_count] =
+      prepared(lull_sleeper_options_init);
+  const auto [cpp_idle_time, cpp_plan, cpp_ladder, cpp_drain, cpp_reset, cpp_watch, cpp_run_on,
               cpp_on_transition, cpp_releases, cpp_clock, cpp_log] = lull::sleeper_options{};
   expect_null(plan, reset, run_on, run_on_user, on_transition, transition_user, releases, log, user,
-              cpp_releases);
+              cpp_releases, ladder);
+  EXPECT_EQ(ladder_count, cpp_ladder.size());
   EXPECT_EQ(idle_time, LULL_FOREVER);
   EXPECT_EQ(cpp_idle_time, std::nullopt);
   EXPECT_EQ(cpp_plan.name, "discard") << "which lull.h says that no plan means";
@@ -190,8 +192,12 @@ TEST(CApiDefaults, OfPlansAreThoseOfTheirLevel) {
   for (const lull::sleep_level level : lull::supported_levels()) {
     lull_sleep_plan made;
     ASSERT_EQ(lull_sleep_plan_init(&made, static_cast<lull_sleep_level>(level)), LULL_OK);
-    const auto [size, name, contents, context, backing, path] = made;
-    const auto [cpp_name, cpp_contents, cpp_context, cpp_backing] = lull::plan_for(level);
+    const auto [size, name, contents, context, backing, path, fallback, max_residue] = made;
+    const auto [cpp_name, cpp_contents, cpp_context, cpp_backing, cpp_fallback, cpp_max_residue] =
+        lull::plan_for(level);
+    EXPECT_EQ(fallback != 0, cpp_fallback);
+    EXPECT_EQ(max_residue, LULL_NO_LIMIT);
+    EXPECT_EQ(cpp_max_residue, std::nullopt);
     EXPECT_EQ(size, sizeof made);
     EXPECT_EQ(name, cpp_name);
     EXPECT_EQ(contents.otherwise, static_cast<lull_contents_action>(cpp_contents.otherwise));
@@ -203,10 +209,11 @@ TEST(CApiDefaults, OfPlansAreThoseOfTheirLevel) {
 }
 
 TEST(CApiDefaults, OfParticipants) {
-  const auto [size, name, sleep, wake, user, release, devices, device_count, next_upkeep, upkeep] =
-      prepared(lull_participant_init);
+  const auto [size, name, sleep, wake, user, release, devices, device_count, next_upkeep, upkeep,
+              deepen, undo_deepen, deepened] = prepared(lull_participant_init);
   EXPECT_STREQ(name, "");
-  expect_null(sleep, wake, devices, next_upkeep, upkeep, user, release);
+  expect_null(sleep, wake, devices, next_upkeep, upkeep, user, release, deepen, undo_deepen,
+              deepened);
   EXPECT_EQ(device_count, 0u);
 }
 
