@@ -4,8 +4,6 @@
 #include <lull/error.hpp>
 #include <lull/process.hpp>
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +12,7 @@
 #include <system_error>
 
 #include "process/child.hpp"
+#include "process/own_file.hpp"
 #include "process/pid_file.hpp"
 #include "process/proc_stat.hpp"
 #include "vocabulary/call_back.hpp"
@@ -26,22 +25,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A record that this user wrote and nobody else could: it says which process may be killed.
 std::optional<pid_record> read_trusted_record(const fs::path& path, const log_sink& log) {
-  const std::string name = path.string();
-  const unique_fd file(::open(name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-  struct stat what {};
-  if (!file || ::fstat(file.get(), &what) != 0) {
-    if (errno != ENOENT) log_warning(log, name, std::generic_category().message(errno));
-    return {};
-  }
-  const bool by_others = what.st_uid != ::geteuid() || (what.st_mode & (S_IWGRP | S_IWOTH)) != 0;
-  if (!S_ISREG(what.st_mode) || by_others) {
-    log_warning(log, name, "is no file of this user's alone, and is left alone");
-    return {};
-  }
-  auto record = parse_pid_record(read_rest(file));
-  if (!record) log_warning(log, name, "is no pid file");
+  const auto text = read_own_file(path, log);
+  if (!text) return {};
+  auto record = parse_pid_record(*text);
+  if (!record) log_warning(log, path.string(), "is no pid file");
   return record;
 }
 

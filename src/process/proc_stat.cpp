@@ -104,17 +104,68 @@ std::optional<proc_stat> read_proc_stat(int id) {
   return parse_proc_stat(read_rest(file));
 }
 
-std::vector<proc_stat> living_members(int group) {
-  std::vector<proc_stat> members;
-  folder all("/proc");
-  for (std::string_view name = all.next(); !name.empty(); name = all.next()) {
+std::vector<proc_stat> living_processes() {
+  std::vector<proc_stat> all;
+  folder processes("/proc");
+  for (std::string_view name = processes.next(); !name.empty(); name = processes.next()) {
     int id = 0;
     if (!to_number(name, id)) continue;
     const auto process = read_proc_stat(id);
-    if (process && process->group == group && process->alive()) members.push_back(*process);
+    if (process && process->alive()) all.push_back(*process);
   }
-  if (is_shortage(all.error())) throw_cannot_look("/proc", all.error());
+  if (is_shortage(processes.error())) throw_cannot_look("/proc", processes.error());
+  return all;
+}
+
+std::vector<proc_stat> living_members(int group) {
+  std::vector<proc_stat> members = living_processes();
+  std::erase_if(members, [group](const proc_stat& each) { return each.group != group; });
   return members;
+}
+
+std::vector<proc_stat> living_tree(int top, bool descendants) {
+  std::vector<proc_stat> tree;
+  const auto first = read_proc_stat(top);
+  if (!first || !first->alive()) return tree;
+  tree.push_back(*first);
+  if (!descendants) return tree;
+  const std::vector<proc_stat> all = living_processes();
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    const int parent = tree[i].id;
+    for (const proc_stat& each : all) {
+      // Read one after the other: an id may have been given away meanwhile, and seem its own
+      // ancestor.
+      const bool known = std::any_of(tree.begin(), tree.end(),
+                                     [&](const proc_stat& other) { return other.id == each.id; });
+      if (each.parent == parent && !known) tree.push_back(each);
+    }
+  }
+  return tree;
+}
+
+std::optional<proc_status> read_proc_status(int id) {
+  const std::string all = read_small_file(text("/proc/{}/status", id).c_str());
+  std::string_view rest = all;
+  proc_status status;
+  std::optional<std::uint64_t> resident_kib;
+  std::uint64_t swapped_kib = 0;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const std::size_t colon = std::min(line.find(":\t"), line.size());
+    const std::string_view key = line.substr(0, colon);
+    line.remove_prefix(std::min(colon + 2, line.size()));
+    if (key == "Name") status.name = line;
+    line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+    line = line.substr(0, line.find_first_of(" \t"));
+    if (key == "Uid" && !to_number(line, status.user)) return {};
+    if (key == "VmRSS" && !to_number(line, resident_kib.emplace())) return {};
+    if (key == "VmSwap" && !to_number(line, swapped_kib)) return {};
+  }
+  if (status.name.empty()) return {};
+  if (resident_kib) status.host_bytes = (*resident_kib + swapped_kib) * 1024;
+  return status;
 }
 
 std::string read_rest(const unique_fd& file) {

@@ -36,9 +36,26 @@ std::optional<proc_stat> parse_proc_stat(std::string_view text);
 ///         about the process
 std::optional<proc_stat> read_proc_stat(int id);
 
+/// All that are alive. Reads all of /proc.
+std::vector<proc_stat> living_processes();
+
 /// Those of a process group that are alive. Reads all of /proc.
 /// @throws error as read_proc_stat()
 std::vector<proc_stat> living_members(int group);
+
+/// A process, and with `descendants` all that it started, and these started, that are alive: it
+/// first, and each before what it started. Empty when it is not there. Reads all of /proc for them.
+std::vector<proc_stat> living_tree(int top, bool descendants);
+
+/// Of /proc/<id>/status (proc(5)).
+struct proc_status {
+  std::string name;
+  std::uint32_t user = 0;  ///< the real user id
+  /// In memory and swapped out; absent where the kernel does not say.
+  std::optional<std::uint64_t> host_bytes;
+};
+/// Absent when there is no such process, or /proc does not show it.
+std::optional<proc_status> read_proc_status(int id);
 
 /// The rest of a small file; what could be read when reading fails.
 std::string read_rest(const unique_fd& file);

@@ -387,6 +387,14 @@ void process::set_devices(std::vector<device> devices) {
   state_->set_devices(std::move(devices));
 }
 
+std::vector<suspended_process> process::suspend(const suspend_options& options) {
+  return state_->suspend(options);
+}
+
+void process::resume(const resume_options& options) {
+  state_->resume(options);
+}
+
 bool process::send_signal(int number) {
   return state_->send_signal(number);
 }

@@ -100,9 +100,11 @@ std::vector<hierarchy> hierarchies(const std::string& root) {
   return all;
 }
 
-/// Our group in a hierarchy, "/user.slice/x", from the line "0::" of version 2 or "4:memory:".
-std::optional<std::string> control_group(const std::string& root, const hierarchy& in_which) {
-  std::ifstream in = open_file(root + "/proc/self/cgroup");
+/// The group of a process in a hierarchy, "/user.slice/x", from the line "0::" of version 2 or
+/// "4:memory:".
+std::optional<std::string> control_group(const std::string& root, const std::string& process,
+                                         const hierarchy& in_which) {
+  std::ifstream in = open_file(root + "/proc/" + process + "/cgroup");
   for (std::string line; std::getline(in, line);) {
     const auto first = line.find(':');
     const auto second = line.find(':', first + 1);
@@ -139,7 +141,8 @@ std::string below_mount(const std::string& group, const std::string& mounted_gro
 
 }  // namespace
 
-std::optional<system_memory> read_system_memory(const std::filesystem::path& below) {
+std::optional<system_memory> read_system_memory(const std::filesystem::path& below,
+                                                const std::string& process) {
   const std::string& root = below.native();
   const auto total_kib = number_after(root + "/proc/meminfo", "MemTotal:");
   const auto available_kib = number_after(root + "/proc/meminfo", "MemAvailable:");
@@ -147,7 +150,7 @@ std::optional<system_memory> read_system_memory(const std::filesystem::path& bel
 
   system_memory memory{*total_kib * 1024, *available_kib * 1024};
   for (const hierarchy& each : hierarchies(root)) {
-    const auto group = control_group(root, each);
+    const auto group = control_group(root, process, each);
     if (!group) continue;
     const std::string top = root + "/" + each.mount_point;
     // A limit anywhere above us binds us too.

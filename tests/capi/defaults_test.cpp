@@ -258,6 +258,31 @@ TEST(CApiDefaults, OfProcesses) {
   EXPECT_EQ(cpp_clock, &lull::steady_clock());
 }
 
+TEST(CApiDefaults, OfSuspendingAndResuming) {
+  const auto [size, tree, timeout, directory, device_bytes, host_margin, progress, progress_user] =
+      prepared(lull_suspend_options_init);
+  const auto [cpp_tree, cpp_timeout, cpp_directory, cpp_device_bytes, cpp_host_margin, cpp_progress,
+              cpp_stop, cpp_log] = lull::suspend_options{};
+  expect_null(directory, progress, progress_user);
+  EXPECT_EQ(tree != 0, cpp_tree);
+  EXPECT_EQ(timeout, cpp_timeout.count());
+  EXPECT_EQ(device_bytes, cpp_device_bytes.value_or(LULL_UNKNOWN));
+  EXPECT_EQ(host_margin, cpp_host_margin);
+  EXPECT_TRUE(cpp_directory.empty());
+  EXPECT_FALSE(cpp_progress || cpp_stop.stop_possible() || cpp_log.wants(lull::log_level::error));
+
+  const auto [back_size, back_tree, back_timeout, back_directory, back_bytes, margin, back_progress,
+              back_user] = prepared(lull_resume_options_init);
+  const auto [cpp_back_timeout, cpp_back_bytes, cpp_margin, cpp_back_progress, cpp_back_log] =
+      lull::resume_options{};
+  expect_null(back_directory, back_progress, back_user);
+  EXPECT_EQ(back_tree, 0);
+  EXPECT_EQ(back_timeout, cpp_back_timeout.count());
+  EXPECT_EQ(back_bytes, cpp_back_bytes.value_or(LULL_UNKNOWN));
+  EXPECT_EQ(margin, cpp_margin);
+  EXPECT_FALSE(cpp_back_progress || cpp_back_log.wants(lull::log_level::error));
+}
+
 TEST(CApiDefaults, OfGraphCaches) {
   const auto [size, driver, device, node_bytes, clear_timeout, limits, budget, filter, trim_after,
               name, level, log, user, evicted, evicted_user] =
