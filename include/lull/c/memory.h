@@ -201,8 +201,8 @@ LULL_API void lull_transfer_options_init(lull_transfer_options* options);
 ///        it came, and the step that failed is its last; null where nothing was begun
 LULL_API lull_status lull_memory_evict(lull_memory* memory, const lull_eviction_plan* plan,
                                        const lull_transfer_options* options, lull_report** report);
-/// Gives up the backups of offloaded regions that the plan discards and that a refill callback writes
-/// again: they are discarded then. The others stay offloaded.
+/// Gives up the backups of offloaded regions that the plan discards and that a refill callback
+/// writes again: they are discarded then. The others stay offloaded.
 /// @param bytes gets how much that was; may be null
 LULL_API lull_status lull_memory_drop_backups(lull_memory* memory, const lull_eviction_plan* plan,
                                               uint64_t* bytes);
