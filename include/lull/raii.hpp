@@ -280,6 +280,9 @@ class sleeper : public owner<lull_sleeper, lull_sleeper_destroy> {
   result sleep(const lull_sleep_plan* plan = nullptr, report* done = nullptr) const noexcept {
     return lull_sleeper_sleep(get(), plan, done != nullptr ? done->out() : nullptr);
   }
+  result deepen(const lull_sleep_plan* plan = nullptr, report* done = nullptr) const noexcept {
+    return lull_sleeper_deepen(get(), plan, done != nullptr ? done->out() : nullptr);
+  }
   result wake(std::int64_t timeout_ns = LULL_FOREVER) const noexcept {
     return lull_sleeper_wake(get(), timeout_ns, nullptr);
   }

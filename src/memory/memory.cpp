@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "memory/allocation.hpp"
+#include "memory/checksum.hpp"
 #include "memory/departure.hpp"
 #include "memory/region_state.hpp"
 #include "memory/source_file.hpp"
@@ -192,6 +193,20 @@ std::vector<transfer::job> jobs_to_restore(const detail::memory_state& memory,
   return jobs;
 }
 
+/// Those that are in the backing store, and need not be.
+std::vector<transfer::job> jobs_to_drop(const detail::memory_state& memory,
+                                        const eviction_plan& plan) {
+  std::vector<transfer::job> jobs;
+  for (const auto& region : memory.regions) {
+    const bool written_again =
+        region->options.source ? !region->written : static_cast<bool>(region->refill);
+    if (region->contents != residency::offloaded || region->arriving || !written_again) continue;
+    if (plan.action_for(region->options.tag) != contents_action::discard) continue;
+    jobs.push_back({region, contents_action::discard, residency::discarded});
+  }
+  return jobs;
+}
+
 transfer_report evict_from(detail::memory_state& memory, const eviction_plan& plan,
                            const transfer_options& options, const device* only = nullptr) {
   const transfer_turn turn(memory);
@@ -247,6 +262,7 @@ memory_options checked(memory_options options) {
                  "memory: chunk_bytes is {}; it must be between {} and {}", options.chunk_bytes,
                  format_bytes(smallest), format_bytes(largest));
   }
+  options.chunk_bytes -= options.chunk_bytes % detail::checksum_alignment;
   if (options.handle_bytes == 0) {
     throw error(status::invalid_argument, "memory: handle_bytes is 0; it must be above");
   }
@@ -336,6 +352,24 @@ region memory::allocate(const device& where, std::uint64_t bytes, region_options
 
 transfer_report memory::evict(const eviction_plan& plan, const transfer_options& options) {
   return evict_from(*state_, plan, options);
+}
+
+std::uint64_t memory::drop_backups(const eviction_plan& plan) {
+  const transfer_turn turn(*state_);
+  std::vector<transfer::job> jobs;
+  {
+    const std::lock_guard lock(state_->mutex);
+    jobs = jobs_to_drop(*state_, plan);
+    claim(jobs);
+  }
+  std::uint64_t bytes = 0;
+  for (const transfer::job& each : jobs) each.region->saved.retire();
+  for (const transfer::job& each : jobs) {
+    each.region->saved.drop();
+    bytes += each.region->size_bytes;
+  }
+  commit(*state_, jobs);
+  return bytes;
 }
 
 transfer_report memory::restore(const std::vector<std::string>& tags,

@@ -14,13 +14,31 @@
 namespace lull::detail {
 namespace {
 
+/// Thrown by a participant that could not take back what it had done: it is asleep in part.
+struct half_asleep : error {
+  explicit half_asleep(const error& why) : error(why) {}
+};
+
+/// Whether that is what is being handled.
+bool is_half_asleep() noexcept {
+  try {
+    throw;
+  } catch (const half_asleep&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 /// Runs `work` for a participant; what it throws comes back as an error that names it.
+/// @param half set when the participant is asleep in part now
 template <class Work>
-std::optional<error> attempt(std::string_view who, Work&& work) noexcept {
+std::optional<error> attempt(std::string_view who, Work&& work, bool* half = nullptr) noexcept {
   try {
     work();
     return std::nullopt;
   } catch (...) {
+    if (half != nullptr) *half = is_half_asleep();
     return current_error(status::callback, who);
   }
 }
@@ -32,6 +50,13 @@ void add_failed_undo(outcome& result, const error& undo_failure) noexcept {
         result.failure->code(),
         text("{}; taking it back failed too: {}", result.failure->what(), undo_failure.what()));
   } catch (...) {  // NOLINT(bugprone-empty-catch): no memory; the first failure says enough
+  }
+}
+
+void add_problem(transition& current, const error& failure) noexcept {
+  try {
+    current.add_problem(failure.what());
+  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for the words
   }
 }
 
@@ -51,7 +76,9 @@ void report_transfer(transition& current, transfer_options options, Transfer&& r
   try {
     done = run(options);
   } catch (...) {
+    const bool half = !done.rolled_back;
     current.add(std::move(done));
+    if (half) throw half_asleep(current_error(status::internal));
     throw;
   }
   current.add(std::move(done));
@@ -79,7 +106,38 @@ class memory_participant final : public participant {
                     [&](const transfer_options& options) { return memory_.restore({}, options); });
   }
 
+  void deepen(const sleep_plan&, const sleep_plan& to, transition& current) override {
+    report_transfer(current, {.backing = to.backing}, [&](const transfer_options& options) {
+      return memory_.evict(to.contents, options);
+    });
+  }
+
+  void undo_deepen(const sleep_plan& from, const sleep_plan& to, transition& current) override {
+    const std::vector<std::string> tags = tags_that_left(from.contents, to.contents);
+    if (tags.empty()) return;
+    report_transfer(current, {}, [&](const transfer_options& options) {
+      return memory_.restore(tags, options);
+    });
+  }
+
+  void deepened(const sleep_plan& to, transition& current) override {
+    current.step("drop backups", [&] { memory_.drop_backups(to.contents); });
+  }
+
  private:
+  [[nodiscard]] std::vector<std::string> tags_that_left(const eviction_plan& from,
+                                                        const eviction_plan& to) const {
+    std::vector<std::string> tags;
+    for (const region_info& each : memory_.regions()) {
+      const bool left = from.action_for(each.tag) == contents_action::keep &&
+                        to.action_for(each.tag) != contents_action::keep;
+      if (left && std::find(tags.begin(), tags.end(), each.tag) == tags.end()) {
+        tags.push_back(each.tag);
+      }
+    }
+    return tags;
+  }
+
   /// What a failed trim leaves is no reason to keep the rest.
   static void trim_pools(const device& of, transition& current) {
     try {
@@ -195,7 +253,14 @@ outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
   done.reserve(list_.size());  // nothing may fail between a participant's sleep and its record
   for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
     if (each->asleep) continue;
-    result.failure = attempt(each->who->name(), [&] { each->who->sleep(plan, current); });
+    bool half = false;
+    result.failure = attempt(
+        each->who->name(), [&] { each->who->sleep(plan, current); }, &half);
+    if (half) {
+      // It counts as asleep, so that the next wake makes it whole.
+      each->asleep = true;
+      result.rolled_back = false;
+    }
     if (result.failure) break;
     each->asleep = true;
     done.push_back(&*each);
@@ -240,9 +305,11 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
   done.reserve(list_.size());
   for (member& each : list_) {
     if (!each.asleep) continue;
-    result.failure = attempt(each.who->name(), [&] { each.who->wake(plan, current); });
+    result.failure =
+        attempt(each.who->name(), [&] { each.who->wake(each.sleeps_by(plan), current); });
     if (result.failure) break;
     each.asleep = false;
+    each.beyond.reset();
     done.push_back(&each);
   }
   if (!result.failure) return result;
@@ -250,13 +317,84 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
   for (auto at = done.rbegin(); at != done.rend(); ++at) {
     member* const each = *at;
     transition undo = quiet_transition(current);
-    if (const auto failure = attempt(each->who->name(), [&] { each->who->sleep(plan, undo); })) {
-      add_failed_undo(result, *failure);
-    } else {
-      each->asleep = true;
-    }
+    bool half = false;
+    const auto failure = attempt(
+        each->who->name(), [&] { each->who->sleep(plan, undo); }, &half);
+    if (failure) add_failed_undo(result, *failure);
+    each->asleep = !failure || half;
   }
   return result;
+}
+
+outcome participants::deepen(const sleep_plan& from, const sleep_plan& to,
+                             const reset_options& reset, transition& current) {
+  outcome result;
+  const bool resets = to.context == context_action::reset && from.context != to.context;
+  const bool suspends = to.context == context_action::suspend && from.context != to.context;
+  // A process that is suspended can do nothing but be restored; and none is replaced yet.
+  if (from.context == context_action::suspend || to.context == context_action::rebirth) {
+    result.failure =
+        error(status::unsupported,
+              text("from '{}' to '{}' it cannot go without waking", from.name, to.name));
+    return result;
+  }
+  std::vector<device> to_suspend;
+  if (suspends) {
+    result.failure = attempt("plan", [&] { to_suspend = prepare_suspension(to); });
+    if (result.failure) return result;
+  }
+  std::vector<device> to_reset;
+  if (resets) {
+    result.failure = attempt("plan", [&] { to_reset = devices_to_reset(); });
+    if (result.failure) return result;
+  }
+  const auto target = std::make_shared<const sleep_plan>(to);
+  std::vector<member*> done;
+  done.reserve(list_.size());
+  for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
+    result.failure =
+        attempt(each->who->name(), [&] { each->who->deepen(each->sleeps_by(from), to, current); });
+    if (result.failure) break;
+    done.push_back(&*each);
+  }
+  if (!result.failure && resets) {
+    result.failure = attempt("reset", [&] { reset_contexts(to_reset, reset, current); });
+  }
+  if (!result.failure && suspends) {
+    result.failure = attempt("suspend", [&] {
+      process_sleep::shared().sleep(this, to_suspend, suspension_, suspend_timeout_, current);
+    });
+    if (result.failure && process_sleep::shared().suspended()) {
+      for (member* const each : done) each->beyond = target;
+      result.rolled_back = false;
+      return result;
+    }
+  }
+  if (result.failure) {
+    undo_deepen(done, from, target, current, result);
+    return result;
+  }
+  for (member& each : list_) each.beyond.reset();
+  if (to.context == context_action::suspend) return result;  // nothing may be touched any more
+  for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
+    const auto failure = attempt(each->who->name(), [&] { each->who->deepened(to, current); });
+    if (failure) add_problem(current, *failure);
+  }
+  return result;
+}
+
+void participants::undo_deepen(const std::vector<member*>& deeper, const sleep_plan& from,
+                               const std::shared_ptr<const sleep_plan>& to, transition& current,
+                               outcome& result) {
+  for (auto at = deeper.rbegin(); at != deeper.rend(); ++at) {
+    member* const each = *at;
+    transition undo = quiet_transition(current);
+    const auto failure = attempt(each->who->name(),
+                                 [&] { each->who->undo_deepen(each->sleeps_by(from), *to, undo); });
+    if (!failure) continue;
+    each->beyond = to;
+    add_failed_undo(result, *failure);
+  }
 }
 
 std::optional<time_point> participants::next_upkeep() const {
@@ -289,6 +427,10 @@ std::vector<std::shared_ptr<participant>> participants::take_due(time_point now)
 
 bool participants::any_asleep() const noexcept {
   return std::any_of(list_.begin(), list_.end(), [](const member& each) { return each.asleep; });
+}
+
+bool participants::all_asleep() const noexcept {
+  return std::all_of(list_.begin(), list_.end(), [](const member& each) { return each.asleep; });
 }
 
 bool only_trims(const sleep_plan& plan) noexcept {

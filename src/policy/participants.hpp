@@ -38,6 +38,10 @@ class participants {
   /// Wakes those that are asleep, the first one added first.
   outcome wake(const sleep_plan& plan, transition& current);
 
+  /// Takes those that sleep by `from` deeper, the last one added first.
+  outcome deepen(const sleep_plan& from, const sleep_plan& to, const reset_options& reset,
+                 transition& current);
+
   /// When the first of them has something to do; absent: none has.
   [[nodiscard]] std::optional<time_point> next_upkeep() const;
   /// Those who have something to do. Each is due again after a while at the earliest, whatever it
@@ -49,17 +53,29 @@ class participants {
 
   /// Whether any of them is asleep.
   [[nodiscard]] bool any_asleep() const noexcept;
+  /// Whether none is awake.
+  [[nodiscard]] bool all_asleep() const noexcept;
 
  private:
   struct member {
     std::shared_ptr<participant> who;
     bool asleep = false;
+    /// How it sleeps, if deeper than the others: what took it there could not be taken back.
+    std::shared_ptr<const sleep_plan> beyond = nullptr;
     time_point no_upkeep_before = time_point::min();
     [[nodiscard]] std::optional<time_point> next_upkeep() const;
+    /// How it sleeps.
+    /// @param plan of the others
+    [[nodiscard]] const sleep_plan& sleeps_by(const sleep_plan& plan) const noexcept {
+      return beyond ? *beyond : plan;
+    }
   };
 
   static void wake_again(const std::vector<member*>& asleep, const sleep_plan& plan,
                          transition& current, outcome& result);
+  static void undo_deepen(const std::vector<member*>& deeper, const sleep_plan& from,
+                          const std::shared_ptr<const sleep_plan>& to, transition& current,
+                          outcome& result);
   [[nodiscard]] std::vector<device> devices_to_reset() const;
   [[nodiscard]] std::vector<device> prepare_suspension(const sleep_plan& plan) const;
 

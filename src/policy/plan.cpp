@@ -54,6 +54,15 @@ std::string_view to_string(sleep_state state) noexcept {
   return "?";
 }
 
+std::string_view to_string(transition_report::direction way) noexcept {
+  switch (way) {
+    case transition_report::direction::sleep: return "sleep";
+    case transition_report::direction::wake: return "wake";
+    case transition_report::direction::deepen: return "deepen";
+  }
+  return "?";
+}
+
 sleep_level parse_sleep_level(std::string_view text) {
   for (const sleep_level level : all_levels) {
     if (text == to_string(level)) return level;

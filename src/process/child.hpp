@@ -68,11 +68,11 @@ class child : public std::enable_shared_from_this<child> {
   // with its parent to the thread that started it.
   void live(std::promise<void>& begun);
   void begin();
-  void watch();
+  void watch(line_decoder& decoder) noexcept;
   bool read_states(line_decoder& decoder);
   void drain_states(line_decoder& decoder);
   exit_status reap();
-  void expect_group_end(const exit_status& status) const;
+  void expect_group_end(const exit_status& status) const noexcept;
   void mark_release(time_point when) noexcept;
   void announce_release();
   [[nodiscard]] bool is_silenced() const;

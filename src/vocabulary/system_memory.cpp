@@ -1,11 +1,16 @@
 #include "vocabulary/system_memory.hpp"
 
+#include <lull/error.hpp>
+
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <span>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
@@ -13,9 +18,21 @@ namespace {
 // Paths are strings here: appending to a std::filesystem::path of libstdc++ 12 without memory ends
 // in a crash, and this is asked for in every transition.
 
+/// @throws error (io) when it is not known whether the file is there, for want of a descriptor:
+///         that is not to be without limits
+std::ifstream open_file(const std::string& file) {
+  errno = 0;
+  std::ifstream in(file);
+  const int code = errno;
+  if (!in.is_open() && (code == EMFILE || code == ENFILE || code == ENOMEM)) {
+    fail_call(status::io, "open", code, file);
+  }
+  return in;
+}
+
 /// The number in the line that starts with `key`, as in "MemTotal:  24576 kB".
 std::optional<std::uint64_t> number_after(const std::string& file, std::string_view key) {
-  std::ifstream in(file);
+  std::ifstream in = open_file(file);
   std::string name;
   while (in >> name) {
     std::uint64_t value = 0;
@@ -28,7 +45,7 @@ std::optional<std::uint64_t> number_after(const std::string& file, std::string_v
 
 /// A file that holds one number; "max" and a missing file are no number.
 std::optional<std::uint64_t> number_in(const std::string& file) {
-  std::ifstream in(file);
+  std::ifstream in = open_file(file);
   std::uint64_t value = 0;
   return in >> value ? std::optional{value} : std::nullopt;
 }
@@ -67,7 +84,7 @@ bool lists(std::string_view comma_separated, std::string_view word) {
 /// From /proc/self/mountinfo (proc_pid_mountinfo(5)).
 std::vector<hierarchy> hierarchies(const std::string& root) {
   std::vector<hierarchy> all;
-  std::ifstream in(root + "/proc/self/mountinfo");
+  std::ifstream in = open_file(root + "/proc/self/mountinfo");
   for (std::string line; std::getline(in, line);) {
     std::istringstream words(line);
     std::string skipped, group, place, type, source, options;
@@ -87,7 +104,7 @@ std::vector<hierarchy> hierarchies(const std::string& root) {
 /// "4:memory:".
 std::optional<std::string> control_group(const std::string& root, const std::string& process,
                                          const hierarchy& in_which) {
-  std::ifstream in(root + "/proc/" + process + "/cgroup");
+  std::ifstream in = open_file(root + "/proc/" + process + "/cgroup");
   for (std::string line; std::getline(in, line);) {
     const auto first = line.find(':');
     const auto second = line.find(':', first + 1);
@@ -141,7 +158,8 @@ std::optional<system_memory> read_system_memory(const std::filesystem::path& bel
     while (true) {
       apply_limits(top + at, *each.files, memory);
       if (at.empty()) break;
-      at.erase(std::min(at.rfind('/'), at.size()));
+      const auto slash = at.rfind('/');
+      at.erase(slash == std::string::npos ? 0 : slash);
     }
   }
   return memory;

@@ -22,6 +22,7 @@ struct system_memory {
 /// @param process whose groups they are, "self" or an id: of another process as far as they can be
 ///        seen from here
 /// @return nothing where /proc/meminfo cannot be read
+/// @throws error (io) when there is no descriptor to look with
 std::optional<system_memory> read_system_memory(const std::filesystem::path& root = "/",
                                                 const std::string& process = "self");
 

@@ -62,9 +62,9 @@ TEST(CApiDefaults, OfSettling) {
 TEST(CApiDefaults, OfResets) {
   const auto [size, drop, drain, settle, reset, reset_user, releases, level, log, user] =
       prepared(lull_reset_options_init);
-  const auto [cpp_drop, cpp_drain, cpp_settle, cpp_reset, cpp_releases, cpp_clock, cpp_log] =
-      lull::reset_options{};
-  expect_null(reset, reset_user, releases, log, user, cpp_releases);
+  const auto [cpp_drop, cpp_drain, cpp_settle, cpp_reset, cpp_releases, cpp_failed_report,
+              cpp_clock, cpp_log] = lull::reset_options{};
+  expect_null(reset, reset_user, releases, log, user, cpp_releases, cpp_failed_report);
   EXPECT_EQ(drop != 0, cpp_drop);
   EXPECT_EQ(drain, cpp_drain.count());
   EXPECT_EQ(settle, cpp_settle.count());
@@ -97,9 +97,9 @@ TEST(CApiDefaults, OfMemory) {
 
 TEST(CApiDefaults, OfRegions) {
   const auto [size, tag, name, refill, user, alone, absent, peers, peer_count, source, pieces,
-              piece_count] = prepared(lull_region_options_init);
-  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers] =
-      lull::region_options{};
+              piece_count, checksum] = prepared(lull_region_options_init);
+  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers,
+              cpp_checksum] = lull::region_options{};
   expect_null(refill, user, peers, source, pieces);
   EXPECT_EQ(piece_count, 0u);
   EXPECT_EQ(peer_count, cpp_peers.size());
@@ -107,6 +107,7 @@ TEST(CApiDefaults, OfRegions) {
   EXPECT_EQ(name, cpp_name);
   EXPECT_EQ(alone != 0, cpp_alone);
   EXPECT_EQ(absent != 0, cpp_absent);
+  EXPECT_EQ(checksum != 0, cpp_checksum);
   EXPECT_FALSE(cpp_refill || cpp_source);
 }
 
@@ -147,11 +148,14 @@ TEST(CApiDefaults, OfTransfers) {
 
 TEST(CApiDefaults, OfSleepers) {
   const auto [size, idle_time, plan, drain, reset, watch, run_on, run_on_user, on_transition,
-              transition_user, releases, level, log, user] = prepared(lull_sleeper_options_init);
-  const auto [cpp_idle_time, cpp_plan, cpp_drain, cpp_reset, cpp_suspend, cpp_watch, cpp_run_on,
+              transition_user, releases, level, log, user, ladder, ladder_count] =
+      prepared(lull_sleeper_options_init);
+  const auto [cpp_idle_time, cpp_plan, cpp_ladder, cpp_drain, cpp_reset, cpp_suspend, cpp_watch,
+              cpp_run_on,
               cpp_on_transition, cpp_releases, cpp_clock, cpp_log] = lull::sleeper_options{};
   expect_null(plan, reset, run_on, run_on_user, on_transition, transition_user, releases, log, user,
-              cpp_releases);
+              cpp_releases, ladder);
+  EXPECT_EQ(ladder_count, cpp_ladder.size());
   EXPECT_EQ(idle_time, LULL_FOREVER);
   EXPECT_EQ(cpp_idle_time, std::nullopt);
   EXPECT_EQ(cpp_plan.name, "discard") << "which lull.h says that no plan means";
@@ -189,8 +193,12 @@ TEST(CApiDefaults, OfPlansAreThoseOfTheirLevel) {
   for (const lull::sleep_level level : lull::supported_levels()) {
     lull_sleep_plan made;
     ASSERT_EQ(lull_sleep_plan_init(&made, static_cast<lull_sleep_level>(level)), LULL_OK);
-    const auto [size, name, contents, context, backing, path] = made;
-    const auto [cpp_name, cpp_contents, cpp_context, cpp_backing] = lull::plan_for(level);
+    const auto [size, name, contents, context, backing, path, fallback, max_residue] = made;
+    const auto [cpp_name, cpp_contents, cpp_context, cpp_backing, cpp_fallback, cpp_max_residue] =
+        lull::plan_for(level);
+    EXPECT_EQ(fallback != 0, cpp_fallback);
+    EXPECT_EQ(max_residue, LULL_NO_LIMIT);
+    EXPECT_EQ(cpp_max_residue, std::nullopt);
     EXPECT_EQ(size, sizeof made);
     EXPECT_EQ(name, cpp_name);
     EXPECT_EQ(contents.otherwise, static_cast<lull_contents_action>(cpp_contents.otherwise));
@@ -202,10 +210,11 @@ TEST(CApiDefaults, OfPlansAreThoseOfTheirLevel) {
 }
 
 TEST(CApiDefaults, OfParticipants) {
-  const auto [size, name, sleep, wake, user, release, devices, device_count, next_upkeep, upkeep] =
-      prepared(lull_participant_init);
+  const auto [size, name, sleep, wake, user, release, devices, device_count, next_upkeep, upkeep,
+              deepen, undo_deepen, deepened] = prepared(lull_participant_init);
   EXPECT_STREQ(name, "");
-  expect_null(sleep, wake, devices, next_upkeep, upkeep, user, release);
+  expect_null(sleep, wake, devices, next_upkeep, upkeep, user, release, deepen, undo_deepen,
+              deepened);
   EXPECT_EQ(device_count, 0u);
 }
 

@@ -83,6 +83,8 @@ void world::clear() {
       std::free(address);
     }
   }
+  for (const auto& [bytes, pages] : spare_) ::munmap(pages, bytes);
+  spare_.clear();
   allocations_.clear();
   reservations_.clear();
   mappings_.clear();

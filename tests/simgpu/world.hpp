@@ -369,6 +369,7 @@ class world {
   std::map<char*, std::uint64_t> reservations_;
   std::map<char*, mapping> mappings_;
   std::map<std::uint64_t, physical_memory> physical_;
+  std::multimap<std::uint64_t, char*> spare_;  ///< pages of memory that was given back, by size
   std::map<void*, object> handles_;
   std::map<const char*, registration> registrations_;
   std::set<const void*> registered_before_;

@@ -315,6 +315,28 @@ TEST_P(SuspendSleep, AProgramIsAskedWhereNoFunctionIs) {
   expect_all_there();
 }
 
+TEST_P(SuspendSleep, ASleepBecomesOneWithoutWakingAndNotAnother) {
+  sleeper sleeping(options());
+  sleeping.manage(mem);
+  for (const sleep_level from : {sleep_level::trim, sleep_level::offload}) {
+    sleeping.sleep(plan_for(from));
+    here.gpu().script.fail("cuCheckpointProcessCheckpoint", 1, 999);
+    EXPECT_THROW(sleeping.deepen(plan_for(sleep_level::suspend)), error);
+    EXPECT_EQ(sleeping.observe().plan, to_string(from));
+    EXPECT_EQ(state(), running);
+    here.gpu().script.clear();
+    const transition_report deeper = sleeping.deepen(plan_for(sleep_level::suspend));
+    EXPECT_EQ(state(), suspended);
+    EXPECT_EQ(used(), 0u);
+    EXPECT_EQ(sleeping.observe().plan, "suspend");
+    EXPECT_EQ(error_of([&] { sleeping.deepen(plan_for(sleep_level::reset)); }).code(),
+              status::unsupported);
+    EXPECT_EQ(state(), suspended);
+    sleeping.wake();
+    expect_all_there();
+  }
+}
+
 TEST_P(SuspendSleep, OfSeveralSleepersTheLastSuspendsAndTheFirstRestores) {
   memory more;
   const region cache = more.allocate(other, 32 * MiB);

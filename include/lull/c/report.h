@@ -28,11 +28,12 @@ typedef struct lull_report_info {
   uint64_t generation;  ///< of a reset: the device's after it; else LULL_UNKNOWN
   size_t step_count;
   size_t device_count;
-  size_t problem_count;  ///< what went wrong without making it fail
-  char what[16];         ///< "sleep", "wake", "evict", "restore", "swap", "reset"
-  char plan[64];         ///< of a sleep and a wake
-  char dropped[128];     ///< of a reset: what was given up, "2 allocations (1 MiB)"
-  char failure[256];     ///< why it failed
+  size_t problem_count;     ///< what went wrong without making it fail
+  char what[16];            ///< "sleep", "wake", "deepen", "evict", "restore", "swap", "reset"
+  char plan[64];            ///< of a sleep and a wake
+  char dropped[128];        ///< of a reset: what was given up, "2 allocations (1 MiB)"
+  char failure[256];        ///< why it failed
+  char fell_back_from[64];  ///< the plan that was asked for, if devices lack what it says; or empty
 } lull_report_info;
 
 typedef struct lull_step_report {
