@@ -1,7 +1,8 @@
-// Sleeping and waking with gigabytes on a device, each case beside the limit of the machine: a copy of
-// the same bytes from and to memory that is pinned already, taken just before it, in several rounds of
-// all cases; medians. bench/torch_sleep.py does by hand what engines on PyTorch do. On the simulated
-// GPU (SIMGPU="slowdown=N,scale=M", with --scale M) it shows the pipeline, not a machine.
+// Sleeping and waking with gigabytes on a device, each case beside the limit of the machine: a copy
+// of the same bytes from and to memory that is pinned already, taken just before it, in several
+// rounds of all cases; medians. bench/torch_sleep.py does by hand what engines on PyTorch do. On
+// the simulated GPU (SIMGPU="slowdown=N,scale=M", with --scale M) it shows the pipeline, not a
+// machine.
 
 #include <lull/lull.hpp>
 
@@ -534,7 +535,8 @@ class measurement {
              {"threads", given_.threads},
              {"reference", pins_ ? "a copy of the same bytes through pinned memory"
                                  : "memcpy of the same bytes into fresh pages, by one thread"},
-             {pins_ ? "pinned_copy" : "fresh_copy", {{"out_s", median(out)}, {"in_s", median(in)}}},
+             {pins_ ? "pinned_copy" : "fresh_copy",
+              {{"out_s", median(out)}, {"in_s", median(in)}, {"cpu_s", median(cpu)}}},
              {"settle_after_sleep_s", median(settle_s_)},
              {"levels", levels_},
              {"cases", json::array()}};
@@ -629,12 +631,12 @@ int main(int argc, char** argv) {
   try {
     const lull::registry all;
     const json result = measurement(choose(all, given.device), given).run();
-    print_table(result);
     if (!given.output.empty()) {
       std::ofstream file(given.output);
       file << result.dump(2) << '\n' << std::flush;
       if (!file) throw std::runtime_error("cannot write '" + given.output + "'");
     }
+    print_table(result);
     return 0;
   } catch (const std::exception& failure) {
     fmt::print(stderr, "bench_sleep: {}\n", failure.what());

@@ -63,6 +63,7 @@
 #include <lull/c/sleep_plan.h>
 #include <lull/c/sleeper.h>
 #include <lull/c/source.h>
+#include <lull/c/suspend.h>
 #include <lull/c/swap.h>
 #include <lull/export.h>
 #include <lull/graph_cache.h>

@@ -4,6 +4,7 @@
 /// @file
 /// All of lull's C++ API.
 
+#include <lull/budget_plan.hpp>
 #include <lull/bytes.hpp>
 #include <lull/clock.hpp>
 #include <lull/context.hpp>
@@ -22,6 +23,7 @@
 #include <lull/settle.hpp>
 #include <lull/sleeper.hpp>
 #include <lull/stop.hpp>
+#include <lull/suspend.hpp>
 #include <lull/version.h>
 
 #endif  // LULL_LULL_HPP

@@ -149,6 +149,12 @@ struct region_options {
   /// (capability::peers): each time that its memory comes back they can again. Small regions share
   /// memory with those that the same devices use.
   std::vector<device> accessible_from = {};
+  /// Contents that are offloaded are summed up on the way out and on the way back. If the sums
+  /// differ, because the backing was written to or a disk has lost something, the restore fails
+  /// with `io` and the region's name, and all is as it was. The sum (64 bits, a multiplication for
+  /// every 16 bytes) finds accidents, not attackers. It costs a thread that copies 1 s for every 10
+  /// to 20 GB (docs/benchmarks.md).
+  bool checksum = false;
 };
 
 /// Keeps a region on its device while it exists. Move-only.
@@ -329,7 +335,7 @@ class LULL_API memory {
   [[nodiscard]] const host_arena& arena() const noexcept;
 
   /// Memory of devices whose regions are gone but which could not be given back. That is tried
-  /// again at every transfer.
+  /// again at every transfer and before every reset of its device.
   [[nodiscard]] std::uint64_t leftover_bytes() const;
 
   /// The devices that regions live on, each once.

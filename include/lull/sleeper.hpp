@@ -131,6 +131,8 @@ class LULL_API transition {
 
   /// Runs `work` and records it as a step, also when it throws.
   void step(std::string_view name, const std::function<void()>& work);
+  // Reporting never fails a transition: where there is no memory for it, the report lacks it.
+
   /// Adds steps that were timed elsewhere, and what devices held before and after them.
   void add(std::vector<step_report> steps, std::vector<device_report> devices);
   /// Adds what a transfer did.
@@ -507,8 +509,8 @@ struct swap_report {
 /// waits for the end of it too. Blocks for both.
 /// @param plan of the sleep; absent: the leaving sleeper's own
 /// @param stop, deadline of the wake, on the coming sleeper's clock
-/// @throws error invalid_argument: both are the same; or why the sleep or the wake failed. Then both
-///         are put back to what they were; where that fails too the message says so.
+/// @throws error invalid_argument: both are the same; or why the sleep or the wake failed. Then
+///         both are put back to what they were; where that fails too the message says so.
 LULL_API swap_report swap(sleeper& leaving, sleeper& coming,
                           const std::optional<sleep_plan>& plan = std::nullopt,
                           time_point deadline = no_deadline, const stop_view& stop = {});

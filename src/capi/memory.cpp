@@ -7,7 +7,6 @@
 #include "capi/report.hpp"
 #include "capi/values.hpp"
 
-using lull::capi::fill_in;
 using lull::capi::guard;
 using lull::capi::read_versioned;
 using lull::capi::required;
@@ -127,15 +126,19 @@ void lull_memory_destroy(lull_memory* memory) {
   delete memory;
 }
 
+uint64_t lull_memory_leftover_bytes(const lull_memory* memory) {
+  return memory != nullptr ? memory->value.leftover_bytes() : 0;
+}
+
 lull_status lull_memory_evict(lull_memory* memory, const lull_eviction_plan* plan,
                               const lull_transfer_options* options, lull_report** report) {
+  if (report != nullptr) *report = nullptr;
   return guard([&] {
     lull::memory& from = required(memory, "memory").value;
     const auto how = lull::capi::make_eviction_plan(required(plan, "plan"), "plan->");
-    const auto given = lull::capi::make_transfer_options(options);
-    auto result = lull::capi::make_transfer_report("evict");
-    fill_in(*result, from.evict(how, given));
-    if (report != nullptr) *report = result.release();
+    lull::capi::carry_out("evict", options, report, [&](const lull::transfer_options& given) {
+      return from.evict(how, given);
+    });
   });
 }
 
@@ -151,12 +154,12 @@ lull_status lull_memory_drop_backups(lull_memory* memory, const lull_eviction_pl
 
 lull_status lull_memory_restore(lull_memory* memory, const char* const* tags, size_t tag_count,
                                 const lull_transfer_options* options, lull_report** report) {
+  if (report != nullptr) *report = nullptr;
   return guard([&] {
     lull::memory& to = required(memory, "memory").value;
     const auto wanted = lull::capi::texts_of(tags, tag_count, "tags");
-    const auto given = lull::capi::make_transfer_options(options);
-    auto result = lull::capi::make_transfer_report("restore");
-    fill_in(*result, to.restore(wanted, given));
-    if (report != nullptr) *report = result.release();
+    lull::capi::carry_out("restore", options, report, [&](const lull::transfer_options& given) {
+      return to.restore(wanted, given);
+    });
   });
 }

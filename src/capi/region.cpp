@@ -28,6 +28,7 @@ lull_region_options default_region_options() {
   options.name = from.name.c_str();
   options.refill_alone = from.refill_alone ? 1 : 0;
   options.absent = from.absent ? 1 : 0;
+  options.checksum = from.checksum ? 1 : 0;
   return options;
 }
 
@@ -100,6 +101,7 @@ lull_status lull_memory_allocate(lull_memory* memory, const lull_device* device,
     converted.source = lull::capi::make_region_source(given);
     converted.accessible_from = lull::capi::devices_of(
         given.accessible_from, given.accessible_from_count, "options->accessible_from");
+    converted.checksum = given.checksum != 0;
     result = new lull_region{in.allocate(on, bytes, std::move(converted))};
   });
 }

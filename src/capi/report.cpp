@@ -28,6 +28,7 @@ std::unique_ptr<lull_report> make_transfer_report(const char* what) {
 }
 
 void fill_in(lull_report& to, transfer_report from) noexcept {
+  to.rolled_back = from.rolled_back;
   to.elapsed = from.elapsed;
   to.steps = std::move(from.steps);
   to.devices = std::move(from.devices);
@@ -55,7 +56,7 @@ void fill_in(lull_report& to, reset_report from) noexcept {
 
 void mark_failed(lull_report& to, const error& failure) noexcept {
   to.succeeded = false;
-  to.rolled_back = !to.was_reset;
+  to.rolled_back = to.rolled_back && !to.was_reset;
   try {
     to.failure = failure.what();
   } catch (const std::bad_alloc&) {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "memory/allocation.hpp"
+#include "memory/checksum.hpp"
 #include "memory/departure.hpp"
 #include "memory/region_state.hpp"
 #include "memory/source_file.hpp"
@@ -261,6 +262,7 @@ memory_options checked(memory_options options) {
                  "memory: chunk_bytes is {}; it must be between {} and {}", options.chunk_bytes,
                  format_bytes(smallest), format_bytes(largest));
   }
+  options.chunk_bytes -= options.chunk_bytes % detail::checksum_alignment;
   if (options.handle_bytes == 0) {
     throw error(status::invalid_argument, "memory: handle_bytes is 0; it must be above");
   }

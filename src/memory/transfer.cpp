@@ -124,6 +124,7 @@ void transfer::obtain_backing() {
     for (const job& each : jobs_) {
       if (!leaves_with_backup(each) || !(each.region->where == from)) continue;
       each.region->saved = backup(space, offset, each.region->size_bytes);
+      each.region->sum_out = 0;
       offset += round_up(each.region->size_bytes, backing_alignment);
     }
   }
@@ -201,6 +202,7 @@ void transfer::undo_eviction(const error& cause) {
     if (back) each.region->saved.drop();
   }
   if (lost.empty()) throw cause;
+  report_.rolled_back = false;
   throw error(cause.code(), text("{}; taking it back failed too{}", cause.what(), lost));
 }
 
@@ -340,6 +342,7 @@ void transfer::take_memory_back() noexcept {
       each.place->unmap();
       each.place->free_memory();
     } catch (...) {
+      report_.rolled_back = false;
       memory_.log.write(log_level::error, current_error(status::internal).what());
     }
   }

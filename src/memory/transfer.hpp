@@ -109,6 +109,7 @@ class transfer {
   void add_pieces(std::vector<crew::task>& to, std::size_t number);
   void read(courier& with, const region_state& region, const file_piece& piece, bool begins);
   void refill(courier& with, std::size_t number);
+  void verify_checksums(const std::vector<std::size_t>& numbers) const;
   void verify_sources() const;
   [[nodiscard]] unsigned most_threads() const;
   [[nodiscard]] unsigned couriers_for(std::size_t tasks, std::uint64_t bytes, bool all_ready) const;

@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "memory/checksum.hpp"
 #include "memory/pinning.hpp"
 #include "memory/refill.hpp"
 #include "memory/source_file.hpp"
@@ -23,6 +24,15 @@ constexpr unsigned threads_that_outrun_registering = 6;
 
 std::byte* at(void* address, std::uint64_t offset) noexcept {
   return static_cast<std::byte*>(address) + offset;
+}
+
+/// Adds what is shown to it to a region's checksum; nothing where it has none.
+courier::sink adding_to(std::atomic<std::uint64_t>& sum, const region_state& region,
+                        std::uint64_t begin) {
+  if (!region.options.checksum) return {};
+  return [&sum, begin](std::uint64_t offset, const std::byte* part, std::uint64_t bytes) {
+    sum.fetch_add(checksum_of(begin + offset, part, bytes), std::memory_order_relaxed);
+  };
 }
 
 }  // namespace
@@ -48,7 +58,11 @@ void transfer::move(way which, const std::vector<std::size_t>& numbers) {
     work.couriers = couriers_for(work.tasks.size(), bytes, all_ready);
     shares.push_back(std::move(work));
   }
+  if (which == way::in) {
+    for (const std::size_t number : numbers) jobs_[number].region->sum_in = 0;
+  }
   run(shares);
+  if (which == way::in) verify_checksums(numbers);
 }
 
 /// Has a crew do it, and books what it did.
@@ -81,6 +95,7 @@ void transfer::run(const std::vector<crew::share>& shares, std::function<void()>
 bool transfer::is_ready(const job& what) const {
   if (what.action != contents_action::offload) return false;
   const region_state& region = *what.region;
+  if (region.options.checksum) return false;  // which takes longer than a copy
   const backing& host = region.saved.place();
   const std::uint64_t step = host.stretch_bytes();
   if (step == 0) return false;
@@ -147,9 +162,26 @@ void transfer::copy(courier& with, const job& what, std::uint64_t offset, std::u
     if (then) then();
   };
   if (which == way::out) {
-    with.move_out(host, place, at(region.address, offset), bytes, done);
+    with.move_out(host, place, at(region.address, offset), bytes, done,
+                  adding_to(what.region->sum_out, region, offset));
   } else {
-    with.move_in(host, place, at(region.address, offset), bytes, done);
+    with.move_in(host, place, at(region.address, offset), bytes, done,
+                 adding_to(what.region->sum_in, region, offset));
+  }
+}
+
+/// What came back is what left, as far as somebody wants to know.
+/// @throws error io: with the region's name
+void transfer::verify_checksums(const std::vector<std::size_t>& numbers) const {
+  for (const std::size_t number : numbers) {
+    const job& each = jobs_[number];
+    const region_state& region = *each.region;
+    if (!region.options.checksum || each.action != contents_action::offload) continue;
+    if (region.sum_in == region.sum_out) continue;
+    lull::detail::fail(status::io,
+                       "{}: what came back is not what was offloaded: its bytes changed meanwhile "
+                       "(their sum was {} and is {})",
+                       region.describe(), hex(region.sum_out.load()), hex(region.sum_in.load()));
   }
 }
 

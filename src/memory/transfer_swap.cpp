@@ -148,9 +148,16 @@ std::uint64_t transfer::swap_all() {
       shares.push_back(std::move(in));
     }
   }
+  std::vector<std::size_t> coming;
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    if (!jobs_[i].coming) continue;
+    jobs_[i].region->sum_in = 0;
+    coming.push_back(i);
+  }
   run(shares, [&rooms] {
     for (swap_room& each : rooms) each.fail();
   });
+  verify_checksums(coming);
   return done_bytes_;
 }
 

@@ -13,13 +13,31 @@
 namespace lull::detail {
 namespace {
 
+/// Thrown by a participant that could not take back what it had done: it is asleep in part.
+struct half_asleep : error {
+  explicit half_asleep(const error& why) : error(why) {}
+};
+
+/// Whether that is what is being handled.
+bool is_half_asleep() noexcept {
+  try {
+    throw;
+  } catch (const half_asleep&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 /// Runs `work` for a participant; what it throws comes back as an error that names it.
+/// @param half set when the participant is asleep in part now
 template <class Work>
-std::optional<error> attempt(std::string_view who, Work&& work) noexcept {
+std::optional<error> attempt(std::string_view who, Work&& work, bool* half = nullptr) noexcept {
   try {
     work();
     return std::nullopt;
   } catch (...) {
+    if (half != nullptr) *half = is_half_asleep();
     return current_error(status::callback, who);
   }
 }
@@ -57,7 +75,9 @@ void report_transfer(transition& current, transfer_options options, Transfer&& r
   try {
     done = run(options);
   } catch (...) {
+    const bool half = !done.rolled_back;
     current.add(std::move(done));
+    if (half) throw half_asleep(current_error(status::internal));
     throw;
   }
   current.add(std::move(done));
@@ -201,7 +221,14 @@ outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
   done.reserve(list_.size());  // nothing may fail between a participant's sleep and its record
   for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
     if (each->asleep) continue;
-    result.failure = attempt(each->who->name(), [&] { each->who->sleep(plan, current); });
+    bool half = false;
+    result.failure = attempt(
+        each->who->name(), [&] { each->who->sleep(plan, current); }, &half);
+    if (half) {
+      // It counts as asleep, so that the next wake makes it whole.
+      each->asleep = true;
+      result.rolled_back = false;
+    }
     if (result.failure) break;
     each->asleep = true;
     done.push_back(&*each);
@@ -244,11 +271,11 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
   for (auto at = done.rbegin(); at != done.rend(); ++at) {
     member* const each = *at;
     transition undo = quiet_transition(current);
-    if (const auto failure = attempt(each->who->name(), [&] { each->who->sleep(plan, undo); })) {
-      add_failed_undo(result, *failure);
-    } else {
-      each->asleep = true;
-    }
+    bool half = false;
+    const auto failure = attempt(
+        each->who->name(), [&] { each->who->sleep(plan, undo); }, &half);
+    if (failure) add_failed_undo(result, *failure);
+    each->asleep = !failure || half;
   }
   return result;
 }

@@ -402,7 +402,12 @@ reset_result reset_one(const device& which, const reset_options& options) {
 reset_report dev_reset(const device& which, const reset_options& options) {
   check(which, options);
   reset_run work(which, options);
-  work.run();
+  try {
+    work.run();
+  } catch (...) {
+    if (options.failed_report != nullptr) *options.failed_report = work.take_report();
+    throw;
+  }
   return work.take_report();
 }
 

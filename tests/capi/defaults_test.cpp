@@ -62,9 +62,9 @@ TEST(CApiDefaults, OfSettling) {
 TEST(CApiDefaults, OfResets) {
   const auto [size, drop, drain, settle, reset, reset_user, releases, level, log, user] =
       prepared(lull_reset_options_init);
-  const auto [cpp_drop, cpp_drain, cpp_settle, cpp_reset, cpp_releases, cpp_clock, cpp_log] =
-      lull::reset_options{};
-  expect_null(reset, reset_user, releases, log, user, cpp_releases);
+  const auto [cpp_drop, cpp_drain, cpp_settle, cpp_reset, cpp_releases, cpp_failed_report,
+              cpp_clock, cpp_log] = lull::reset_options{};
+  expect_null(reset, reset_user, releases, log, user, cpp_releases, cpp_failed_report);
   EXPECT_EQ(drop != 0, cpp_drop);
   EXPECT_EQ(drain, cpp_drain.count());
   EXPECT_EQ(settle, cpp_settle.count());
@@ -97,9 +97,9 @@ TEST(CApiDefaults, OfMemory) {
 
 TEST(CApiDefaults, OfRegions) {
   const auto [size, tag, name, refill, user, alone, absent, peers, peer_count, source, pieces,
-              piece_count] = prepared(lull_region_options_init);
-  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers] =
-      lull::region_options{};
+              piece_count, checksum] = prepared(lull_region_options_init);
+  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers,
+              cpp_checksum] = lull::region_options{};
   expect_null(refill, user, peers, source, pieces);
   EXPECT_EQ(piece_count, 0u);
   EXPECT_EQ(peer_count, cpp_peers.size());
@@ -107,6 +107,7 @@ TEST(CApiDefaults, OfRegions) {
   EXPECT_EQ(name, cpp_name);
   EXPECT_EQ(alone != 0, cpp_alone);
   EXPECT_EQ(absent != 0, cpp_absent);
+  EXPECT_EQ(checksum != 0, cpp_checksum);
   EXPECT_FALSE(cpp_refill || cpp_source);
 }
 
@@ -255,6 +256,31 @@ TEST(CApiDefaults, OfProcesses) {
   EXPECT_EQ(cpp_stopping.grace, lull::stop_options{}.grace);
   EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
   EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+TEST(CApiDefaults, OfSuspendingAndResuming) {
+  const auto [size, tree, timeout, directory, device_bytes, host_margin, progress, progress_user] =
+      prepared(lull_suspend_options_init);
+  const auto [cpp_tree, cpp_timeout, cpp_directory, cpp_device_bytes, cpp_host_margin, cpp_progress,
+              cpp_stop, cpp_log] = lull::suspend_options{};
+  expect_null(directory, progress, progress_user);
+  EXPECT_EQ(tree != 0, cpp_tree);
+  EXPECT_EQ(timeout, cpp_timeout.count());
+  EXPECT_EQ(device_bytes, cpp_device_bytes.value_or(LULL_UNKNOWN));
+  EXPECT_EQ(host_margin, cpp_host_margin);
+  EXPECT_TRUE(cpp_directory.empty());
+  EXPECT_FALSE(cpp_progress || cpp_stop.stop_possible() || cpp_log.wants(lull::log_level::error));
+
+  const auto [back_size, back_tree, back_timeout, back_directory, back_bytes, margin, back_progress,
+              back_user] = prepared(lull_resume_options_init);
+  const auto [cpp_back_timeout, cpp_back_bytes, cpp_margin, cpp_back_progress, cpp_back_log] =
+      lull::resume_options{};
+  expect_null(back_directory, back_progress, back_user);
+  EXPECT_EQ(back_tree, 0);
+  EXPECT_EQ(back_timeout, cpp_back_timeout.count());
+  EXPECT_EQ(back_bytes, cpp_back_bytes.value_or(LULL_UNKNOWN));
+  EXPECT_EQ(margin, cpp_margin);
+  EXPECT_FALSE(cpp_back_progress || cpp_back_log.wants(lull::log_level::error));
 }
 
 TEST(CApiDefaults, OfGraphCaches) {

@@ -46,15 +46,17 @@ layer(memory PATHS "include/lull/(file_source|host_arena|memory)\\.hpp" "src/mem
 layer(graphs PATHS
     "include/lull/(graph_cache|graph_driver|host_graph|detail/graph_entry)\\.hpp" "src/graphs/.*"
   USES ${foundation} reset)
-layer(process PATHS "include/lull/process\\.hpp" "src/process/.*"
+layer(process PATHS "include/lull/(process|suspend)\\.hpp" "src/process/.*"
   USES ${foundation} settle)
 set(mechanisms settle reset memory graphs process)
 layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
   USES ${foundation} ${mechanisms})
+layer(budget PATHS "include/lull/budget(_plan)?\\.hpp" "src/budget/.*"
+  USES ${foundation} settle)
 layer(c_api PATHS "include/lull/(graph_cache|log|lull)\\.h" "include/lull/c/.*\\.h"
   USES c_vocabulary abi)
 layer(faces PATHS "include/lull/(lull|raii)\\.hpp" "src/capi/.*"
-  USES ${foundation} ${mechanisms} policy c_api)
+  USES ${foundation} ${mechanisms} policy budget c_api)
 
 set(vendor_headers_cuda "(cuda|cublas|cudnn|cufft|cupti|curand|cusolver|cusparse|nccl|nvml|nvrtc)")
 set(vendor_headers_hip "(hip|hsa|rocm|rocblas|rccl|amd_smi|amdgpu)")

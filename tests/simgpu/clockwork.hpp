@@ -14,8 +14,8 @@ struct clockwork {
   using duration = std::chrono::nanoseconds;
 
   double slowdown = 0;  ///< 0: nothing takes any time
-  /// Each byte stands for so many, so that a few hundred megabytes behave as gigabytes would: what a
-  /// call costs stays beside what the bytes cost.
+  /// Each byte stands for so many, so that a few hundred megabytes behave as gigabytes would: what
+  /// a call costs stays beside what the bytes cost.
   double scale = 1;
   /// Of the link's rate: pages that are populated and registered by eight threads.
   double pin_share = 0.45;

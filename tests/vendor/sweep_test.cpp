@@ -329,9 +329,9 @@ std::set<std::string> may_be_tolerated(const std::string& operation) {
                     "mtmlMemoryGetUsed", "mtmlDeviceFreeMemory", "mtmlLibraryFreeDevice",
                     "cuDevicePrimaryCtxGetState", "muDevicePrimaryCtxGetState"});
   }
-  // Without pinned memory a transfer is slower, and its report says why. The streams and events that
-  // it copied with are its own, and given back at the second attempt: one that stayed would be found
-  // by expect_nothing_left.
+  // Without pinned memory a transfer is slower, and its report says why. The streams and events
+  // that it copied with are its own, and given back at the second attempt: one that stayed would be
+  // found by expect_nothing_left.
   if (operation == "evict" || operation == "restore") {
     for (const std::string vendor : {"cuda", "hip", "musa"}) {
       for (const char* const call : {"HostRegister", "EventDestroy", "StreamDestroy"}) {
@@ -370,6 +370,68 @@ TEST_P(Sweep, EveryCallOfEveryOperation) {
   }
   std::printf("%d calls of %zu operations were made to fail\n", calls, all_operations().size());
   EXPECT_GT(calls, 50);
+}
+
+/// What lives on a device that is reset nevertheless.
+struct lives {
+  explicit lives(bench& on) : b(on) {
+    regions.push_back(b.arena.allocate(b.which, piece, {.name = "w"}));
+    regions.push_back(b.arena.allocate(b.which, piece, {.name = "away"}));
+    allocated = b.which.allocate(piece);
+    pinned = b.which.pinned_allocate(piece);
+    stream = b.which.stream_create();
+    event = b.which.event_create();
+    EXPECT_EQ(b.here.gpu().graph_create(1, MiB, &graph), simgpu::code::ok);
+    b.which.graph_adopt(graph);
+    b.which.host_register(b.pages.data(), piece);
+  }
+
+  bench& b;
+  std::vector<region> regions;
+  void* allocated = nullptr;
+  void* pinned = nullptr;
+  void* graph = nullptr;
+  stream_handle stream;
+  event_handle event;
+};
+
+// A reset that drops may have dropped things before it fails; what it has not is still whole, and
+// the next one finds nothing in its way.
+TEST_P(Sweep, EveryCallOfAResetThatDrops) {
+  int failures = 0;
+  for (std::uint64_t n = 1;; ++n) {
+    SCOPED_TRACE(n);
+    ASSERT_LT(n, 1000u);
+    bench b(GetParam());
+    const lives all(b);
+    const std::uint64_t generation = b.which.generation();
+    b.here.gpu().script.fail_nth(n, injected_code);
+    std::optional<error> failure;
+    reset_report report;
+    try {
+      report = dev_reset(b.which, {.drop = true});
+    } catch (const error& thrown) {
+      failure = thrown;
+    }
+    const std::string failed = b.here.gpu().script.failed_function();
+    b.here.gpu().script.fail_nth(0, 0);
+    SCOPED_TRACE(failed);
+    if (failure) {
+      ++failures;
+      EXPECT_THAT(failure->what(), testing::HasSubstr(failed));
+      // Nobody writes it again, so what is brought back after a discard has no contents.
+      EXPECT_NE(all.regions[0].state(), residency::offloaded);
+      report = dev_reset(b.which, {.drop = true});
+    }
+    EXPECT_TRUE(report.was_reset);
+    EXPECT_GT(b.which.generation(), generation);
+    EXPECT_EQ(error_of([&] { b.which.stream_synchronize(all.stream); }).code(), status::stale);
+    EXPECT_EQ(error_of([&] { b.which.deallocate(all.allocated, piece); }).code(), status::stale);
+    b.arena.restore();
+    for (const region& each : all.regions) EXPECT_EQ(each.state(), residency::unfilled);
+    if (failed.empty()) break;
+  }
+  EXPECT_GT(failures, 3);
 }
 
 // A module that is opened on a machine in trouble.

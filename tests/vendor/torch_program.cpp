@@ -1,5 +1,5 @@
-// The allocator for PyTorch as PyTorch has it: loaded by its path, its functions by their names, and
-// the CUDA runtime beside it. Usage: lull_torch_program LIBRARY CUDA_RUNTIME
+// The allocator for PyTorch as PyTorch has it: loaded by its path, its functions by their names,
+// and the CUDA runtime beside it. Usage: lull_torch_program LIBRARY CUDA_RUNTIME
 
 #include <dlfcn.h>
 #include <sys/types.h>

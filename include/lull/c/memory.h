@@ -60,6 +60,9 @@ LULL_API void lull_memory_options_init(lull_memory_options* options);
 /// @param options may be null
 LULL_API lull_status lull_memory_create(const lull_memory_options* options, lull_memory** memory);
 LULL_API void lull_memory_destroy(lull_memory* memory);
+/// Memory of devices whose regions are gone but which could not be given back. That is tried again
+/// at every transfer and every reset. 0 for null.
+LULL_API uint64_t lull_memory_leftover_bytes(const lull_memory* memory);
 
 // --- Regions -----------------------------------------------------------------
 
@@ -103,6 +106,8 @@ typedef struct lull_region_options {
   const lull_file_source* source;
   const lull_file_piece* pieces;  ///< of the file; default null: all of it, from its beginning
   size_t piece_count;
+  /// Sums up what is offloaded, out and back; a difference is LULL_ERROR_IO. Default 0.
+  int32_t checksum;
 } lull_region_options;
 LULL_API void lull_region_options_init(lull_region_options* options);
 
@@ -192,18 +197,19 @@ LULL_API void lull_transfer_options_init(lull_transfer_options* options);
 
 /// Takes regions off their devices as the plan says. Blocks for the copies.
 /// @param options may be null
-/// @param report may be null
+/// @param report may be null; gets a report, also of a transfer that failed: then it says how far
+///        it came, and the step that failed is its last; null where nothing was begun
 LULL_API lull_status lull_memory_evict(lull_memory* memory, const lull_eviction_plan* plan,
                                        const lull_transfer_options* options, lull_report** report);
-/// Gives up the backups of offloaded regions that the plan discards and that a refill callback writes
-/// again: they are discarded then. The others stay offloaded.
+/// Gives up the backups of offloaded regions that the plan discards and that a refill callback
+/// writes again: they are discarded then. The others stay offloaded.
 /// @param bytes gets how much that was; may be null
 LULL_API lull_status lull_memory_drop_backups(lull_memory* memory, const lull_eviction_plan* plan,
                                               uint64_t* bytes);
 /// Brings regions back: those with one of the tags, or all where none is given. Blocks for copies
 /// and callbacks.
 /// @param options may be null
-/// @param report may be null
+/// @param report may be null; as lull_memory_evict() says
 LULL_API lull_status lull_memory_restore(lull_memory* memory, const char* const* tags,
                                          size_t tag_count, const lull_transfer_options* options,
                                          lull_report** report);

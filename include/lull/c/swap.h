@@ -2,7 +2,8 @@
 #define LULL_C_SWAP_H
 
 /// @file
-/// One set of regions, or one sleeper, leaves its devices while another comes. Part of <lull/lull.h>.
+/// One set of regions, or one sleeper, leaves its devices while another comes. Part of
+/// <lull/lull.h>.
 
 #include <lull/c/cancel.h>
 #include <lull/c/memory.h>
@@ -22,7 +23,7 @@ extern "C" {
 /// with both directions of the link at work at once; also where a device cannot hold both. If it
 /// fails both are as they were. Blocks for copies and callbacks.
 /// @param options may be null
-/// @param report may be null
+/// @param report may be null; as lull_memory_evict() says
 LULL_API lull_status lull_memory_swap(lull_memory* memory, const lull_eviction_plan* leaving,
                                       const char* const* tags, size_t tag_count,
                                       const lull_transfer_options* options, lull_report** report);

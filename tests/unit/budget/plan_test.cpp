@@ -1,0 +1,428 @@
+#include <lull/budget_plan.hpp>
+#include <lull/bytes.hpp>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <random>
+#include <tuple>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/expect_error.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using namespace lull::literals;
+using lull::device_bytes;
+using lull::model_state;
+using lull::plan_books;
+using lull::plan_model;
+using lull::plan_outcome;
+using lull::plan_request;
+using lull::plan_result;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const lull::time_point now{10h};
+
+/// A ready model on device 0 that can go altogether.
+plan_model ready(std::string name, std::uint64_t bytes, lull::duration idle = 1min) {
+  plan_model model;
+  model.name = std::move(name);
+  model.state = model_state::ready;
+  model.holds = {{0, bytes}};
+  model.levels = {{"unload"}};
+  model.last_used = now - idle;
+  model.uses_per_second = 0.1;
+  model.wake_seconds = static_cast<double>(bytes) / (1 << 30);
+  return model;
+}
+
+plan_books one_device(std::uint64_t capacity, std::vector<plan_model> models) {
+  plan_books books{{{"GPU0", capacity, 1_GiB}}, std::move(models)};
+  books.add_up();
+  return books;
+}
+
+plan_request want(std::uint64_t bytes) {
+  return {{}, {{0, bytes}}, now};
+}
+
+std::vector<std::string> names(const plan_result& result, const plan_books& books) {
+  std::vector<std::string> list;
+  for (const auto& victim : result.victims) {
+    const plan_model& model = books.models[victim.model];
+    list.push_back(model.name + " " + model.levels[victim.level].name);
+  }
+  return list;
+}
+
+TEST(Plan, NobodyLeavesForWhatFits) {
+  const auto books = one_device(10_GiB, {ready("a", 4_GiB)});
+  const auto result = plan_admission(books, want(5_GiB));
+  EXPECT_EQ(result.outcome, plan_outcome::planned);
+  EXPECT_THAT(result.victims, IsEmpty());
+  EXPECT_EQ(plan_admission(books, want(5_GiB + 1)).victims.size(), 1U);
+}
+
+TEST(Plan, TheMarginAndOtherProgramsCountAsUsed) {
+  auto books = one_device(10_GiB, {});
+  EXPECT_EQ(plan_admission(books, want(9_GiB)).outcome, plan_outcome::planned);
+  EXPECT_EQ(plan_admission(books, want(9_GiB + 1)).outcome, plan_outcome::impossible);
+  books.devices[0].foreign_bytes = 2_GiB;
+  EXPECT_EQ(plan_admission(books, want(7_GiB)).outcome, plan_outcome::planned);
+  EXPECT_EQ(plan_admission(books, want(7_GiB + 1)).outcome, plan_outcome::impossible);
+}
+
+TEST(Plan, NobodyLeavesForWhatCannotFitEvenAlone) {
+  auto pinned = ready("pinned", 4_GiB);
+  pinned.pinned = true;
+  const auto books = one_device(10_GiB, {ready("idle", 4_GiB), pinned});
+  const auto result = plan_admission(books, want(6_GiB));
+  EXPECT_EQ(result.outcome, plan_outcome::impossible);
+  EXPECT_THAT(result.victims, IsEmpty());
+  EXPECT_THAT(describe(result, books), HasSubstr("GPU0 lacks 5 GiB: 6 GiB asked for, 8 GiB held"));
+}
+
+TEST(Plan, WhoWorksLoadsLeavesOrIsNewIsWaitedFor) {
+  for (int kind = 0; kind < 4; ++kind) {
+    auto other = ready("other", 8_GiB);
+    if (kind == 0) other.leases = 1;
+    if (kind == 1) other.state = model_state::loading;
+    if (kind == 2) other.state = model_state::leaving;
+    if (kind == 3) other.keep_until = now + 1s;
+    const auto books = one_device(10_GiB, {other});
+    EXPECT_EQ(plan_admission(books, want(2_GiB)).outcome, plan_outcome::busy) << kind;
+    auto patient = want(2_GiB);
+    patient.take_busy = true;
+    const bool can_be_asked = kind == 0 || kind == 3;
+    EXPECT_EQ(plan_admission(books, patient).victims.size(), can_be_asked ? 1U : 0U) << kind;
+  }
+}
+
+TEST(Plan, AtTheSameCostPerByteTheLeastRecentlyUsedLeaves) {
+  const auto books = one_device(
+      13_GiB, {ready("new", 4_GiB, 1s), ready("old", 4_GiB, 1h), ready("middle", 4_GiB, 1min)});
+  EXPECT_THAT(names(plan_admission(books, want(4_GiB)), books), ElementsAre("old unload"));
+  EXPECT_THAT(names(plan_admission(books, want(5_GiB)), books),
+              ElementsAre("old unload", "middle unload"));
+}
+
+TEST(Plan, WhatWakesFastOrIsUsedRarelyLeavesFirst) {
+  auto slow = ready("slow to wake", 4_GiB, 1h);
+  slow.wake_seconds = 60;
+  auto rare = ready("rare", 4_GiB, 1s);
+  rare.uses_per_second = 0.001;
+  const auto books = one_device(13_GiB, {slow, ready("plain", 4_GiB, 1min), rare});
+  EXPECT_THAT(names(plan_admission(books, want(8_GiB)), books),
+              ElementsAre("rare unload", "plain unload"));
+}
+
+TEST(Plan, WhatWasDearOnceAgesAway) {
+  auto dear = ready("dear", 4_GiB, 10h);
+  dear.wake_seconds = 60;
+  auto cheap = ready("cheap", 4_GiB, 1s);
+  cheap.aging = 2;
+  EXPECT_LT(dear.aging + dear.uses_per_second * dear.wake_seconds / 4, 2);
+  const auto books = one_device(9_GiB, {cheap, dear});
+  EXPECT_THAT(names(plan_admission(books, want(4_GiB)), books), ElementsAre("dear unload"));
+}
+
+TEST(Plan, WhoIsNoLongerNeededStays) {
+  // The small one comes first in the order; once the large one goes, it does not have to.
+  const auto books = one_device(13_GiB, {ready("small", 2_GiB, 1h), ready("large", 8_GiB, 1min)});
+  EXPECT_THAT(names(plan_admission(books, want(8_GiB)), books), ElementsAre("large unload"));
+}
+
+TEST(Plan, TheShallowestLevelThatFreesEnoughIsTaken) {
+  auto model = ready("a", 8_GiB);
+  model.levels = {{"offload", {{0, 1_GiB}, {1, 7_GiB}}}, {"suspend", {{1, 8_GiB}}}, {"unload"}};
+  plan_books books{{{"GPU0", 10_GiB, 1_GiB}, {"HOST", 16_GiB, 1_GiB}}, {model}};
+  books.add_up();
+  EXPECT_THAT(names(plan_admission(books, want(8_GiB)), books), ElementsAre("a offload"));
+  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books), ElementsAre("a suspend"));
+  books.devices[1].foreign_bytes = 8_GiB;  // no room for what is kept in host memory
+  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books), ElementsAre("a unload"));
+  EXPECT_THAT(names(plan_admission(books, want(8_GiB)), books), ElementsAre("a offload"));
+}
+
+TEST(Plan, ASleeperInHostMemoryMakesRoomThere) {
+  auto sleeper = ready("asleep", 0);
+  sleeper.state = model_state::asleep;
+  sleeper.depth = 1;
+  sleeper.holds = {{1, 8_GiB}};
+  sleeper.levels = {{"offload", {{1, 8_GiB}}}, {"unload"}};
+  plan_books books{{{"GPU0", 10_GiB, 1_GiB}, {"HOST", 10_GiB, 1_GiB}}, {sleeper}};
+  books.add_up();
+  EXPECT_THAT(names(plan_admission(books, {{}, {{1, 4_GiB}}, now}), books),
+              ElementsAre("asleep unload"));
+  EXPECT_THAT(plan_admission(books, want(9_GiB)).victims, IsEmpty());
+}
+
+TEST(Plan, WhoComesInIsNoVictimOfItself) {
+  auto waking = ready("waking", 4_GiB);
+  waking.state = model_state::asleep;
+  const auto books = one_device(9_GiB, {waking});
+  EXPECT_EQ(plan_admission(books, {0, {{0, 5_GiB}}, now}).outcome, plan_outcome::impossible);
+  EXPECT_EQ(plan_admission(books, want(5_GiB)).outcome, plan_outcome::planned);
+}
+
+TEST(Plan, RoomIsMadeForOtherProgramsByTheSamePlan) {
+  auto books = one_device(13_GiB, {ready("old", 4_GiB, 1h), ready("new", 4_GiB, 1s)});
+  EXPECT_THAT(plan_admission(books, want(0)).victims, IsEmpty());
+  books.devices[0].foreign_bytes = 6_GiB;
+  EXPECT_THAT(names(plan_admission(books, want(0)), books), ElementsAre("old unload"));
+  books.devices[0].foreign_bytes = 100_GiB;
+  EXPECT_EQ(plan_admission(books, want(0)).victims.size(), 2U);
+}
+
+TEST(Plan, RefusesWhatTheBooksDoNotHave) {
+  auto books = one_device(10_GiB, {ready("a", 8_GiB)});
+  EXPECT_EQ(lull::test::error_of([&] {
+              (void)plan_admission(books, {{}, {{1, 1}}, now});
+            }).code(),
+            lull::status::invalid_argument);
+  EXPECT_EQ(lull::test::error_of([&] {
+              (void)plan_admission(books, {1, {}, now});
+            }).code(),
+            lull::status::invalid_argument);
+  books.models[0].holds = {{7, 1}};
+  EXPECT_EQ(lull::test::error_of([&] { books.add_up(); }).code(), lull::status::invalid_argument);
+}
+
+// Against a reference that tries everything, on instances that are small enough.
+
+std::int64_t on(const std::vector<device_bytes>& list, std::uint32_t device) {
+  for (const auto& entry : list) {
+    if (entry.device == device) return static_cast<std::int64_t>(entry.bytes);
+  }
+  return 0;
+}
+
+/// Which level each model is put away to; absent: stays.
+using choice = std::vector<std::optional<std::size_t>>;
+
+struct reference {
+  const plan_books& books;
+  const plan_request& request;
+
+  std::int64_t held(std::size_t model, const choice& chosen, std::uint32_t device) const {
+    const auto& who = books.models[model];
+    if (!chosen[model]) return on(who.holds, device);
+    const auto& level = who.levels[*chosen[model]];
+    const auto left = on(level.left, device);
+    return *chosen[model] + 1 == who.levels.size() ? std::min(left, on(who.holds, device)) : left;
+  }
+
+  bool fits(const choice& chosen) const {
+    for (std::uint32_t device = 0; device < books.devices.size(); ++device) {
+      const auto& where = books.devices[device];
+      const auto asked = std::any_of(request.extra.begin(), request.extra.end(),
+                                     [&](const auto& wish) { return wish.device == device; });
+      std::int64_t total = on(request.extra, device);
+      bool grows = false;
+      for (std::size_t model = 0; model < books.models.size(); ++model) {
+        total += held(model, chosen, device);
+        grows |= held(model, chosen, device) > on(books.models[model].holds, device);
+      }
+      const auto limit = std::max<std::int64_t>(
+          0, static_cast<std::int64_t>(where.capacity_bytes) -
+                 static_cast<std::int64_t>(where.margin_bytes + where.foreign_bytes));
+      if ((asked || grows) && total > limit) return false;
+    }
+    return true;
+  }
+
+  bool idle(std::size_t index) const {
+    const auto& model = books.models[index];
+    return index != request.model && !model.pinned && model.depth < model.levels.size() &&
+           (model.state == model_state::ready || model.state == model_state::asleep) &&
+           (request.take_busy || (model.leases == 0 && model.keep_until <= request.now));
+  }
+
+  bool movable(std::size_t index) const {
+    const auto& model = books.models[index];
+    return index != request.model && !model.pinned && model.depth < model.levels.size();
+  }
+
+  choice with_all_gone(bool (reference::*which)(std::size_t) const) const {
+    choice chosen(books.models.size());
+    for (std::size_t model = 0; model < books.models.size(); ++model) {
+      if ((this->*which)(model)) chosen[model] = books.models[model].levels.size() - 1;
+    }
+    return chosen;
+  }
+
+  /// Freed on the devices that are short.
+  std::int64_t freed(std::size_t model) const {
+    const choice nobody(books.models.size());
+    auto gone = nobody;
+    gone[model] = books.models[model].levels.size() - 1;
+    std::int64_t sum = 0;
+    for (const auto& wish : request.extra) {
+      plan_request alone = request;
+      alone.extra = {wish};
+      if (reference{books, alone}.fits(nobody)) continue;
+      sum += held(model, nobody, wish.device) - held(model, gone, wish.device);
+    }
+    return sum;
+  }
+
+  /// Least missed first.
+  std::vector<std::size_t> order() const {
+    std::vector<std::tuple<double, lull::time_point, std::size_t>> keys;
+    for (std::size_t model = 0; model < books.models.size(); ++model) {
+      if (!idle(model) || freed(model) == 0) continue;
+      const auto& who = books.models[model];
+      const double gib = static_cast<double>(freed(model)) / (1 << 30);
+      keys.emplace_back(who.aging + who.uses_per_second * who.wake_seconds / gib, who.last_used,
+                        model);
+    }
+    std::sort(keys.begin(), keys.end());
+    std::vector<std::size_t> list;
+    for (const auto& key : keys) list.push_back(std::get<2>(key));
+    return list;
+  }
+
+  /// Of all sets that make it fit, the one without the most missed model, then without the next.
+  choice victims() const {
+    const auto candidates = order();
+    for (std::uint32_t set = 0; set < 1U << candidates.size(); ++set) {
+      choice chosen(books.models.size());
+      for (std::size_t place = 0; place < candidates.size(); ++place) {
+        const auto model = candidates[place];
+        if ((set >> place & 1U) != 0) chosen[model] = books.models[model].levels.size() - 1;
+      }
+      if (fits(chosen)) return with_levels(chosen, candidates);
+    }
+    ADD_FAILURE() << "no set fits";
+    return {};
+  }
+
+  /// Tries all combinations of levels, those first that are shallow for the most missed.
+  choice with_levels(choice chosen, std::vector<std::size_t> candidates) const {
+    std::erase_if(candidates, [&](std::size_t model) { return !chosen[model]; });
+    std::reverse(candidates.begin(), candidates.end());
+    for (const auto model : candidates) chosen[model] = books.models[model].depth;
+    while (!fits(chosen)) {
+      std::size_t place = candidates.size();
+      while (place-- > 0) {
+        auto& level = *chosen[candidates[place]];
+        if (++level < books.models[candidates[place]].levels.size()) break;
+        level = books.models[candidates[place]].depth;
+      }
+      if (place >= candidates.size()) {
+        ADD_FAILURE() << "no levels fit";
+        break;
+      }
+    }
+    return chosen;
+  }
+};
+
+class instances {
+ public:
+  explicit instances(std::uint32_t seed) : random_(seed) {}
+
+  std::uint64_t upto(std::uint64_t most) { return random_() % (most + 1); }
+
+  std::vector<device_bytes> bytes(std::uint32_t devices, std::uint64_t most) {
+    std::vector<device_bytes> list;
+    for (std::uint32_t device = 0; device < devices; ++device) {
+      if (upto(2) != 0) list.push_back({device, upto(most)});
+    }
+    return list;
+  }
+
+  plan_model model(std::uint32_t devices) {
+    plan_model made;
+    made.name = "m";
+    made.holds = bytes(devices, 12);
+    made.state = static_cast<model_state>(upto(9) < 3 ? upto(4) : 3);
+    made.leases = upto(4) == 0 ? 1 : 0;
+    made.pinned = upto(9) == 0;
+    made.keep_until = upto(6) == 0 ? now + 1s : now;
+    made.last_used = now - std::chrono::seconds(upto(3));
+    made.uses_per_second = static_cast<double>(upto(3));
+    made.wake_seconds = static_cast<double>(upto(3));
+    made.aging = static_cast<double>(upto(3)) * (1 << 28);
+    // From the deepest up, each leaving at least what the one below it leaves, on the last device
+    // (the host) perhaps more than there was.
+    std::vector<std::uint64_t> left(devices, 0);
+    for (auto count = upto(9) == 0 ? 0 : 1 + upto(2); count > 0; --count) {
+      lull::plan_level level{"l"};
+      for (std::uint32_t device = 0; device < devices; ++device) {
+        const auto held = static_cast<std::uint64_t>(on(made.holds, device));
+        const auto most = device + 1 == devices ? held + 6 : held;
+        left[device] = std::min(most, left[device] + upto(4));
+        if (left[device] != 0) level.left.push_back({device, left[device]});
+      }
+      made.levels.insert(made.levels.begin(), level);
+    }
+    made.depth = upto(made.levels.size());
+    if (upto(5) != 0) made.depth = 0;
+    return made;
+  }
+
+  plan_books books() {
+    plan_books made;
+    const auto devices = static_cast<std::uint32_t>(1 + upto(2));
+    for (std::uint32_t device = 0; device < devices; ++device) {
+      made.devices.push_back({"d", 10 + upto(50), upto(4), upto(8) == 0 ? upto(70) : upto(6)});
+    }
+    for (auto count = 2 + upto(6); count > 0; --count) made.models.push_back(model(devices));
+    made.add_up();
+    return made;
+  }
+
+  plan_request request(const plan_books& from) {
+    plan_request made;
+    made.now = now;
+    made.extra = bytes(static_cast<std::uint32_t>(from.devices.size()), 20);
+    made.take_busy = upto(4) == 0;
+    if (!from.models.empty() && upto(1) == 0) made.model = upto(from.models.size() - 1);
+    return made;
+  }
+
+ private:
+  std::mt19937 random_;
+};
+
+TEST(Plan, IsWhatTryingEverythingFinds) {
+  const auto first_seed = std::random_device{}();
+  std::array<int, 3> outcomes{};
+  int victims = 0;
+  for (std::uint32_t round = 0; round < 5000 && !testing::Test::HasFailure(); ++round) {
+    SCOPED_TRACE(testing::Message() << "seed " << first_seed + round);
+    instances make(first_seed + round);
+    const auto books = make.books();
+    const auto request = make.request(books);
+    const auto result = plan_admission(books, request);
+    const reference all{books, request};
+    ++outcomes[static_cast<std::size_t>(result.outcome)];
+    if (!all.fits(all.with_all_gone(&reference::movable))) {
+      EXPECT_EQ(result.outcome, plan_outcome::impossible);
+      EXPECT_THAT(result.victims, IsEmpty());
+      continue;
+    }
+    if (!all.fits(all.with_all_gone(&reference::idle))) {
+      EXPECT_EQ(result.outcome, plan_outcome::busy);
+      EXPECT_THAT(result.victims, IsEmpty());
+      continue;
+    }
+    ASSERT_EQ(result.outcome, plan_outcome::planned);
+    choice chosen(books.models.size());
+    for (const auto& victim : result.victims) chosen[victim.model] = victim.level;
+    EXPECT_EQ(chosen, all.victims());
+    victims += static_cast<int>(result.victims.size());
+  }
+  if (testing::Test::HasFailure()) return;
+  EXPECT_GT(*std::min_element(outcomes.begin(), outcomes.end()), 100) << "seed " << first_seed;
+  EXPECT_GT(victims, 500) << "seed " << first_seed;
+}
+
+}  // namespace
