@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 
+#include "policy/process_sleep.hpp"
 #include "vocabulary/call_back.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
@@ -209,9 +210,40 @@ std::vector<device> participants::devices_to_reset() const {
   return all;
 }
 
+participants::~participants() {
+  process_sleep::shared().part(this, suspension_);
+}
+
+void participants::add(std::shared_ptr<participant> who) {
+  process_sleep::shared().join(this);
+  list_.push_back({std::move(who)});
+}
+
+/// What is wrong with it is known before anything is touched.
+/// @return the devices that are suspended with the process
+std::vector<device> participants::prepare_suspension(const sleep_plan& plan) const {
+  std::vector<device> used = devices_to_suspend(devices());
+  // What is moved or discarded the driver need not carry; how much that is shows afterwards.
+  std::uint64_t carried = 0;
+  sleep_plan contents = plan;
+  contents.context = context_action::keep;
+  if (only_trims(contents)) {
+    for (const device& each : used) {
+      carried += each.memory().used_by_process_bytes.value_or(0);
+    }
+  }
+  process_sleep::shared().check(used, suspension_, carried);
+  return used;
+}
+
 outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
                             transition& current) {
   outcome result;
+  std::vector<device> to_suspend;
+  if (plan.context == context_action::suspend) {
+    result.failure = attempt("plan", [&] { to_suspend = prepare_suspension(plan); });
+    if (result.failure) return result;
+  }
   std::vector<device> to_reset;
   if (plan.context == context_action::reset) {
     result.failure = attempt("plan", [&] { to_reset = devices_to_reset(); });
@@ -236,6 +268,16 @@ outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
   if (!result.failure && plan.context == context_action::reset) {
     result.failure = attempt("reset", [&] { reset_contexts(to_reset, reset, current); });
   }
+  if (!result.failure && plan.context == context_action::suspend) {
+    result.failure = attempt("suspend", [&] {
+      process_sleep::shared().sleep(this, to_suspend, suspension_, suspend_timeout_, current);
+    });
+    if (result.failure && process_sleep::shared().suspended()) {
+      // Nothing can be brought back while it is locked; the next wake begins with unlocking it.
+      result.rolled_back = false;
+      return result;
+    }
+  }
   if (result.failure) wake_again(done, plan, current, result);
   return result;
 }
@@ -255,6 +297,10 @@ void participants::wake_again(const std::vector<member*>& asleep, const sleep_pl
 
 outcome participants::wake(const sleep_plan& plan, transition& current) {
   outcome result;
+  // By whichever plan it sleeps: another sleeper may have suspended the process.
+  result.failure =
+      attempt("suspend", [&] { process_sleep::shared().wake(this, suspension_, current); });
+  if (result.failure) return result;
   std::vector<member*> done;
   done.reserve(list_.size());
   for (member& each : list_) {
