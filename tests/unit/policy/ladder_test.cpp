@@ -56,6 +56,16 @@ sleep_plan reset_all() {
   return plan;
 }
 
+// docs/integrating.md shows it.
+lull::sleeper_options deeper_and_deeper() {
+  lull::sleeper_options options;
+  options.ladder = {{30s, lull::plan_for(lull::sleep_level::offload)},
+                    {10min, lull::plan_for(lull::sleep_level::discard)},
+                    {1h, lull::plan_for(lull::sleep_level::reset)}};
+  options.ladder[0].plan.max_residue_bytes = 0;  // more hurries to the next, where it is known
+  return options;
+}
+
 /// Notes what it is asked to do, and can fail or hold on.
 class diver final : public lull::participant {
  public:
@@ -675,6 +685,17 @@ TEST_F(LadderOfMemory, OrItFallsBackAndSaysSo) {
   sleeper_->wake();
   cache_.refill(write);
   EXPECT_EQ(sleeper_->sleep(wanted).plan, "discard");
+}
+
+TEST_F(LadderOfMemory, TheOneThatTheDocumentationShowsGoesDown) {
+  auto how = deeper_and_deeper();
+  how.clock = &clock_;
+  how.ladder[2].plan.fallback = true;  // the host has no context
+  create(how);
+  sleeper_->sleep();
+  EXPECT_EQ(due_in(), 10min) << "nothing is left of what it held";
+  pass_time();
+  EXPECT_EQ(plan(), "discard");
 }
 
 TEST_F(LadderOfMemory, ARungThatTheDeviceLacksIsLeftOutOrFallsBack) {
