@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,7 +41,7 @@ enum class sleep_level : std::uint8_t {
   trim,     ///< empty caches and the vendor's pools, keep contents
   offload,  ///< contents to the backing store
   discard,  ///< contents dropped, refilled on wake
-  suspend,  ///< the driver moves all GPU state of the process to the host
+  suspend,  ///< contents to the backing store, the rest moved by the driver: nothing stays
   reset,    ///< contents dropped, the GPU context destroyed
   rebirth,  ///< the process image replaced
 };
@@ -77,7 +78,8 @@ struct sleep_rung {
 /// The levels that this build of lull can carry out. Ask before use.
 [[nodiscard]] LULL_API std::vector<sleep_level> supported_levels();
 
-/// Those of them that these devices can do together: `reset` needs one with a context at least.
+/// Those of them that these devices can do together: `reset` needs one with a context at least, and
+/// `suspend` that all but the host can.
 [[nodiscard]] LULL_API std::vector<sleep_level> supported_levels(
     const std::vector<device>& devices);
 
@@ -280,6 +282,29 @@ struct sleeper_reset_options {
   std::function<void(const device&)> reset = {};
 };
 
+/// How a sleep whose plan suspends the process does that, and how it is restored.
+struct sleeper_suspend_options {
+  /// What is free on the devices in this moment, by name, as somebody says who is not suspended: a
+  /// router, or a program that is asked over a pipe. Called before the process is suspended, and
+  /// while it is, when nothing in the process may ask the driver or its management library, since
+  /// that would not return. What a process had must be free on every device before it is restored:
+  /// one that does not fit is lost for good. Called on the sleeper's thread; what it throws fails
+  /// the transition. Empty: `observer` is asked.
+  std::function<std::map<std::string, std::uint64_t>()> free_bytes = {};
+  /// The program that is asked where free_bytes is empty, and its arguments; looked for in PATH, and
+  /// kept running from the first sleep of this kind on. It writes a line for each line that it
+  /// reads: the devices and what is free on them, "CUDA0 1048576 CUDA1 2097152". Must see the same
+  /// devices by the same names, and holds nothing of them.
+  std::vector<std::string> observer = {"lull", "observe"};
+  /// For work that was submitted to end. Absent: the sleeper's drain_timeout. Above 0.
+  std::optional<duration> lock_timeout = {};
+  /// Host memory that must be left beside what the driver carries. 1 GiB: enough for what goes on.
+  std::uint64_t host_margin_bytes = std::uint64_t{1} << 30;
+  /// What must be free on each device beside what the process needs to be restored. 256 MiB: others
+  /// may take some in the moment between the look and the restore.
+  std::uint64_t device_margin_bytes = std::uint64_t{256} << 20;
+};
+
 struct sleeper_options {
   /// Sleep after this long without a lease, to within 10 ms. 0: as soon as the last lease comes
   /// back. Absent: only when told to. After an idle sleep that failed it is tried again after the
@@ -300,6 +325,9 @@ struct sleeper_options {
   duration drain_timeout = std::chrono::seconds{10};
   /// What resets contexts, at level `reset`.
   sleeper_reset_options reset = {};
+  /// What suspends the process, at level `suspend`. It is suspended when all sleepers of the process
+  /// that have participants sleep by such a plan, and restored by the first that wakes.
+  sleeper_suspend_options suspend = {};
   /// Watch the idle time, and what participants have to do from time to time, on the sleeper's own
   /// thread. Off: call poll().
   bool watch_idle = false;
@@ -392,7 +420,7 @@ class LULL_API sleeper {
   ///         thread cannot be started
   explicit sleeper(sleeper_options options = {});
   /// Ends the thread; a transition under way is cancelled and rolled back first. What is asleep
-  /// stays asleep.
+  /// stays asleep; a process that is suspended, and has no other sleeper, is restored where it fits.
   ~sleeper();
   sleeper(const sleeper&) = delete;
   sleeper& operator=(const sleeper&) = delete;
@@ -461,7 +489,8 @@ class LULL_API sleeper {
   /// Goes to a deeper sleep without waking: what the sleep does already stays, and what the plan
   /// says beyond that is done. For a budget that needs more of a device. All or nothing: after a
   /// failure it sleeps as before. Waits for a transition under way, and lets those who wait for a
-  /// lease go first.
+  /// lease go first. From a process that is suspended it restores that first, for which there must
+  /// be room on its devices, and suspends it again if what comes after fails.
   /// @param plan absent: that of the next rung of the ladder
   /// @return with no step, where the sleep does all of that already
   /// @throws error busy: it is not asleep, or only in part, since a sleep or a wake failed;

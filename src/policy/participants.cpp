@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 
+#include "policy/process_sleep.hpp"
 #include "vocabulary/call_back.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
@@ -209,9 +210,40 @@ std::vector<device> participants::devices_to_reset() const {
   return all;
 }
 
+participants::~participants() {
+  process_sleep::shared().part(this, suspension_);
+}
+
+void participants::add(std::shared_ptr<participant> who) {
+  process_sleep::shared().join(this);
+  list_.push_back({std::move(who)});
+}
+
+/// What is wrong with it is known before anything is touched.
+/// @return the devices that are suspended with the process
+std::vector<device> participants::prepare_suspension(const sleep_plan& plan) const {
+  std::vector<device> used = devices_to_suspend(devices());
+  // What is moved or discarded the driver need not carry; how much that is shows afterwards.
+  std::uint64_t carried = 0;
+  sleep_plan contents = plan;
+  contents.context = context_action::keep;
+  if (only_trims(contents)) {
+    for (const device& each : used) {
+      carried += each.memory().used_by_process_bytes.value_or(0);
+    }
+  }
+  process_sleep::shared().check(used, suspension_, carried);
+  return used;
+}
+
 outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
                             transition& current) {
   outcome result;
+  std::vector<device> to_suspend;
+  if (plan.context == context_action::suspend) {
+    result.failure = attempt("plan", [&] { to_suspend = prepare_suspension(plan); });
+    if (result.failure) return result;
+  }
   std::vector<device> to_reset;
   if (plan.context == context_action::reset) {
     result.failure = attempt("plan", [&] { to_reset = devices_to_reset(); });
@@ -236,6 +268,16 @@ outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
   if (!result.failure && plan.context == context_action::reset) {
     result.failure = attempt("reset", [&] { reset_contexts(to_reset, reset, current); });
   }
+  if (!result.failure && plan.context == context_action::suspend) {
+    result.failure = attempt("suspend", [&] {
+      process_sleep::shared().sleep(this, to_suspend, suspension_, suspend_timeout_, current);
+    });
+    if (result.failure && process_sleep::shared().suspended()) {
+      // Nothing can be brought back while it is locked; the next wake begins with unlocking it.
+      result.rolled_back = false;
+      return result;
+    }
+  }
   if (result.failure) wake_again(done, plan, current, result);
   return result;
 }
@@ -255,6 +297,10 @@ void participants::wake_again(const std::vector<member*>& asleep, const sleep_pl
 
 outcome participants::wake(const sleep_plan& plan, transition& current) {
   outcome result;
+  // By whichever plan it sleeps: another sleeper may have suspended the process.
+  result.failure =
+      attempt("suspend", [&] { process_sleep::shared().wake(this, suspension_, current); });
+  if (result.failure) return result;
   std::vector<member*> done;
   done.reserve(list_.size());
   for (member& each : list_) {
@@ -283,42 +329,75 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
 outcome participants::deepen(const sleep_plan& from, const sleep_plan& to,
                              const reset_options& reset, transition& current) {
   outcome result;
+  const bool was_suspended = from.context == context_action::suspend;
+  const bool suspends = to.context == context_action::suspend;
   const bool resets = to.context == context_action::reset && from.context != to.context;
-  for (const context_action each : {from.context, to.context}) {
-    if (each == context_action::keep || each == context_action::reset) continue;
-    result.failure =
-        error(status::unsupported,
-              text("from '{}' to '{}' it cannot go without waking", from.name, to.name));
-    return result;
-  }
-  std::vector<device> to_reset;
-  if (resets) {
-    result.failure = attempt("plan", [&] { to_reset = devices_to_reset(); });
-    if (result.failure) return result;
-  }
+  process_sleep& process = process_sleep::shared();
+  std::vector<device> affected;
+  result.failure = attempt("plan", [&] {
+    if (resets) affected = devices_to_reset();
+    if (suspends) affected = was_suspended ? devices_to_suspend(devices()) : prepare_suspension(to);
+  });
+  if (result.failure) return result;
+  std::vector<device> to_suspend_again;
   const auto target = std::make_shared<const sleep_plan>(to);
   std::vector<member*> done;
   done.reserve(list_.size());
-  for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
-    result.failure =
-        attempt(each->who->name(), [&] { each->who->deepen(each->sleeps_by(from), to, current); });
-    if (result.failure) break;
-    done.push_back(&*each);
+  if (was_suspended) {
+    // Nothing can be asked of the driver, and nothing given up, before it is back.
+    result.failure = attempt("suspend", [&] {
+      to_suspend_again = devices_to_suspend(devices());
+      process.wake(this, suspension_, current);
+    });
+    if (result.failure) return result;
   }
+  const auto suspend = [&](const std::vector<device>& which) {
+    return attempt("suspend",
+                   [&] { process.sleep(this, which, suspension_, suspend_timeout_, current); });
+  };
+
+  result.failure = give_up_contents(from, to, current, done);
   if (!result.failure && resets) {
-    result.failure = attempt("reset", [&] { reset_contexts(to_reset, reset, current); });
+    result.failure = attempt("reset", [&] { reset_contexts(affected, reset, current); });
+  }
+  if (!result.failure && suspends) {
+    result.failure = suspend(affected);
+    if (result.failure && process.suspended()) {
+      // Nothing can be taken back while it is locked; the next wake begins with unlocking it.
+      for (member* const each : done) each->beyond = target;
+      result.rolled_back = false;
+      return result;
+    }
   }
   if (result.failure) {
     undo_deepen(done, from, target, current, result);
+    if (!was_suspended) return result;
+    if (const auto again = suspend(to_suspend_again)) add_failed_undo(result, *again);
     return result;
   }
   for (member& each : list_) each.beyond.reset();
-  if (to.context == context_action::suspend) return result;  // nothing may be touched any more
+  if (!suspends) tell_deepened(to, current);  // else nothing may be touched any more
+  return result;
+}
+
+/// @param done gets those that went deeper
+std::optional<error> participants::give_up_contents(const sleep_plan& from, const sleep_plan& to,
+                                                    transition& current,
+                                                    std::vector<member*>& done) {
+  for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
+    auto failure =
+        attempt(each->who->name(), [&] { each->who->deepen(each->sleeps_by(from), to, current); });
+    if (failure) return failure;
+    done.push_back(&*each);
+  }
+  return std::nullopt;
+}
+
+void participants::tell_deepened(const sleep_plan& to, transition& current) {
   for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
     const auto failure = attempt(each->who->name(), [&] { each->who->deepened(to, current); });
     if (failure) add_problem(current, *failure);
   }
-  return result;
 }
 
 void participants::undo_deepen(const std::vector<member*>& deeper, const sleep_plan& from,

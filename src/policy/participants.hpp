@@ -20,7 +20,17 @@ struct outcome {
 /// steps, one a participant. Used by one thread at a time.
 class participants {
  public:
-  void add(std::shared_ptr<participant> who) { list_.push_back({std::move(who)}); }
+  participants() = default;
+  ~participants();
+  participants(const participants&) = delete;
+  participants& operator=(const participants&) = delete;
+
+  void add(std::shared_ptr<participant> who);
+  /// How the process is suspended, if a plan says so.
+  void set_suspension(const sleeper_suspend_options& options, duration timeout) {
+    suspension_ = options;
+    suspend_timeout_ = timeout;
+  }
 
   /// Puts those that are awake to sleep, the last one added first.
   /// @param reset how contexts are reset, if the plan says so
@@ -63,12 +73,19 @@ class participants {
 
   static void wake_again(const std::vector<member*>& asleep, const sleep_plan& plan,
                          transition& current, outcome& result);
+  [[nodiscard]] std::optional<error> give_up_contents(const sleep_plan& from, const sleep_plan& to,
+                                                      transition& current,
+                                                      std::vector<member*>& done);
+  void tell_deepened(const sleep_plan& to, transition& current);
   static void undo_deepen(const std::vector<member*>& deeper, const sleep_plan& from,
                           const std::shared_ptr<const sleep_plan>& to, transition& current,
                           outcome& result);
   [[nodiscard]] std::vector<device> devices_to_reset() const;
+  [[nodiscard]] std::vector<device> prepare_suspension(const sleep_plan& plan) const;
 
   std::vector<member> list_;
+  sleeper_suspend_options suspension_;
+  duration suspend_timeout_{};
 };
 
 /// Whether a plan gives nothing up but what is only kept for speed.

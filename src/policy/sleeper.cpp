@@ -21,11 +21,11 @@ void expect_positive(std::string_view what, duration span) {
 }
 
 void expect_available(const sleep_plan& plan) {
-  if (plan.context == context_action::keep || plan.context == context_action::reset) return;
+  if (plan.context != context_action::rebirth) return;
   if (plan.fallback) return;
   detail::fail(status::unsupported,
                "sleep plan '{}': context action '{}' is not available in this build of "
-               "lull; available: keep, reset",
+               "lull; available: keep, suspend, reset",
                plan.name, to_string(plan.context));
 }
 
@@ -37,6 +37,9 @@ sleeper_options checked(sleeper_options options) {
   expect_positive("drain_timeout", options.drain_timeout);
   if (options.reset.drain_timeout) {
     expect_positive("reset.drain_timeout", *options.reset.drain_timeout);
+  }
+  if (options.suspend.lock_timeout) {
+    expect_positive("suspend.lock_timeout", *options.suspend.lock_timeout);
   }
   expect_available(options.plan);
   if (options.idle_time && !options.ladder.empty()) {
@@ -70,6 +73,8 @@ sleeper::impl::impl(sleeper& of, sleeper_options given)
       current_plan(rungs.front().plan),
       state_since(clock.now()) {
   detail::note_use();
+  members.set_suspension(options.suspend,
+                         options.suspend.lock_timeout.value_or(options.drain_timeout));
   const std::lock_guard lock(mutex);
   if (options.watch_idle) start_runner();
 }

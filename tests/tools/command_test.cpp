@@ -86,7 +86,7 @@ TEST(Command, ARunEndsAlsoWhenNobodyReadsItsErrors) {
 
 TEST(Command, EveryCommandHasHelp) {
   for (const char* arguments :
-       {"--help", "devices --help", "demo --help", "orphans --help", "ps --help", "resume --help",
+       {"--help", "devices --help", "demo --help", "orphans --help", "observe --help", "ps --help", "resume --help",
         "run --help", "settle --help", "suspend --help", "top --help"}) {
     const auto [code, output] = run(arguments);
     EXPECT_EQ(code, 0) << arguments;

@@ -126,4 +126,14 @@ TEST_F(SuspendCommands, OneThatEndedIsListedNoMore) {
   EXPECT_EQ(run("ps").output, "no process is suspended\n");
 }
 
+TEST_F(SuspendCommands, AnObserverAnswersEachLine) {
+  const auto [code, output] = lull::test::run_shell(
+      "printf 'free\\nfree\\n' | LD_LIBRARY_PATH=" LULL_TEST_SIMGPU
+      ":$LD_LIBRARY_PATH SIMGPU_VENDORS=cuda SIMGPU=total=1GiB " LULL_CLI " observe");
+  EXPECT_EQ(code, 0);
+  EXPECT_EQ(output,
+            "CUDA0 1073741824 CUDA1 1073741824\n"
+            "CUDA0 1073741824 CUDA1 1073741824\n");
+}
+
 }  // namespace

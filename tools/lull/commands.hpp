@@ -22,6 +22,7 @@ enum exit_status : int {
 /// main().
 void add_devices_command(CLI::App& app, exit_status& status);
 void add_demo_command(CLI::App& app, exit_status& status);
+void add_observe_command(CLI::App& app, exit_status& status);
 void add_orphans_command(CLI::App& app, exit_status& status);
 void add_ps_command(CLI::App& app, exit_status& status);
 void add_reset_probe_command(CLI::App& app, exit_status& status);

@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   lull::tool::exit_status status = lull::tool::exit_ok;
   lull::tool::add_devices_command(app, status);
   lull::tool::add_demo_command(app, status);
+  lull::tool::add_observe_command(app, status);
   lull::tool::add_orphans_command(app, status);
   lull::tool::add_ps_command(app, status);
   lull::tool::add_reset_probe_command(app, status);
