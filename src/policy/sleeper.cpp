@@ -21,8 +21,7 @@ void expect_positive(std::string_view what, duration span) {
 }
 
 void expect_available(const sleep_plan& plan) {
-  if (plan.context != context_action::rebirth) return;
-  if (plan.fallback) return;
+  if (plan.context != context_action::rebirth || plan.fallback) return;
   detail::fail(status::unsupported,
                "sleep plan '{}': context action '{}' is not available in this build of "
                "lull; available: keep, suspend, reset",
