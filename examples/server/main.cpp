@@ -87,7 +87,7 @@ void add_sleep_options(CLI::App& app, arguments& given) {
                                  "What a sleep does: offload, discard, or (on a GPU) reset");
   app.add_option("--sleep-ladder", given.ladder,
                  "Deeper and deeper sleeps without waking, each after a longer time without work: "
-                 "offload:30s,reset:10m")
+                 "offload:30s,suspend:10m")
       ->excludes(idle)
       ->excludes(level);
   app.add_flag(

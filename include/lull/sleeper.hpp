@@ -489,7 +489,8 @@ class LULL_API sleeper {
   /// Goes to a deeper sleep without waking: what the sleep does already stays, and what the plan
   /// says beyond that is done. For a budget that needs more of a device. All or nothing: after a
   /// failure it sleeps as before. Waits for a transition under way, and lets those who wait for a
-  /// lease go first.
+  /// lease go first. From a process that is suspended it restores that first, for which there must
+  /// be room on its devices, and suspends it again if what comes after fails.
   /// @param plan absent: that of the next rung of the ladder
   /// @return with no step, where the sleep does all of that already
   /// @throws error busy: it is not asleep, or only in part, since a sleep or a wake failed;

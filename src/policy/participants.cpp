@@ -329,42 +329,41 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
 outcome participants::deepen(const sleep_plan& from, const sleep_plan& to,
                              const reset_options& reset, transition& current) {
   outcome result;
+  const bool was_suspended = from.context == context_action::suspend;
+  const bool suspends = to.context == context_action::suspend;
   const bool resets = to.context == context_action::reset && from.context != to.context;
-  const bool suspends = to.context == context_action::suspend && from.context != to.context;
-  // A process that is suspended can do nothing but be restored; and none is replaced yet.
-  if (from.context == context_action::suspend || to.context == context_action::rebirth) {
-    result.failure =
-        error(status::unsupported,
-              text("from '{}' to '{}' it cannot go without waking", from.name, to.name));
-    return result;
-  }
-  std::vector<device> to_suspend;
-  if (suspends) {
-    result.failure = attempt("plan", [&] { to_suspend = prepare_suspension(to); });
-    if (result.failure) return result;
-  }
-  std::vector<device> to_reset;
-  if (resets) {
-    result.failure = attempt("plan", [&] { to_reset = devices_to_reset(); });
-    if (result.failure) return result;
-  }
+  process_sleep& process = process_sleep::shared();
+  std::vector<device> affected;
+  result.failure = attempt("plan", [&] {
+    if (resets) affected = devices_to_reset();
+    if (suspends) affected = was_suspended ? devices_to_suspend(devices()) : prepare_suspension(to);
+  });
+  if (result.failure) return result;
+  std::vector<device> to_suspend_again;
   const auto target = std::make_shared<const sleep_plan>(to);
   std::vector<member*> done;
   done.reserve(list_.size());
-  for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
-    result.failure =
-        attempt(each->who->name(), [&] { each->who->deepen(each->sleeps_by(from), to, current); });
-    if (result.failure) break;
-    done.push_back(&*each);
+  if (was_suspended) {
+    // Nothing can be asked of the driver, and nothing given up, before it is back.
+    result.failure = attempt("suspend", [&] {
+      to_suspend_again = devices_to_suspend(devices());
+      process.wake(this, suspension_, current);
+    });
+    if (result.failure) return result;
   }
+  const auto suspend = [&](const std::vector<device>& which) {
+    return attempt("suspend",
+                   [&] { process.sleep(this, which, suspension_, suspend_timeout_, current); });
+  };
+
+  result.failure = give_up_contents(from, to, current, done);
   if (!result.failure && resets) {
-    result.failure = attempt("reset", [&] { reset_contexts(to_reset, reset, current); });
+    result.failure = attempt("reset", [&] { reset_contexts(affected, reset, current); });
   }
   if (!result.failure && suspends) {
-    result.failure = attempt("suspend", [&] {
-      process_sleep::shared().sleep(this, to_suspend, suspension_, suspend_timeout_, current);
-    });
-    if (result.failure && process_sleep::shared().suspended()) {
+    result.failure = suspend(affected);
+    if (result.failure && process.suspended()) {
+      // Nothing can be taken back while it is locked; the next wake begins with unlocking it.
       for (member* const each : done) each->beyond = target;
       result.rolled_back = false;
       return result;
@@ -372,15 +371,33 @@ outcome participants::deepen(const sleep_plan& from, const sleep_plan& to,
   }
   if (result.failure) {
     undo_deepen(done, from, target, current, result);
+    if (!was_suspended) return result;
+    if (const auto again = suspend(to_suspend_again)) add_failed_undo(result, *again);
     return result;
   }
   for (member& each : list_) each.beyond.reset();
-  if (to.context == context_action::suspend) return result;  // nothing may be touched any more
+  if (!suspends) tell_deepened(to, current);  // else nothing may be touched any more
+  return result;
+}
+
+/// @param done gets those that went deeper
+std::optional<error> participants::give_up_contents(const sleep_plan& from, const sleep_plan& to,
+                                                    transition& current,
+                                                    std::vector<member*>& done) {
+  for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
+    auto failure =
+        attempt(each->who->name(), [&] { each->who->deepen(each->sleeps_by(from), to, current); });
+    if (failure) return failure;
+    done.push_back(&*each);
+  }
+  return std::nullopt;
+}
+
+void participants::tell_deepened(const sleep_plan& to, transition& current) {
   for (auto each = list_.rbegin(); each != list_.rend(); ++each) {
     const auto failure = attempt(each->who->name(), [&] { each->who->deepened(to, current); });
     if (failure) add_problem(current, *failure);
   }
-  return result;
 }
 
 void participants::undo_deepen(const std::vector<member*>& deeper, const sleep_plan& from,

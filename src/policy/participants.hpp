@@ -73,6 +73,10 @@ class participants {
 
   static void wake_again(const std::vector<member*>& asleep, const sleep_plan& plan,
                          transition& current, outcome& result);
+  [[nodiscard]] std::optional<error> give_up_contents(const sleep_plan& from, const sleep_plan& to,
+                                                      transition& current,
+                                                      std::vector<member*>& done);
+  void tell_deepened(const sleep_plan& to, transition& current);
   static void undo_deepen(const std::vector<member*>& deeper, const sleep_plan& from,
                           const std::shared_ptr<const sleep_plan>& to, transition& current,
                           outcome& result);

@@ -151,8 +151,8 @@ TEST(CApiDefaults, OfSleepers) {
               transition_user, releases, level, log, user, ladder, ladder_count] =
       prepared(lull_sleeper_options_init);
   const auto [cpp_idle_time, cpp_plan, cpp_ladder, cpp_drain, cpp_reset, cpp_suspend, cpp_watch,
-              cpp_run_on,
-              cpp_on_transition, cpp_releases, cpp_clock, cpp_log] = lull::sleeper_options{};
+              cpp_run_on, cpp_on_transition, cpp_releases, cpp_clock, cpp_log] =
+      lull::sleeper_options{};
   expect_null(plan, reset, run_on, run_on_user, on_transition, transition_user, releases, log, user,
               cpp_releases, ladder);
   EXPECT_EQ(ladder_count, cpp_ladder.size());

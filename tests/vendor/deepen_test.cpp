@@ -1,6 +1,11 @@
 // From each level of sleep that a device has to each deeper one, without waking.
 
+#include <unistd.h>
+
 #include <cstddef>
+#include <map>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "support/eventually.hpp"
@@ -22,6 +27,12 @@ class Deepen : public Vendor {
     sleeper_options options;
     options.clock = &time_;
     options.reset.settle_timeout = 0s;
+    options.suspend.host_margin_bytes = 0;
+    options.suspend.free_bytes = [this] {
+      const auto seen = here_.gpu().observe(0);
+      return std::map<std::string, std::uint64_t>{
+          {which_.name(), seen.total_bytes - seen.used_bytes}};
+    };
     options.ladder = {{30s, with_bound(plan_for(sleep_level::offload), MiB)},
                       {1h, plan_for(sleep_level::reset)}};
     use(options);
@@ -108,8 +119,12 @@ TEST_P(Deepen, EveryPairOfLevelsBringsTheSameContentsBack) {
 TEST_P(Deepen, WhateverVendorCallFailsItSleepsOnAndWakesWithAllItHad) {
   const auto all = plans();
   std::size_t failures = 0;
-  for (const auto& [from, to] :
-       {std::pair(all.front(), all.back()), {all[1], all[all.size() - 2]}, {all[0], all[1]}}) {
+  std::vector pairs{
+      std::pair(all.front(), all.back()), {all[1], all[all.size() - 2]}, {all[0], all[1]}};
+  if (which_.supports(capability::suspend)) {
+    pairs.emplace_back(all[1], plan_for(sleep_level::suspend));
+  }
+  for (const auto& [from, to] : pairs) {
     SCOPED_TRACE(from.name + " to " + to.name);
     for (std::uint64_t n = 1;; ++n) {
       sleeper_->sleep(from);
@@ -160,6 +175,41 @@ TEST_P(Deepen, WhatLivesInTheContextStandsInTheWayAndTheSleepStays) {
   EXPECT_EQ(plan(), "discard");
   which_.stream_destroy(stream);
   EXPECT_TRUE(sleeper_->deepen(plan_for(sleep_level::reset)).succeeded);
+  sleeper_->wake();
+  expect_contents();
+}
+
+TEST_P(Deepen, FromASuspendedProcessToAReset) {
+  if (!which_.supports(capability::suspend)) GTEST_SKIP() << "the vendor cannot";
+  const auto process = [this] { return here_.gpu().process_state(::getpid()); };
+  constexpr int running = 0;
+  constexpr int suspended = 2;
+  sleeper_->sleep(plan_for(sleep_level::offload));
+  sleeper_->deepen(plan_for(sleep_level::suspend));
+  EXPECT_EQ(process(), suspended);
+  EXPECT_EQ(here_.gpu().observe(0).used_bytes, 0u);
+  EXPECT_EQ(weights_.state(), residency::offloaded);
+
+  // What refuses the reset leaves it suspended, as it was.
+  {
+    const reset_hook refusing(which_, "engine",
+                              [](const reset_event&) { throw error(status::busy, "not now"); }, {});
+    const error failure = error_of([&] { sleeper_->deepen(plan_for(sleep_level::reset)); });
+    EXPECT_THAT(failure.what(), HasSubstr("not now"));
+    EXPECT_EQ(process(), suspended);
+    EXPECT_EQ(plan(), "suspend");
+    EXPECT_EQ(weights_.state(), residency::offloaded);
+  }
+  sleep_plan deeper = plan_for(sleep_level::suspend);
+  deeper.contents.otherwise = contents_action::discard;
+  sleeper_->deepen(deeper);
+  EXPECT_EQ(process(), suspended);
+  EXPECT_EQ(weights_.state(), residency::offloaded) << "nothing is given up while suspended";
+
+  sleeper_->deepen(plan_for(sleep_level::reset));
+  EXPECT_EQ(process(), running);
+  EXPECT_EQ(weights_.state(), residency::discarded);
+  EXPECT_EQ(which_.memory().used_by_process_bytes, 0u);
   sleeper_->wake();
   expect_contents();
 }
