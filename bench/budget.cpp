@@ -1,5 +1,6 @@
-// What it costs to decide who leaves for whom.
+// What it costs to decide who leaves for whom, and to let in who needs nobody to leave.
 
+#include <lull/budget.hpp>
 #include <lull/budget_plan.hpp>
 #include <lull/bytes.hpp>
 
@@ -65,6 +66,35 @@ void plan_nothing(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(plan_admission(books, request));
 }
 
+/// Models of which all fit.
+void fill(lull::budget& budget, std::int64_t models) {
+  for (std::int64_t index = 0; index < models; ++index) {
+    budget.add({"model " + std::to_string(index), {{"GPU0", 1_GiB}}});
+  }
+}
+
+lull::budget_options wide() {
+  lull::budget_options options;
+  options.devices = {{"GPU0", std::uint64_t{1} << 50}};
+  options.evict = [](const lull::budget_eviction&) {};
+  return options;
+}
+
+/// A request for a model that is ready.
+void admit_ready(benchmark::State& state) {
+  lull::budget budget(wide());
+  fill(budget, state.range(0));
+  budget.admit("model 0").confirm();
+  for (auto _ : state) benchmark::DoNotOptimize(budget.admit("model 0"));
+}
+
+/// A model that may load at once; the load is given up again.
+void admit_what_fits(benchmark::State& state) {
+  lull::budget budget(wide());
+  fill(budget, state.range(0));
+  for (auto _ : state) benchmark::DoNotOptimize(budget.admit("model 0"));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -73,6 +103,11 @@ int main(int argc, char** argv) {
     benchmark::RegisterBenchmark((group + "one more").c_str(), plan_one)->Arg(models);
     benchmark::RegisterBenchmark((group + "half of all").c_str(), plan_half)->Arg(models);
     benchmark::RegisterBenchmark((group + "fits").c_str(), plan_nothing)->Arg(models);
+  }
+  for (const int models : {10, 1000}) {
+    const std::string group = "admit, of " + std::to_string(models) + " models/";
+    benchmark::RegisterBenchmark((group + "ready").c_str(), admit_ready)->Arg(models);
+    benchmark::RegisterBenchmark((group + "fits").c_str(), admit_what_fits)->Arg(models);
   }
   return bench::run(argc, argv, "ns");
 }

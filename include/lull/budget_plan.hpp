@@ -127,17 +127,17 @@ struct plan_result {
 
 /// Decides who leaves. Touches nothing, and looks at no clock.
 ///
-/// Where it cannot fit even with everything gone that may go, nobody is chosen. Victims are ready or
-/// asleep, without leases, not pinned, resident for long enough. They are ordered by
+/// Where it cannot fit even with everything gone that may go, nobody is chosen. Victims are ready
+/// or asleep, without leases, not pinned, resident for long enough. They are ordered by
 ///
 ///     aging at its last use + uses per second * wake seconds / GiB freed where it is short
 ///
-/// (GreedyDual-Size-Frequency: Cherkasova 1998, after Cao and Irani 1997), ties by last use, then by
-/// place. Where models are used as often and wake at the same cost per byte, that is least recently
-/// used. They are taken from the bottom until all devices of the request fit; then from the top,
-/// each that is no longer needed stays. Last, again from the top, each gets the shallowest level
-/// with which everything still fits; a level that would fill another device beyond its limit (host
-/// memory, for contents that are kept there) is passed over.
+/// (GreedyDual-Size-Frequency: Cherkasova 1998, after Cao and Irani 1997), ties by last use, then
+/// by place. Where models are used as often and wake at the same cost per byte, that is least
+/// recently used. They are taken from the bottom until all devices of the request fit; then from
+/// the top, each that is no longer needed stays. Last, again from the top, each gets the shallowest
+/// level with which everything still fits; a level that would fill another device beyond its limit
+/// (host memory, for contents that are kept there) is passed over.
 ///
 /// n log n in the number of models at worst. Thread-safe.
 /// @throws error (invalid_argument) for a device or a model that the books do not have

@@ -4,6 +4,7 @@
 /// @file
 /// All of lull's C++ API.
 
+#include <lull/budget.hpp>
 #include <lull/budget_plan.hpp>
 #include <lull/bytes.hpp>
 #include <lull/clock.hpp>

@@ -63,9 +63,9 @@ struct sleep_plan {
   /// Where the devices cannot do what it says about the context: do the nearest that is less, and
   /// say so in the report, instead of refusing.
   bool fallback = false;
-  /// How much this process may still hold of each of the devices, as measured when the plan has been
-  /// carried out. More is told in the report, and the next rung of the ladder comes at once. What
-  /// cannot be measured is told, and hurries nothing. Absent: no bound.
+  /// How much this process may still hold of each of the devices, as measured when the plan has
+  /// been carried out. More is told in the report, and the next rung of the ladder comes at once.
+  /// What cannot be measured is told, and hurries nothing. Absent: no bound.
   std::optional<std::uint64_t> max_residue_bytes = {};
 };
 
@@ -187,8 +187,8 @@ class LULL_API participant {
   virtual void undo_deepen(const sleep_plan& /*from*/, const sleep_plan& /*to*/,
                            transition& /*current*/) {}
   /// All have gone deeper, and nothing will be taken back: gives up what was kept for that, such as
-  /// copies of what `to` discards. Not called where the process is suspended. What it throws is told
-  /// as a problem. By default there is nothing to do.
+  /// copies of what `to` discards. Not called where the process is suspended. What it throws is
+  /// told as a problem. By default there is nothing to do.
   virtual void deepened(const sleep_plan& /*to*/, transition& /*current*/) {}
   /// @}
 
@@ -291,8 +291,8 @@ struct sleeper_suspend_options {
   /// one that does not fit is lost for good. Called on the sleeper's thread; what it throws fails
   /// the transition. Empty: `observer` is asked.
   std::function<std::map<std::string, std::uint64_t>()> free_bytes = {};
-  /// The program that is asked where free_bytes is empty, and its arguments; looked for in PATH, and
-  /// kept running from the first sleep of this kind on. It writes a line for each line that it
+  /// The program that is asked where free_bytes is empty, and its arguments; looked for in PATH,
+  /// and kept running from the first sleep of this kind on. It writes a line for each line that it
   /// reads: the devices and what is free on them, "CUDA0 1048576 CUDA1 2097152". Must see the same
   /// devices by the same names, and holds nothing of them.
   std::vector<std::string> observer = {"lull", "observe"};
@@ -314,19 +314,19 @@ struct sleeper_options {
   /// What a sleep does.
   sleep_plan plan = plan_for(sleep_level::discard);
   /// Instead of one idle time and one plan: deeper and deeper sleeps, each after a longer time
-  /// without a lease, for example offload after 30 s, suspend after 10 min, reset after an hour. The
-  /// first is what a sleep does; from there it goes down without waking, rung by rung, as far as
-  /// the time, or the plan's max_residue_bytes, takes it. A lease wakes it from any depth. A rung
-  /// that fails is tried again as an idle sleep is, until the next is due; one that the devices or
-  /// a participant cannot do is left out until the next sleep. Also those who called sleep() are
-  /// taken deeper. Empty: one rung, of `idle_time` and `plan`.
+  /// without a lease, for example offload after 30 s, suspend after 10 min, reset after an hour.
+  /// The first is what a sleep does; from there it goes down without waking, rung by rung, as far
+  /// as the time, or the plan's max_residue_bytes, takes it. A lease wakes it from any depth. A
+  /// rung that fails is tried again as an idle sleep is, until the next is due; one that the
+  /// devices or a participant cannot do is left out until the next sleep. Also those who called
+  /// sleep() are taken deeper. Empty: one rung, of `idle_time` and `plan`.
   std::vector<sleep_rung> ladder = {};
   /// How long sleep() waits for leases to come back. Above 0.
   duration drain_timeout = std::chrono::seconds{10};
   /// What resets contexts, at level `reset`.
   sleeper_reset_options reset = {};
-  /// What suspends the process, at level `suspend`. It is suspended when all sleepers of the process
-  /// that have participants sleep by such a plan, and restored by the first that wakes.
+  /// What suspends the process, at level `suspend`. It is suspended when all sleepers of the
+  /// process that have participants sleep by such a plan, and restored by the first that wakes.
   sleeper_suspend_options suspend = {};
   /// Watch the idle time, and what participants have to do from time to time, on the sleeper's own
   /// thread. Off: call poll().
@@ -386,8 +386,8 @@ struct acquire_options {
 /// A sleep that fails leaves the sleeper awake, and the idle time starts again. A wake that fails
 /// leaves it asleep, gives its error to all who wait, and the next acquire tries again.
 ///
-/// A sleep can become deeper without a wake, by the ladder or by deepen(). The state is `asleep` all
-/// the while. If that fails, it sleeps on as it did before. It never becomes shallower.
+/// A sleep can become deeper without a wake, by the ladder or by deepen(). The state is `asleep`
+/// all the while. If that fails, it sleeps on as it did before. It never becomes shallower.
 ///
 /// Thread-safe. Leases must come back before the sleeper is destroyed. In a child made by fork()
 /// every function throws `unsupported` at once, or returns nothing if it does not throw.
@@ -420,7 +420,8 @@ class LULL_API sleeper {
   ///         thread cannot be started
   explicit sleeper(sleeper_options options = {});
   /// Ends the thread; a transition under way is cancelled and rolled back first. What is asleep
-  /// stays asleep; a process that is suspended, and has no other sleeper, is restored where it fits.
+  /// stays asleep; a process that is suspended, and has no other sleeper, is restored where it
+  /// fits.
   ~sleeper();
   sleeper(const sleeper&) = delete;
   sleeper& operator=(const sleeper&) = delete;
@@ -510,8 +511,8 @@ class LULL_API sleeper {
   bool poll(time_point now);
 
   /// When poll() should be called next; absent while there is nothing to wait for (in a transition,
-  /// asleep on the last rung, or no idle time and no upkeep). While awake it moves later, and earlier
-  /// only when a participant has new things to do.
+  /// asleep on the last rung, or no idle time and no upkeep). While awake it moves later, and
+  /// earlier only when a participant has new things to do.
   [[nodiscard]] std::optional<time_point> next_deadline() const;
 
   /// Changes the idle time, now and for later, and forgets sleeps that failed. With a ladder it is

@@ -104,7 +104,8 @@ class planner {
 
   [[nodiscard]] bool may_ever_go(std::size_t index) const noexcept {
     const plan_model& model = books_.models[index];
-    return index != request_.model && !model.pinned && model.depth < model.levels.size();
+    const bool deepest = model.state != model_state::loading && model.depth >= model.levels.size();
+    return index != request_.model && !model.pinned && !model.levels.empty() && !deepest;
   }
 
   [[nodiscard]] bool may_go(const plan_model& model) const noexcept {

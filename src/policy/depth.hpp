@@ -13,8 +13,8 @@ namespace lull::detail {
 /// Whether a sleep by `found` does all that `asked` says.
 [[nodiscard]] bool covers(const sleep_plan& found, const sleep_plan& asked);
 
-/// What a sleep does that began by `from` and went on by `to`: the deeper of both in everything, and
-/// else as `to`.
+/// What a sleep does that began by `from` and went on by `to`: the deeper of both in everything,
+/// and else as `to`.
 [[nodiscard]] sleep_plan joined(const sleep_plan& from, const sleep_plan& to);
 
 /// @throws error (invalid_argument) that names a rung which is not deeper and later than the one

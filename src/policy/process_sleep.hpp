@@ -23,8 +23,8 @@ class process_sleep {
 
   /// A sleeper that has something to lose; from now on it is awake.
   void join(const void* sleeper);
-  /// Its end. What is asleep stays asleep; but where no other sleeper is left to restore the process
-  /// it is restored now, if it fits.
+  /// Its end. What is asleep stays asleep; but where no other sleeper is left to restore the
+  /// process it is restored now, if it fits.
   void part(const void* sleeper, const sleeper_suspend_options& options) noexcept;
 
   /// What is wrong with suspending is known before anything is touched.

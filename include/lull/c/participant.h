@@ -110,14 +110,14 @@ typedef struct lull_participant {
   /// long. Leases may be out, and be taken meanwhile. A failure is logged. Not more often than
   /// every 10 ms. Called with lull_sleeper_options::watch_idle, or after lull_sleeper_poll.
   lull_status (*upkeep)(void* user);
-  /// Goes from one sleep to a deeper one, without waking: gives up what `to` gives up and `from` did
-  /// not, but for what could not be taken back. Default null: it cannot, and the sleep stays as it
-  /// is.
+  /// Goes from one sleep to a deeper one, without waking: gives up what `to` gives up and `from`
+  /// did not, but for what could not be taken back. Default null: it cannot, and the sleep stays as
+  /// it is.
   lull_participant_deepen_fn deepen;
   /// Takes that back, because what came after it failed. Default null: there is nothing to do.
   lull_participant_deepen_fn undo_deepen;
-  /// All have gone deeper: gives up what was kept for taking it back. A failure is told as a problem.
-  /// Not called where the process is suspended. Default null.
+  /// All have gone deeper: gives up what was kept for taking it back. A failure is told as a
+  /// problem. Not called where the process is suspended. Default null.
   lull_participant_fn deepened;
 } lull_participant;
 LULL_API void lull_participant_init(lull_participant* participant);

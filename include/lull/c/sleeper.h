@@ -153,16 +153,16 @@ LULL_API lull_status lull_sleeper_sleep(lull_sleeper* sleeper, const lull_sleep_
 /// before.
 /// @param plan may be null: that of the ladder's next rung
 /// @param report may be null; without a step where the sleep does all of that already
-/// @return LULL_ERROR_BUSY when not asleep; LULL_ERROR_NOT_FOUND when the ladder has no further rung;
-///         LULL_ERROR_UNSUPPORTED when the devices, or a participant, cannot
+/// @return LULL_ERROR_BUSY when not asleep; LULL_ERROR_NOT_FOUND when the ladder has no further
+///         rung; LULL_ERROR_UNSUPPORTED when the devices, or a participant, cannot
 LULL_API lull_status lull_sleeper_deepen(lull_sleeper* sleeper, const lull_sleep_plan* plan,
                                          lull_report** report);
 /// Wakes now, without taking a lease. Blocks until awake, as lull_sleeper_acquire.
 /// @param cancel may be null
 LULL_API lull_status lull_sleeper_wake(lull_sleeper* sleeper, int64_t timeout_ns,
                                        const lull_cancel* cancel);
-/// Starts what is due: a sleep, a deeper one, the sweep of graph caches, participants' upkeep. Never
-/// blocks.
+/// Starts what is due: a sleep, a deeper one, the sweep of graph caches, participants' upkeep.
+/// Never blocks.
 /// @param started gets whether a sleep, or a deeper one, was; may be null
 LULL_API lull_status lull_sleeper_poll(lull_sleeper* sleeper, int32_t* started);
 /// How long until lull_sleeper_poll should be called; LULL_FOREVER when there is nothing to wait

@@ -93,6 +93,7 @@ TEST(Plan, WhoWorksLoadsLeavesOrIsNewIsWaitedFor) {
     auto other = ready("other", 8_GiB);
     if (kind == 0) other.leases = 1;
     if (kind == 1) other.state = model_state::loading;
+    if (kind == 1) other.depth = 1;  // from nothing
     if (kind == 2) other.state = model_state::leaving;
     if (kind == 3) other.keep_until = now + 1s;
     const auto books = one_device(10_GiB, {other});
@@ -246,7 +247,8 @@ struct reference {
 
   bool movable(std::size_t index) const {
     const auto& model = books.models[index];
-    return index != request.model && !model.pinned && model.depth < model.levels.size();
+    const bool up = model.state == model_state::loading || model.depth < model.levels.size();
+    return index != request.model && !model.pinned && !model.levels.empty() && up;
   }
 
   choice with_all_gone(bool (reference::*which)(std::size_t) const) const {

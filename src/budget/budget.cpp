@@ -1,0 +1,82 @@
+#include <lull/budget.hpp>
+
+#include <utility>
+
+#include "budget/state.hpp"
+
+namespace lull {
+
+budget_ticket::budget_ticket(budget_ticket&& other) noexcept
+    : state_(std::move(other.state_)),
+      model_(std::move(other.model_)),
+      index_(other.index_),
+      must_load_(std::exchange(other.must_load_, false)),
+      granted_(std::move(other.granted_)) {}
+
+budget_ticket& budget_ticket::operator=(budget_ticket&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  state_ = std::move(other.state_);
+  model_ = std::move(other.model_);
+  index_ = other.index_;
+  must_load_ = std::exchange(other.must_load_, false);
+  granted_ = std::move(other.granted_);
+  return *this;
+}
+
+budget_ticket::~budget_ticket() {
+  release();
+}
+
+void budget_ticket::confirm(const std::optional<bytes_by_device>& holds) {
+  if (state_) state_->confirm(*this, holds);
+}
+
+void budget_ticket::release() noexcept {
+  if (!state_) return;
+  state_->release(*this);
+  must_load_ = false;
+  state_.reset();
+}
+
+budget::budget(budget_options options)
+    : state_(std::make_shared<detail::budget_state>(std::move(options))) {}
+
+budget::~budget() {
+  state_->close();
+}
+
+void budget::add(budget_model model) {
+  state_->add(std::move(model));
+}
+
+budget_ticket budget::admit(std::string_view model, time_point deadline, stop_view stop) {
+  return state_->admit(model, deadline, stop);
+}
+
+void budget::admit_async(std::string_view model, time_point deadline,
+                         std::function<void(admission)> done) {
+  state_->admit_async(model, deadline, std::move(done));
+}
+
+void budget::tick() {
+  state_->tick();
+}
+
+time_point budget::next_tick() const {
+  return state_->next_tick();
+}
+
+void budget::refresh() {
+  state_->refresh();
+}
+
+budget_preview budget::preview(std::string_view model) const {
+  return state_->preview(model);
+}
+
+budget_snapshot budget::snapshot() const {
+  return state_->snapshot();
+}
+
+}  // namespace lull

@@ -1,0 +1,263 @@
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "budget/core.hpp"
+#include "vocabulary/text.hpp"
+
+namespace lull::detail {
+namespace {
+
+time_point later(time_point from, duration span) noexcept {
+  return span > no_deadline - from ? no_deadline : from + span;
+}
+
+}  // namespace
+
+void budget_core::submit(const budget_wait_ptr& wait, time_point now) {
+  const plan_model& model = books_.models[wait->model];
+  slot& wanted = slots_[wait->model];
+  if (model.state == model_state::ready && !wanted.draining) {
+    ++model_of(wait->model).leases;
+    count_use(wait->model, now);
+    finish(wait, {});
+    return;
+  }
+  wanted.waits.push_back(wait);
+  enqueue(wait->model, now);
+  pump(now);
+}
+
+void budget_core::abandon(budget_wait_ptr wait, error why, time_point now) {
+  if (wait->over) return;
+  auto& waits = slots_[wait->model].waits;
+  waits.erase(std::find(waits.begin(), waits.end(), wait));
+  finish(wait, std::move(why));
+  pump(now);
+}
+
+void budget_core::finish(const budget_wait_ptr& wait, std::optional<error> failure) {
+  wait->failure = std::move(failure);
+  wait->over = true;
+  finished.push_back(wait);
+}
+
+void budget_core::enqueue(std::size_t index, time_point now) {
+  slot& wanted = slots_[index];
+  if (wanted.queued) return;
+  wanted.queued = true;
+  wanted.number = next_number_++;
+  wanted.queued_at = now;
+  wanted.overtaken = 0;
+  ++queue_length_;
+}
+
+void budget_core::leave_queue(std::size_t index) {
+  slot& gone = slots_[index];
+  if (!gone.queued) return;
+  gone.queued = false;
+  --queue_length_;
+  if (!gone.promised) return;
+  gone.promised = false;
+  set_planned(index, gone.real);
+  rest(index);
+}
+
+void budget_core::pump(time_point now) {
+  expire(now);
+  lose_patience(now);
+  take_back_promises(now);
+  for (slot& each : slots_) each.draining = false;
+  const std::vector<std::size_t> queue = ordered_queue(now);
+  std::vector<bool> blocked(books_.devices.size(), false);
+  for (const std::size_t index : queue) decide(index, now, queue, blocked);
+  make_room(now);
+  start_deferred();
+  serve_ready(now);
+}
+
+void budget_core::expire(time_point now) {
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    slot& each = slots_[index];
+    std::vector<budget_wait_ptr> late;
+    for (const budget_wait_ptr& wait : each.waits) {
+      if (wait->deadline <= now) late.push_back(wait);
+    }
+    for (const budget_wait_ptr& wait : late) {
+      const std::string words = words_for(index, now);
+      each.waits.erase(std::find(each.waits.begin(), each.waits.end(), wait));
+      ++counters.timed_out;
+      finish(wait, error(status::timed_out,
+                         text("no room for model '{}' in time: {}", each.given.name, words)));
+    }
+    if (each.queued && each.waits.empty()) leave_queue(index);
+  }
+}
+
+void budget_core::lose_patience(time_point now) {
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    slot& each = slots_[index];
+    if (books_.models[index].state != model_state::leaving || each.stuck) continue;
+    if (now < later(each.since, bounds_.patience)) continue;
+    each.stuck = true;
+    set_planned(index, each.real);
+  }
+}
+
+/// Where room does not come as it was planned, those who came last go back to the queue.
+void budget_core::take_back_promises(time_point now) {
+  const std::vector<std::size_t> queue = ordered_queue(now);
+  for (auto place = queue.rbegin(); place != queue.rend(); ++place) {
+    slot& each = slots_[*place];
+    if (!each.promised) continue;
+    const amounts then = ready_amounts(*place);
+    bool over = false;
+    for (std::size_t device = 0; device < then.size(); ++device) {
+      over |= then[device] > each.real[device] && books_.devices[device].held_bytes > limit(device);
+    }
+    if (!over) continue;
+    each.promised = false;
+    set_planned(*place, each.real);
+    rest(*place);
+  }
+}
+
+/// Who has waited for too long, then by priority, then as they came.
+std::vector<std::size_t> budget_core::ordered_queue(time_point now) const {
+  std::vector<std::tuple<bool, std::int64_t, std::uint64_t, std::size_t>> keys;
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    const slot& each = slots_[index];
+    if (!each.queued) continue;
+    const bool overdue = now >= later(each.queued_at, bounds_.max_wait);
+    const std::int64_t rank = overdue ? 0 : -std::int64_t{each.given.priority};
+    keys.emplace_back(!overdue, rank, each.number, index);
+  }
+  std::sort(keys.begin(), keys.end());
+  std::vector<std::size_t> queue;
+  for (const auto& key : keys) queue.push_back(std::get<3>(key));
+  return queue;
+}
+
+void budget_core::decide(std::size_t index, time_point now, const std::vector<std::size_t>& queue,
+                         std::vector<bool>& blocked) {
+  slot& each = slots_[index];
+  const model_state state = books_.models[index].state;
+  if (state == model_state::ready || state == model_state::leaving || each.granted) return;
+  if (each.promised) {
+    if (fits_really(index)) grant(index, now);
+    return;
+  }
+  plan_result plan = plan_for(index, now, false);
+  if (plan.outcome == plan_outcome::impossible) return refuse(index, now);
+  for (const plan_sum& sum : plan.sums) {
+    if (blocked[sum.device]) return;
+  }
+  if (plan.outcome == plan_outcome::planned) {
+    for (const plan_victim& victim : plan.victims) start_leaving(victim, now);
+    promise(index, now);
+    count_overtaking(index, queue);
+    if (fits_really(index)) grant(index, now);
+    return;
+  }
+  const bool overdue = now >= later(each.queued_at, bounds_.max_wait);
+  if (!overdue && each.overtaken < bounds_.max_overtakes) return;
+  for (const plan_sum& sum : plan.sums) blocked[sum.device] = true;
+  if (!overdue) return;
+  plan = plan_for(index, now, true);
+  for (const plan_victim& victim : plan.victims) {
+    if (books_.models[victim.model].leases > 0) slots_[victim.model].draining = true;
+  }
+}
+
+void budget_core::promise(std::size_t index, time_point) {
+  slots_[index].promised = true;
+  set_planned(index, ready_amounts(index));
+  model_of(index).state = model_state::loading;
+}
+
+void budget_core::grant(std::size_t index, time_point now) {
+  slot& each = slots_[index];
+  each.promised = false;
+  each.granted = true;
+  each.since = now;
+  each.before = each.real;
+  set_real(index, ready_amounts(index));
+  const budget_wait_ptr first = each.waits.front();
+  each.waits.pop_front();
+  first->must_load = true;
+  finish(first, {});
+  if (each.waits.empty()) leave_queue(index);
+}
+
+void budget_core::refuse(std::size_t index, time_point now) {
+  slot& each = slots_[index];
+  const error why(status::out_of_device_memory,
+                  text("model '{}' can never fit: {}", each.given.name,
+                       describe(plan_for(index, now, false), books_)));
+  counters.refused += each.waits.size();
+  for (const budget_wait_ptr& wait : std::exchange(each.waits, {})) finish(wait, why);
+  leave_queue(index);
+}
+
+bool budget_core::uses_same_device(std::size_t a, std::size_t b) const {
+  for (std::size_t device = 0; device < real_held_.size(); ++device) {
+    if (slots_[a].need[device] > 0 && slots_[b].need[device] > 0) return true;
+  }
+  return false;
+}
+
+void budget_core::count_overtaking(std::size_t index, const std::vector<std::size_t>& queue) {
+  for (const std::size_t other : queue) {
+    slot& before = slots_[other];
+    const model_state state = books_.models[other].state;
+    const bool waits_for_room = before.queued && !before.promised && !before.granted &&
+                                state != model_state::ready && state != model_state::leaving;
+    if (waits_for_room && before.number < slots_[index].number && uses_same_device(index, other)) {
+      ++before.overtaken;
+    }
+  }
+}
+
+void budget_core::serve_ready(time_point now) {
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    slot& each = slots_[index];
+    if (each.waits.empty() || each.draining || books_.models[index].state != model_state::ready) {
+      continue;
+    }
+    for (const budget_wait_ptr& wait : std::exchange(each.waits, {})) {
+      ++model_of(index).leases;
+      count_use(index, now);
+      finish(wait, {});
+    }
+    leave_queue(index);
+  }
+}
+
+/// Where other programs, or models that hold more than they should, have taken what was free.
+void budget_core::make_room(time_point now) {
+  for (std::uint32_t device = 0; device < books_.devices.size(); ++device) {
+    if (books_.devices[device].held_bytes <= limit(device)) continue;
+    const plan_result plan = plan_admission(books_, {{}, {{device, 0}}, now});
+    for (const plan_victim& victim : plan.victims) start_leaving(victim, now);
+  }
+}
+
+time_point budget_core::next_due(time_point now) const {
+  time_point next = no_deadline;
+  const auto consider = [&](time_point due) {
+    if (due > now) next = std::min(next, due);
+  };
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    const slot& each = slots_[index];
+    const plan_model& model = books_.models[index];
+    for (const budget_wait_ptr& wait : each.waits) next = std::min(next, wait->deadline);
+    if (each.queued) consider(later(each.queued_at, bounds_.max_wait));
+    if (model.state == model_state::leaving && !each.stuck) {
+      consider(later(each.since, bounds_.patience));
+    }
+    if (anybody_waits()) consider(model.keep_until);
+  }
+  return next;
+}
+
+}  // namespace lull::detail

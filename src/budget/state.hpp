@@ -1,0 +1,69 @@
+#ifndef LULL_BUDGET_STATE_HPP
+#define LULL_BUDGET_STATE_HPP
+
+#include <lull/budget.hpp>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "budget/core.hpp"
+#include "budget/estimates.hpp"
+
+namespace lull::detail {
+
+/// A budget with its lock, and the callbacks around it. Tickets and jobs share it.
+class budget_state : public std::enable_shared_from_this<budget_state> {
+ public:
+  explicit budget_state(budget_options options);
+
+  void add(budget_model model);
+  budget_ticket admit(std::string_view model, time_point deadline, const stop_view& stop);
+  void admit_async(std::string_view model, time_point deadline,
+                   std::function<void(budget::admission)> done);
+  void confirm(budget_ticket& ticket, const std::optional<bytes_by_device>& holds);
+  void release(const budget_ticket& ticket) noexcept;
+  void tick();
+  time_point next_tick();
+  void refresh();
+  budget_preview preview(std::string_view model);
+  budget_snapshot snapshot();
+  /// Ends all waits and waits for all jobs.
+  void close() noexcept;
+
+ private:
+  using guard = std::unique_lock<std::mutex>;
+
+  budget_ticket ticket_for(const budget_wait& wait);
+  /// Carries out what the core has decided. Gives up the lock meanwhile.
+  void carry_out(guard& lock);
+  void start(std::function<void()> job, std::function<void()> otherwise) noexcept;
+  void put_away(const budget_core::order& order);
+  [[nodiscard]] std::vector<settle_expectation> expectations(const budget_eviction& what);
+  [[nodiscard]] std::optional<std::vector<budget_reading>> ask() noexcept;
+  /// Asks until the answer is about the books as they are, and calls `then` with it under the lock.
+  void look(const std::function<void()>& then);
+  /// @return whether it gave up the lock meanwhile
+  bool look_soon(guard& lock);
+  void keep_estimates() noexcept;
+  [[nodiscard]] time_point now() const noexcept { return time_->now(); }
+
+  budget_options options_;
+  const lull::clock* time_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  budget_core core_;
+  load_estimates estimates_;
+  std::size_t jobs_ = 0;
+  bool looking_ = false;
+  bool closed_ = false;
+  time_point looked_at_{};
+  std::mutex file_mutex_;
+};
+
+}  // namespace lull::detail
+
+#endif  // LULL_BUDGET_STATE_HPP
