@@ -86,8 +86,8 @@ TEST(Command, ARunEndsAlsoWhenNobodyReadsItsErrors) {
 
 TEST(Command, EveryCommandHasHelp) {
   for (const char* arguments :
-       {"--help", "devices --help", "demo --help", "orphans --help", "observe --help", "ps --help", "resume --help",
-        "run --help", "settle --help", "suspend --help", "top --help"}) {
+       {"--help", "devices --help", "demo --help", "orphans --help", "observe --help", "ps --help",
+        "resume --help", "run --help", "settle --help", "suspend --help", "top --help"}) {
     const auto [code, output] = run(arguments);
     EXPECT_EQ(code, 0) << arguments;
     EXPECT_THAT(output, HasSubstr("Usage")) << arguments;
