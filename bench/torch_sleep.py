@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""What engines on PyTorch do by hand to let weights sleep: copy every tensor to pinned host memory, free
-it, empty the allocator's cache; to wake, allocate and copy back. Same sizes and figures as bench_sleep.
+"""How fast weights on PyTorch sleep and wake. By hand, as engines do it: copy every tensor to pinned host
+memory, free it, empty the allocator's cache; to wake, allocate and copy back. Or, with --lull, over lull as
+PyTorch's allocator: the tensors stay, and their memory goes and comes. Same sizes and figures as bench_sleep.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 77 there is no PyTorch or no GPU
 """
 
 import argparse
+import ctypes
 import json
 import sys
 import time
@@ -60,17 +62,81 @@ def run_cycle(torch, tensors, pinned):
     tensors[0][:MIB].fill_(1)
     torch.cuda.synchronize()
     first_work_s = time.perf_counter() - begun
+    check_contents(tensors)
+    return {"sleep_s": sleep_s, "wake_s": wake_s, "first_work_s": first_work_s, "left_bytes": left}
+
+
+class OverLull:
+    """lull as the allocator of all that PyTorch puts on GPUs; to be made before it puts anything there."""
+
+    def __init__(self, torch, library):
+        allocator = torch.cuda.memory.CUDAPluggableAllocator(
+            library, "lull_torch_alloc", "lull_torch_free")
+        torch.cuda.memory.change_current_allocator(allocator)
+        self.allocator = allocator  # it must not go before its tensors
+        self.library = ctypes.CDLL(library)
+        self.library.lull_torch_error.restype = ctypes.c_char_p
+
+    def call(self, name):
+        if getattr(self.library, name)() != 0:
+            raise RuntimeError(f"{name}: {self.library.lull_torch_error().decode()}")
+
+    def run_cycle(self, torch, tensors):
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        self.call("lull_torch_sleep")
+        sleep_s = time.perf_counter() - begun
+        left = held_bytes(torch)
+
+        begun = time.perf_counter()
+        self.call("lull_torch_wake")
+        wake_s = time.perf_counter() - begun
+        tensors[0][:MIB].fill_(1)
+        torch.cuda.synchronize()
+        first_work_s = time.perf_counter() - begun
+        check_contents(tensors)
+        return {"sleep_s": sleep_s, "wake_s": wake_s, "first_work_s": first_work_s,
+                "left_bytes": left}
+
+
+def check_contents(tensors):
     for i, tensor in enumerate(tensors):
         for at in (0, -1):
             if int(tensor[at]) != i % 251 + 1:
                 raise RuntimeError(f"tensor {i} came back with other contents")
-    return {"sleep_s": sleep_s, "wake_s": wake_s, "first_work_s": first_work_s, "left_bytes": left}
+
+
+def make_tensors(torch, sizes):
+    return [torch.full((n,), i % 251 + 1, dtype=torch.uint8, device="cuda")
+            for i, n in enumerate(sizes)]
+
+
+def cases(torch, sizes, cycles, lull):
+    """Each case with its cycles."""
+    if lull:
+        tensors = make_tensors(torch, sizes)
+        yield "over lull", [lull.run_cycle(torch, tensors) for _ in range(cycles)]
+        return
+    for name, keep in (("pinned anew", False), ("pinned kept", True)):
+        tensors = make_tensors(torch, sizes)
+        pinned = []
+        done = []
+        for _ in range(cycles):
+            done.append(run_cycle(torch, tensors, pinned))
+            if not keep:
+                pinned.clear()
+                empty_host_cache(torch)
+        yield name, done
+        del tensors, pinned
+        torch.cuda.empty_cache()
+        empty_host_cache(torch)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gib", type=int, default=8, help="size of the weights")
     parser.add_argument("--cycles", type=int, default=3, help="a case")
+    parser.add_argument("--lull", metavar="LIBRARY", help="over lull: the path of liblull-torch.so")
     parser.add_argument("--output", help="JSON file for the figures")
     given = parser.parse_args()
     try:
@@ -82,27 +148,14 @@ def main():
         print("torch_sleep: PyTorch sees no GPU")
         return 77
 
+    lull = OverLull(torch, given.lull) if given.lull else None
     sizes = mixed_sizes(given.gib << 30)
     result = {
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
         "bytes": sum(sizes),
-        "levels": {},
+        "levels": dict(cases(torch, sizes, given.cycles, lull)),
     }
-    for name, keep in (("pinned anew", False), ("pinned kept", True)):
-        tensors = [torch.full((n,), i % 251 + 1, dtype=torch.uint8, device="cuda")
-                   for i, n in enumerate(sizes)]
-        pinned = []
-        cycles = []
-        for _ in range(given.cycles):
-            cycles.append(run_cycle(torch, tensors, pinned))
-            if not keep:
-                pinned.clear()
-                empty_host_cache(torch)
-        result["levels"][name] = cycles
-        del tensors, pinned
-        torch.cuda.empty_cache()
-        empty_host_cache(torch)
 
     gigabytes = result["bytes"] / 1e9
     print(f"{given.gib} GiB on {result['device']} (PyTorch {result['torch']})")

@@ -42,15 +42,16 @@ class pages {
 };
 
 struct fixture {
-  fixture() {
+  explicit fixture(bool with_checksum = false) : checksum(with_checksum) {
     for (int i = 0; i < large_count; ++i) add(large_bytes);
     for (int i = 0; i < small_count; ++i) add(small_bytes);
   }
   void add(std::uint64_t bytes) {
-    regions.push_back(memory.allocate(host, bytes));
+    regions.push_back(memory.allocate(host, bytes, {.checksum = checksum}));
     std::memset(regions.back().acquire().address(), 0x5A, bytes);
   }
 
+  const bool checksum;
   lull::device host = lull::registry::shared().find("HOST");
   lull::memory memory;
   std::vector<lull::region> regions;
@@ -67,8 +68,8 @@ double seconds(lull::duration span) {
 }
 
 /// Both ways of one backing store; only the one that is asked for is timed.
-void lull_transfer(benchmark::State& state, int kind, bool restoring) {
-  fixture it;
+void lull_transfer(benchmark::State& state, int kind, bool restoring, bool checksum = false) {
+  fixture it(checksum);
   const lull::eviction_plan plan{lull::contents_action::offload, {}};
   for (auto _ : state) {
     const auto out = it.memory.evict(plan, {store_for(kind), {}, {}});
@@ -115,6 +116,8 @@ int main(int argc, char** argv) {
     add(group + "memcpy_warm_pages", [](auto& state) { plain_memcpy(state, false); });
     add(group + "memcpy_fresh_pages", [](auto& state) { plain_memcpy(state, true); });
     add(group + "lull_host_memory", [=](auto& state) { lull_transfer(state, 0, restoring); });
+    add(group + "lull_host_memory_checksum",
+        [=](auto& state) { lull_transfer(state, 0, restoring, true); });
     add(group + "lull_memfd", [=](auto& state) { lull_transfer(state, 1, restoring); });
     add(group + "lull_file", [=](auto& state) { lull_transfer(state, 2, restoring); });
   }

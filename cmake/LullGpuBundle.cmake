@@ -46,6 +46,22 @@ foreach(program IN ITEMS
   endif()
 endforeach()
 
+# PyTorch loads it, with the static lull in it where that is how this build has lull.
+set(loaded $<TARGET_FILE:lull_backend_cuda>)
+if(TARGET lull-torch)
+  add_library(bundle_lull-torch MODULE EXCLUDE_FROM_ALL $<TARGET_OBJECTS:lull-torch>)
+  target_link_libraries(bundle_lull-torch PRIVATE lull::lull)
+  target_link_options(bundle_lull-torch PRIVATE LINKER:--disable-new-dtags)
+  set_target_properties(bundle_lull-torch PROPERTIES
+    PREFIX "lib"
+    LINKER_LANGUAGE CXX
+    OUTPUT_NAME lull-torch
+    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bundle-programs
+    BUILD_RPATH "$ORIGIN")
+  list(APPEND programs bundle_lull-torch)
+  list(APPEND loaded $<TARGET_FILE:bundle_lull-torch>)
+endif()
+
 get_filename_component(cuda_lib_dir ${lull_cudart_static} DIRECTORY)
 file(GLOB cudart ${cuda_lib_dir}/libcudart.so.[0-9][0-9])
 if(NOT cudart)
@@ -56,7 +72,7 @@ add_custom_target(gpu_bundle_folder
   COMMAND ${CMAKE_COMMAND}
     -D destination=${lull_bundle_dir}
     -D "programs=${program_files}"
-    -D "modules=$<TARGET_FILE:lull_backend_cuda>;${cudart}"
+    -D "modules=${loaded};${cudart}"
     -D files=${PROJECT_SOURCE_DIR}/bench/torch_sleep.py
     -D strip=${CMAKE_STRIP}
     -D source_dir=${PROJECT_SOURCE_DIR}

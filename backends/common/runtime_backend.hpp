@@ -142,6 +142,7 @@ class runtime_backend {
   void vm_reserve(std::uint32_t device, std::uint64_t bytes, void** address) {
     expect_bytes(bytes);
     const scope current(own_, device);
+    [[maybe_unused]] const auto alone = own_.reserve_alone();
     typename Api::device_address range{};
     call(api_.vm_reserve, &range, bytes, std::size_t{0}, typename Api::device_address{}, 0ull);
     *address = handle_cast<void*>(range);
@@ -159,6 +160,7 @@ class runtime_backend {
     expect_bytes(bytes);
     const scope current(own_, device);
     const auto properties = memory_properties(device);
+    own_.creating(device);
     typename Api::memory_handle memory{};
     call(api_.vm_create, &memory, bytes, &properties, 0ull);
     const auto made = handle_cast<std::uint64_t>(memory);

@@ -52,6 +52,8 @@ class cuda_own {
   /// Registrations end with the context (measured on an H200: docs/hardware-notes.md).
   void registered(std::uint32_t, void*) const noexcept {}
   void unregistered(std::uint32_t, void*) const noexcept {}
+  [[nodiscard]] bool reserve_alone() const noexcept { return false; }
+  void creating(std::uint32_t) const noexcept {}
   void reserved(std::uint32_t, void*, std::uint64_t) const noexcept {}
   void released(std::uint32_t, void*) const noexcept {}
   [[nodiscard]] bool is_lost(std::uint32_t, void*) const noexcept { return false; }

@@ -163,6 +163,14 @@ bool hip_own::is_lost(std::uint32_t device, void* address) {
   return found != state.reservations.end() && found->second.lost;
 }
 
+void hip_own::creating(std::uint32_t device) noexcept {
+  device_state& state = *devices_[device];
+  const std::lock_guard lock(state.mutex);
+  for (auto& [address, each] : state.reservations) {
+    if (each.lost) each.lost = !take_again(address, each.bytes);
+  }
+}
+
 void hip_own::mapping_at(std::uint32_t device, void* address) {
   device_state& state = *devices_[device];
   const std::lock_guard lock(state.mutex);
@@ -210,6 +218,7 @@ bool hip_own::memory_stayed(const device_state& device, const mapping& was) {
 }
 
 void hip_own::cycle_reservation(device_state& device, const mapping& was) const {
+  const auto alone = reserve_alone();
   const std::lock_guard lock(device.mutex);
   const auto found = device.reservations.find(was.address);
   // Other mappings may live in a range that is larger.

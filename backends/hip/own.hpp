@@ -49,8 +49,15 @@ class hip_own {
   void unregistered(std::uint32_t device, void* address) noexcept;
 
   void created(std::uint32_t, std::uint64_t, std::uint64_t) const noexcept {}
+  /// Held while a range is reserved: one that is freed in order to be taken again at once must not
+  /// become another's in between.
+  [[nodiscard]] std::unique_lock<std::mutex> reserve_alone() const {
+    return std::unique_lock(reserving_);
+  }
   void reserved(std::uint32_t device, void* address, std::uint64_t bytes) noexcept;
   void released(std::uint32_t device, void* address) noexcept;
+  /// New memory may be put where a lost reservation was: those are tried again before.
+  void creating(std::uint32_t device) noexcept;
   /// Whether a reservation of ours could not be taken again; see destroyed().
   [[nodiscard]] bool is_lost(std::uint32_t device, void* address);
   /// Tries once more to take a lost reservation again.
@@ -106,6 +113,7 @@ class hip_own {
   [[nodiscard]] bool take_again(void* address, std::uint64_t bytes) const;
 
   const hip_api& api_;
+  mutable std::mutex reserving_;  ///< taken before a device's
   hip_telemetry telemetry_;
   std::vector<std::unique_ptr<device_state>> devices_;
   std::atomic<release_kind> release_{release_kind::not_measured};

@@ -2,9 +2,13 @@
 
 #include <lull/backend.hpp>
 
+#include <dirent.h>
+
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <system_error>
 
 namespace lull::backends {
@@ -12,8 +16,36 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::optional<std::uint64_t> read_number(const fs::path& file) {
+/// @throws backend_failure for want of the means to look, which is not that there is nothing
+void expect_means(const fs::path& place, int code) {
+  if (code != EMFILE && code != ENFILE && code != ENOMEM) return;
+  throw backend_failure(LULL_ERROR_IO, "open", code,
+                        place.string() + ": " + std::generic_category().message(code));
+}
+
+std::ifstream open_file(const fs::path& file) {
+  errno = 0;
   std::ifstream in(file);
+  if (!in.is_open()) expect_means(file, errno);
+  return in;
+}
+
+/// What is in a directory; nothing where it is not. Not by std::filesystem, whose iterator ends the
+/// process where there is no memory (libstdc++ 12).
+std::vector<std::string> names_in(const fs::path& folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
+  if (!open) expect_means(folder, errno);
+  std::vector<std::string> names;
+  while (open) {
+    const dirent* const entry = ::readdir(open.get());
+    if (entry == nullptr) break;
+    names.emplace_back(entry->d_name);
+  }
+  return names;
+}
+
+std::optional<std::uint64_t> read_number(const fs::path& file) {
+  std::ifstream in = open_file(file);
   std::uint64_t value = 0;
   if (!(in >> value)) return std::nullopt;
   return value;
@@ -22,7 +54,7 @@ std::optional<std::uint64_t> read_number(const fs::path& file) {
 /// "0000:65:00.0" of a node's `domain` and `location_id`, which holds bus, device and function
 /// (kfd_topology.c). Empty for the node of the CPU.
 std::string pci_address_of(const fs::path& node) {
-  std::ifstream in(node / "properties");
+  std::ifstream in = open_file(node / "properties");
   std::string key;
   std::uint64_t value = 0;
   std::uint64_t domain = 0;
@@ -42,12 +74,11 @@ std::string pci_address_of(const fs::path& node) {
 }  // namespace
 
 std::vector<std::string> hip_telemetry::kfd_ids(const std::string& pci_address) const {
-  std::error_code failed;
   std::vector<std::string> ids;
   const fs::path nodes = sysfs_ / "class/kfd/kfd/topology/nodes";
-  for (fs::directory_iterator at(nodes, failed), end; !failed && at != end; at.increment(failed)) {
-    if (pci_address_of(at->path()) != pci_address) continue;
-    if (const auto id = read_number(at->path() / "gpu_id")) ids.push_back(std::to_string(*id));
+  for (const std::string& name : names_in(nodes)) {
+    if (pci_address_of(nodes / name) != pci_address) continue;
+    if (const auto id = read_number(nodes / name / "gpu_id")) ids.push_back(std::to_string(*id));
   }
   return ids;
 }
@@ -65,13 +96,12 @@ std::vector<lull_backend_process> hip_telemetry::processes(const std::string& pc
         "the processes of a partition cannot be told from those of the others at " + pci_address);
   }
   std::vector<lull_backend_process> processes;
-  for (fs::directory_iterator at(list, failed), end; !failed && at != end; at.increment(failed)) {
-    const std::string name = at->path().filename().string();
+  for (const std::string& name : names_in(list)) {
     std::int64_t process = 0;
     const auto [stop, bad] = std::from_chars(name.data(), name.data() + name.size(), process);
     if (bad != std::errc{} || stop != name.data() + name.size()) continue;
     // One that ends meanwhile takes its files with it.
-    const auto used = read_number(at->path() / ("vram_" + ids.front()));
+    const auto used = read_number(list / name / ("vram_" + ids.front()));
     if (used && *used != 0) processes.push_back({process, *used});
   }
   return processes;

@@ -36,6 +36,8 @@ class musa_own {
   void registered(std::uint32_t, void*) const noexcept {}
   void unregistered(std::uint32_t, void*) const noexcept {}
   void created(std::uint32_t, std::uint64_t, std::uint64_t) const noexcept {}
+  [[nodiscard]] bool reserve_alone() const noexcept { return false; }
+  void creating(std::uint32_t) const noexcept {}
   void reserved(std::uint32_t, void*, std::uint64_t) const noexcept {}
   void released(std::uint32_t, void*) const noexcept {}
   [[nodiscard]] bool is_lost(std::uint32_t, void*) const noexcept { return false; }

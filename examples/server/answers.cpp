@@ -51,17 +51,18 @@ double milliseconds(lull::duration span) noexcept {
 }
 
 json to_json(const lull::transition_report& report) {
-  json result{
-      {"transition", report.way == lull::transition_report::direction::sleep ? "sleep" : "wake"},
-      {"plan", report.plan},
-      {"succeeded", report.succeeded},
-      {"elapsed_ms", milliseconds(report.elapsed)},
-      {"steps", json::array()},
-      {"devices", json::array()}};
+  json result{{"transition", std::string(to_string(report.way))},
+              {"plan", report.plan},
+              {"succeeded", report.succeeded},
+              {"elapsed_ms", milliseconds(report.elapsed)},
+              {"steps", json::array()},
+              {"devices", json::array()}};
   if (!report.succeeded) {
     result["failure"] = report.failure;
     result["rolled_back"] = report.rolled_back;
   }
+  if (!report.fell_back_from.empty()) result["fell_back_from"] = report.fell_back_from;
+  if (!report.problems.empty()) result["problems"] = report.problems;
   for (const lull::step_report& step : report.steps) {
     result["steps"].push_back(
         {{"name", step.name}, {"elapsed_ms", milliseconds(step.elapsed)}, {"bytes", step.bytes}});

@@ -8,6 +8,7 @@ namespace example {
 namespace {
 
 void nothing(const lull::sleep_plan&, lull::transition&) {}
+void nothing_deeper(const lull::sleep_plan&, const lull::sleep_plan&, lull::transition&) {}
 
 /// Makes waking slow, so that tests can look at the server meanwhile.
 void delay(lull::transition& current, std::chrono::milliseconds span, const std::stop_token& stop) {
@@ -54,23 +55,35 @@ void engine::join(lull::sleeper& with) {
   // they use, and what measures before anything is given up.
   with.add(make_participant(
       "preparation", nothing,
-      [this](const sleep_plan& plan, transition& current) { prepare(plan, current); }));
+      [this](const sleep_plan& plan, transition& current) { prepare(plan, current); }, {},
+      nothing_deeper));
   if (options_.mode == sleep_mode::reload) {
     with.add(make_participant(
         "model", [this](const sleep_plan& plan, transition& current) { unload(plan, current); },
         [this](const sleep_plan& plan, transition& current) { load_again(plan, current); },
-        {device_}));
+        {device_},
+        [this](const sleep_plan&, const sleep_plan& to, transition& current) {
+          if (model_) unload(to, current);
+        },
+        // What was unloaded for nothing is needed only where the sleep had kept it.
+        [this](const sleep_plan& from, const sleep_plan&, transition& current) {
+          const bool kept = from.contents.action_for("weights") == lull::contents_action::keep;
+          if (kept) load_again(from, current);
+        }));
   } else {
     with.manage(memory_);
   }
   with.manage(graphs_.cache());
   with.add(make_participant(
       "measurement", [this](const sleep_plan&, transition&) { free_before_ = free_bytes(); },
-      nothing));
+      nothing, {}, nothing_deeper));
   if (options_.wake_delay.count() > 0) {
-    with.add(make_participant("delay", nothing, [this](const sleep_plan&, transition& current) {
-      delay(current, options_.wake_delay, stop_);
-    }));
+    with.add(make_participant(
+        "delay", nothing,
+        [this](const sleep_plan&, transition& current) {
+          delay(current, options_.wake_delay, stop_);
+        },
+        {}, nothing_deeper));
   }
 }
 

@@ -29,6 +29,7 @@ struct arguments {
   example::server_options server;
   std::string device = "HOST";
   std::string level = "discard";
+  std::string ladder;
   std::string kv_size = "64MiB";
   std::string graph_cache_size = "256MiB";
   std::string offload_directory;
@@ -78,11 +79,17 @@ void add_graph_options(CLI::App& app, arguments& given) {
 }
 
 void add_sleep_options(CLI::App& app, arguments& given) {
-  add(app, "--sleep-idle-seconds", given.idle_seconds,
-      "Sleep after this long without work; 0: at once; -1: only when told to")
-      ->check(seconds_within(0, longest_seconds, true));
-  add(app, "--sleep-level", given.level,
-      "What a sleep does: offload, discard, or (on a GPU) reset");
+  CLI::Option* const idle = add(app, "--sleep-idle-seconds", given.idle_seconds,
+                                "Sleep after this long without work; 0: at once; -1: only when "
+                                "told to");
+  idle->check(seconds_within(0, longest_seconds, true));
+  CLI::Option* const level = add(app, "--sleep-level", given.level,
+                                 "What a sleep does: offload, discard, or (on a GPU) reset");
+  app.add_option("--sleep-ladder", given.ladder,
+                 "Deeper and deeper sleeps without waking, each after a longer time without work: "
+                 "offload:30s,suspend:10m")
+      ->excludes(idle)
+      ->excludes(level);
   app.add_flag(
       "--reload", given.reload,
       "Unload the model to sleep and load it anew to wake, as an engine without regions does");
@@ -154,16 +161,37 @@ std::string token_from(const arguments& given) {
   return token;
 }
 
+/// The levels that it may sleep by.
+std::vector<lull::sleep_level> levels_of(const example::server_options& options) {
+  if (options.sleep_ladder.empty()) return {options.sleep_level};
+  std::vector<lull::sleep_level> levels;
+  for (const example::ladder_step& each : options.sleep_ladder) levels.push_back(each.level);
+  return levels;
+}
+
+/// What can be said about the levels without touching a device.
+void check_levels(const example::server_options& options) {
+  for (const lull::sleep_level level : levels_of(options)) {
+    static_cast<void>(lull::plan_for(level));  // throws if there is no such level yet
+    if (options.mode == example::sleep_mode::reload && level == lull::sleep_level::offload) {
+      throw lull::error(lull::status::invalid_argument,
+                        "--reload keeps no contents that could be offloaded; use discard or reset");
+    }
+  }
+  lull::sleeper_options tried;
+  for (const example::ladder_step& each : options.sleep_ladder) {
+    tried.ladder.push_back({each.after, lull::plan_for(each.level)});
+  }
+  const lull::sleeper refuses_what_is_no_ladder(std::move(tried));
+}
+
 example::server_options options_from(const arguments& given) {
   example::server_options options = given.server;
   if (given.idle_seconds >= 0) options.sleep_idle = to_ms(given.idle_seconds);
   options.sleep_level = lull::parse_sleep_level(given.level);
-  static_cast<void>(lull::plan_for(options.sleep_level));  // throws if there is no such level yet
+  if (!given.ladder.empty()) options.sleep_ladder = example::parse_ladder(given.ladder);
   options.mode = given.reload ? example::sleep_mode::reload : example::sleep_mode::regions;
-  if (given.reload && options.sleep_level == lull::sleep_level::offload) {
-    throw lull::error(lull::status::invalid_argument,
-                      "--reload keeps no contents that could be offloaded; use discard or reset");
-  }
+  check_levels(options);
   options.token = token_from(given);
   options.request_timeout = to_ms(given.request_timeout);
   options.kv_bytes = lull::parse_bytes(given.kv_size);
@@ -195,25 +223,13 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/// The device, if it can do what the server is asked to do.
-lull::device checked_device(const arguments& given) {
-  lull::device device = lull::registry::shared().find(given.device);
-  const lull::sleep_level level = lull::parse_sleep_level(given.level);
-  const auto levels = lull::supported_levels({device});
-  if (std::find(levels.begin(), levels.end(), level) == levels.end()) {
-    throw lull::error(lull::status::unsupported,
-                      fmt::format("{} has no context that a sleep could reset; use offload or "
-                                  "discard",
-                                  device.name()));
-  }
-  return device;
-}
-
 void serve(const arguments& given, const lull::log_sink& log, const sigset_t& ending) {
   raise_descriptor_limit();
   example::server_options options = options_from(given);
   options.log = log;
-  example::server server(checked_device(given), std::move(options));
+  lull::device device = lull::registry::shared().find(given.device);
+  example::expect_levels(device, levels_of(options));
+  example::server server(std::move(device), std::move(options));
   log.write(lull::log_level::info,
             fmt::format("loading; port {} answers observers meanwhile", server.port()));
   // Ends with the process: it may wait for a signal that never comes.

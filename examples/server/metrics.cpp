@@ -68,6 +68,18 @@ void write_sleeper(metrics_writer& out, const lull::sleeper_snapshot& seen) {
         lull::sleep_state::asleep, lull::sleep_state::waking}) {
     out.sample(seen.state == state ? 1 : 0, fmt::format("state=\"{}\"", to_string(state)));
   }
+  out.family("lull_sleep_level", "gauge", "1 for the plan by which the server is asleep.");
+  bool is_level = false;
+  for (const auto level :
+       {lull::sleep_level::trim, lull::sleep_level::offload, lull::sleep_level::discard,
+        lull::sleep_level::suspend, lull::sleep_level::reset, lull::sleep_level::rebirth}) {
+    const bool here = seen.state == lull::sleep_state::asleep && seen.plan == to_string(level);
+    is_level = is_level || here;
+    out.sample(here ? 1 : 0, fmt::format("level=\"{}\"", to_string(level)));
+  }
+  if (seen.state == lull::sleep_state::asleep && !is_level) {
+    out.sample(1, fmt::format("level=\"{}\"", escaped(seen.plan)));
+  }
   out.single("lull_leases", "gauge", "Work in flight.", seen.leases);
   out.single("lull_waiting", "gauge", "Requests that wait for a wake.", seen.waiting);
   out.single("lull_idle_seconds", "gauge", "Time since the last work ended.", seconds(seen.idle));
@@ -77,6 +89,10 @@ void write_sleeper(metrics_writer& out, const lull::sleeper_snapshot& seen) {
              seen.counters.failed_sleeps);
   out.single("lull_failed_wakes_total", "counter", "Wakes that failed.",
              seen.counters.failed_wakes);
+  out.single("lull_deepenings_total", "counter", "Times that a sleep became deeper.",
+             seen.counters.deepenings);
+  out.single("lull_failed_deepenings_total", "counter", "Times that this failed.",
+             seen.counters.failed_deepenings);
   out.single("lull_transfer_done_bytes", "gauge", "Bytes moved by the last or current transition.",
              seen.done_bytes);
   out.single("lull_transfer_total_bytes", "gauge", "Bytes to move by it.", seen.total_bytes);

@@ -9,7 +9,6 @@
 
 #include "server/answers.hpp"
 #include "server/metrics.hpp"
-#include "server/sleep_plans.hpp"
 
 namespace example {
 namespace {
@@ -59,10 +58,13 @@ server::~server() {
 lull::sleeper_options server::sleeper_options_from() {
   lull::sleeper_options result;
   // The sleeper knows no "at once"; what is idle for a moment is idle.
-  if (options_.sleep_idle) {
+  if (options_.sleep_idle && options_.sleep_ladder.empty()) {
     result.idle_time = std::max(*options_.sleep_idle, std::chrono::milliseconds{1});
   }
-  result.plan = plan_for(options_.sleep_level, engine_.device(), options_.offload_directory);
+  result.plan = plan_of(options_.sleep_level);
+  for (const ladder_step& each : options_.sleep_ladder) {
+    result.ladder.push_back({each.after, plan_of(each.level)});
+  }
   result.watch_idle = true;
   result.run_on = [this](lull::transition_work work) {
     loop_.post(std::packaged_task<void()>(std::move(work)));
@@ -70,6 +72,10 @@ lull::sleeper_options server::sleeper_options_from() {
   result.releases = &engine_.releases();
   result.log = options_.log;
   return result;
+}
+
+lull::sleep_plan server::plan_of(lull::sleep_level level) const {
+  return plan_for(level, engine_.device(), options_.offload_directory);
 }
 
 void server::run(const std::function<void()>& on_ready) {
@@ -176,6 +182,10 @@ json server::props() const {
               {"waiting", seen.waiting}};
   result["sleep_idle_seconds"] =
       options_.sleep_idle ? json(milliseconds(*options_.sleep_idle) / 1000) : json(-1);
+  if (!options_.sleep_ladder.empty()) {
+    result["sleep_idle_seconds"] = milliseconds(options_.sleep_ladder.front().after) / 1000;
+    result["sleep_ladder"] = to_string(options_.sleep_ladder);
+  }
   result["graph_cache"] = to_json(graphs().limits());
   if (seen.last) result["last_transition"] = to_json(*seen.last);
   return result;
@@ -219,17 +229,15 @@ void server::complete(const http::request& asked, http::reply&& to) {
 
 void server::sleep(const http::request& asked, http::reply&& to) {
   const sleep_request wanted = parse_sleep(asked);
-  const auto level = wanted.level ? lull::parse_sleep_level(*wanted.level) : options_.sleep_level;
-  const lull::sleep_plan plan = wanted.tags.empty()
-                                    ? plan_for(level, engine_.device(), options_.offload_directory)
-                                    : plan_for_tags(wanted.tags);
+  const lull::sleep_level first =
+      options_.sleep_ladder.empty() ? options_.sleep_level : options_.sleep_ladder.front().level;
+  const auto level = wanted.level ? lull::parse_sleep_level(*wanted.level) : first;
+  const lull::sleep_plan plan = wanted.tags.empty() ? plan_of(level) : plan_for_tags(wanted.tags);
   run_on(sleepers_, std::move(to), [this, plan] {
-    const lull::transition_report report = sleeper_.sleep(plan);
-    if (is_covered(plan, report.plan)) return json_answer(to_json(report));
-    // Nothing was done: what sleeps already has to be woken before it can sleep in another way.
-    return error_answer(
-        409, fmt::format("it is asleep by '{}', which does not cover '{}': wake it first",
-                         report.plan, plan.name));
+    lull::transition_report report = sleeper_.sleep(plan);
+    // It was asleep by another plan: what that has not done is done now, without a wake.
+    if (report.plan != plan.name) report = sleeper_.deepen(plan);
+    return json_answer(to_json(report));
   });
 }
 

@@ -21,6 +21,7 @@
 #include "server/completion.hpp"
 #include "server/compute_loop.hpp"
 #include "server/engine.hpp"
+#include "server/sleep_plans.hpp"
 
 namespace example {
 
@@ -31,6 +32,8 @@ struct server_options : engine_options {
   std::string token;
   std::optional<std::chrono::milliseconds> sleep_idle;  ///< 0: as soon as there is no work
   lull::sleep_level sleep_level = lull::sleep_level::discard;
+  /// Instead of both: deeper and deeper sleeps, as time passes without work.
+  std::vector<ladder_step> sleep_ladder;
   std::optional<std::filesystem::path> offload_directory;  ///< see plan_for()
   int parallel = 2;                                        ///< completions computed at once
   int most_waiting = 256;  ///< completions that wait or are computed; more are turned away
@@ -97,6 +100,7 @@ class server {
   [[nodiscard]] const route& route_for(const http::request& asked) const;
   void load(const std::function<void()>& on_ready);
   [[nodiscard]] lull::sleeper_options sleeper_options_from();
+  [[nodiscard]] lull::sleep_plan plan_of(lull::sleep_level level) const;
 
   [[nodiscard]] nlohmann::json props() const;
   [[nodiscard]] nlohmann::json models() const;

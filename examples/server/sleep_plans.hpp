@@ -3,9 +3,12 @@
 
 #include <lull/lull.hpp>
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "server/requests.hpp"
 
@@ -23,9 +26,21 @@ lull::sleep_plan plan_for(lull::sleep_level level, const lull::device& device,
 /// The plan that discards what has one of the tags, and keeps the rest.
 lull::sleep_plan plan_for_tags(const std::vector<std::string>& tags);
 
-/// Whether who asked for `asked`, and found the server asleep by `found`, has got what was asked
-/// for.
-bool is_covered(const lull::sleep_plan& asked, const std::string& found);
+/// One step of a ladder.
+struct ladder_step {
+  lull::sleep_level level;
+  std::chrono::milliseconds after;  ///< without work
+};
+
+/// Reads "offload:30s,suspend:10m": levels, each with a number of ms, s, m or h.
+/// @throws lull::error (invalid_argument) that names the step and what would be right
+std::vector<ladder_step> parse_ladder(std::string_view text);
+
+/// As parse_ladder() reads it.
+std::string to_string(const std::vector<ladder_step>& ladder);
+
+/// @throws lull::error (unsupported) for a level that a device lacks, with those that it has
+void expect_levels(const lull::device& device, const std::vector<lull::sleep_level>& levels);
 
 }  // namespace example
 

@@ -176,8 +176,9 @@ class LULL_API device {
   /// Creates the context if there is none. May take seconds.
   void context_create() const;
   /// How many contexts came before the present one in this process: one more after each reset
-  /// through lull, and after the last registry that knew the device, whose end may end the context
-  /// too. What was made under another generation is gone. One atomic load.
+  /// through lull, and when the device is opened again after the last registry that knew it has
+  /// gone, whose end may have been the context's too. What was made under another generation is
+  /// gone. One atomic load.
   [[nodiscard]] std::uint64_t generation() const noexcept {
     return lull_generation_count(generation_);
   }

@@ -47,6 +47,7 @@
 
 #include <lull/backend.h>
 #include <lull/c/allocator.h>
+#include <lull/c/arena.h>
 #include <lull/c/bytes.h>
 #include <lull/c/cancel.h>
 #include <lull/c/device.h>
@@ -61,6 +62,9 @@
 #include <lull/c/settle.h>
 #include <lull/c/sleep_plan.h>
 #include <lull/c/sleeper.h>
+#include <lull/c/source.h>
+#include <lull/c/suspend.h>
+#include <lull/c/swap.h>
 #include <lull/export.h>
 #include <lull/graph_cache.h>
 #include <lull/log.h>

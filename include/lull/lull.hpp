@@ -24,6 +24,7 @@
 #include <lull/settle.hpp>
 #include <lull/sleeper.hpp>
 #include <lull/stop.hpp>
+#include <lull/suspend.hpp>
 #include <lull/version.h>
 
 #endif  // LULL_LULL_HPP

@@ -149,6 +149,12 @@ struct region_options {
   /// (capability::peers): each time that its memory comes back they can again. Small regions share
   /// memory with those that the same devices use.
   std::vector<device> accessible_from = {};
+  /// Contents that are offloaded are summed up on the way out and on the way back. If the sums
+  /// differ, because the backing was written to or a disk has lost something, the restore fails
+  /// with `io` and the region's name, and all is as it was. The sum (64 bits, a multiplication for
+  /// every 16 bytes) finds accidents, not attackers. It costs a thread that copies 1 s for every 10
+  /// to 20 GB (docs/benchmarks.md).
+  bool checksum = false;
 };
 
 /// Keeps a region on its device while it exists. Move-only.
@@ -259,6 +265,10 @@ struct memory_options {
   std::optional<host_arena> arena = {};
   /// The most threads, for each device, that populate, pin and stage. 0: by default_threads.
   unsigned threads = 0;
+  /// Large regions are made of handles of this size, rounded up to the device's granularity; above
+  /// 0. A swap gives memory back and obtains it in these steps. On an H200 1 GiB cost 0.7 ms in
+  /// handles of 512 MiB, and 31 ms in handles of 2 MiB.
+  std::uint64_t handle_bytes = std::uint64_t{512} << 20;
 };
 
 /// Regions, and the transactions that move them as one.
@@ -295,6 +305,13 @@ class LULL_API memory {
   ///         message says so.
   transfer_report evict(const eviction_plan& plan, const transfer_options& options = {});
 
+  /// Gives up the backups of offloaded regions that the plan discards and that something writes
+  /// again, a source or a refill callback: they are `discarded` then. The others stay offloaded.
+  /// Nothing of a device is touched, but for what tidying up finds.
+  /// @return the bytes of their contents
+  /// @throws error (busy) from a callback of a transfer. Then nothing was given up.
+  std::uint64_t drop_backups(const eviction_plan& plan);
+
   /// Brings regions back to their addresses: those with one of `tags`, or all when it is empty.
   /// Restores what was offloaded, refills what was discarded. Blocks for copies and callbacks.
   /// @throws error out_of_device_memory: with what is missing; io; cancelled; callback; backend.
@@ -318,7 +335,7 @@ class LULL_API memory {
   [[nodiscard]] const host_arena& arena() const noexcept;
 
   /// Memory of devices whose regions are gone but which could not be given back. That is tried
-  /// again at every transfer.
+  /// again at every transfer and before every reset of its device.
   [[nodiscard]] std::uint64_t leftover_bytes() const;
 
   /// The devices that regions live on, each once.

@@ -12,6 +12,7 @@
 #include <lull/export.h>
 #include <lull/log.hpp>
 #include <lull/stop.hpp>
+#include <lull/suspend.hpp>
 
 #include <chrono>
 #include <csignal>
@@ -298,6 +299,17 @@ class LULL_API process {
   /// Says where the child has memory, in place of process_options::devices: for callers that look
   /// for devices while the child runs already.
   void set_devices(std::vector<device> devices);
+
+  /// Takes the child, or with options.tree all that it has started too, off the GPUs: see
+  /// suspend_process(), whose words hold here. The devices are process_options::devices, or those
+  /// of set_devices(). A child that is suspended cannot react to a signal if that takes the GPU:
+  /// resume it before stop(), or it is killed at the end of the grace period.
+  /// @return what was suspended
+  /// @throws error as suspend_process; busy: suspended already
+  std::vector<suspended_process> suspend(const suspend_options& options = {});
+  /// Brings back what suspend() took off the GPUs, as resume_processes() does.
+  /// @throws error as resume_processes; not_found: also when nothing is suspended
+  void resume(const resume_options& options = {});
 
   /// Sends a signal to the group.
   /// @return false when it has ended

@@ -240,6 +240,16 @@ class lease : public held<lull_lease, lull_lease_release> {
   using held::held;
 
   explicit operator bool() const noexcept { return get().sleeper != nullptr; }
+  /// @param more another one, for work that outlives the request that asked for this
+  result share(lease& more) const noexcept { return lull_lease_share(&get(), more.out()); }
+};
+
+/// What lull_sleeper_options::run_on is handed: `transition_work(work).run()` where it is to run.
+class transition_work : public owner<lull_transition_work, lull_transition_work_destroy> {
+ public:
+  using owner::owner;
+
+  void run() const noexcept { lull_transition_work_run(get()); }
 };
 
 class sleeper : public owner<lull_sleeper, lull_sleeper_destroy> {
@@ -260,8 +270,18 @@ class sleeper : public owner<lull_sleeper, lull_sleeper_destroy> {
   result acquire(lease& work, std::int64_t timeout_ns, const cancel& stop) const noexcept {
     return lull_sleeper_acquire(get(), timeout_ns, stop.get(), work.out());
   }
+  result acquire(lease& work, const lull_acquire_options& how) const noexcept {
+    return lull_sleeper_acquire_with(get(), &how, work.out());
+  }
+  /// @return whether it is awake, and `work` holds a lease
+  bool try_acquire(lease& work, lull_lease_use use = LULL_USE_WORK) const noexcept {
+    return lull_sleeper_try_acquire(get(), use, work.out()) == LULL_OK;
+  }
   result sleep(const lull_sleep_plan* plan = nullptr, report* done = nullptr) const noexcept {
     return lull_sleeper_sleep(get(), plan, done != nullptr ? done->out() : nullptr);
+  }
+  result deepen(const lull_sleep_plan* plan = nullptr, report* done = nullptr) const noexcept {
+    return lull_sleeper_deepen(get(), plan, done != nullptr ? done->out() : nullptr);
   }
   result wake(std::int64_t timeout_ns = LULL_FOREVER) const noexcept {
     return lull_sleeper_wake(get(), timeout_ns, nullptr);

@@ -50,6 +50,7 @@ struct device_report {
 
 /// What moving contents did.
 struct transfer_report {
+  bool rolled_back = true;  ///< after a failure: whether all is as it was before
   std::vector<step_report> steps;
   std::vector<device_report> devices;
   duration elapsed{};

@@ -72,6 +72,8 @@ class LULL_API reset_hook {
   std::shared_ptr<detail::context_hook> hook_;
 };
 
+struct reset_report;
+
 struct reset_options {
   /// Give up what still lives on the device instead of refusing: allocations, streams, pinned
   /// memory and graphs made through lull, and regions without a lease (their contents are
@@ -93,6 +95,9 @@ struct reset_options {
   /// Gets a mark for the device as soon as the reset has released memory, also when it failed
   /// later: the driver returns it after that. Must outlive the call. Null: nobody is told.
   release_clock* releases = nullptr;
+  /// Gets the report of a reset that fails, which throws and so returns none. Its last step is the
+  /// one that failed.
+  reset_report* failed_report = nullptr;
   const lull::clock* clock = &lull::steady_clock();
   log_sink log = {};
 };

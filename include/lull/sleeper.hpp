@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,7 @@ class release_clock;    // lull/settle.hpp
 
 namespace detail {
 struct lease_access;
+struct sleeper_access;
 class handed_work;
 }  // namespace detail
 
@@ -39,7 +41,7 @@ enum class sleep_level : std::uint8_t {
   trim,     ///< empty caches and the vendor's pools, keep contents
   offload,  ///< contents to the backing store
   discard,  ///< contents dropped, refilled on wake
-  suspend,  ///< the driver moves all GPU state of the process to the host
+  suspend,  ///< contents to the backing store, the rest moved by the driver: nothing stays
   reset,    ///< contents dropped, the GPU context destroyed
   rebirth,  ///< the process image replaced
 };
@@ -58,12 +60,26 @@ struct sleep_plan {
   eviction_plan contents = {};
   context_action context = context_action::keep;
   backing_store backing = backing_store::host_memory();  ///< for what is offloaded
+  /// Where the devices cannot do what it says about the context: do the nearest that is less, and
+  /// say so in the report, instead of refusing.
+  bool fallback = false;
+  /// How much this process may still hold of each of the devices, as measured when the plan has
+  /// been carried out. More is told in the report, and the next rung of the ladder comes at once.
+  /// What cannot be measured is told, and hurries nothing. Absent: no bound.
+  std::optional<std::uint64_t> max_residue_bytes = {};
+};
+
+/// One step of a ladder: what is done after so long without a lease.
+struct sleep_rung {
+  duration after{};  ///< not below 0
+  sleep_plan plan = {};
 };
 
 /// The levels that this build of lull can carry out. Ask before use.
 [[nodiscard]] LULL_API std::vector<sleep_level> supported_levels();
 
-/// Those of them that these devices can do together: `reset` needs one with a context at least.
+/// Those of them that these devices can do together: `reset` needs one with a context at least, and
+/// `suspend` that all but the host can.
 [[nodiscard]] LULL_API std::vector<sleep_level> supported_levels(
     const std::vector<device>& devices);
 
@@ -82,9 +98,14 @@ LULL_API std::string_view to_string(sleep_state state) noexcept;
 
 /// What a transition did.
 struct transition_report {
-  enum class direction : std::uint8_t { sleep, wake };
+  enum class direction : std::uint8_t {
+    sleep,
+    wake,
+    deepen,  ///< from one sleep to a deeper one
+  };
   direction way = direction::sleep;
-  std::string plan;  ///< the plan's name
+  std::string plan;            ///< the plan's name
+  std::string fell_back_from;  ///< the plan that was asked for, if devices lack what it says; empty
   bool succeeded = false;
   bool rolled_back = true;         ///< after a failure: whether all is as it was before
   std::string failure;             ///< the error's message; empty on success
@@ -93,6 +114,8 @@ struct transition_report {
   std::vector<std::string> problems;  ///< what went wrong without making the transition fail
   duration elapsed{};
 };
+
+LULL_API std::string_view to_string(transition_report::direction way) noexcept;
 
 /// What a transition lends to those that take part in it.
 class LULL_API transition {
@@ -110,6 +133,8 @@ class LULL_API transition {
 
   /// Runs `work` and records it as a step, also when it throws.
   void step(std::string_view name, const std::function<void()>& work);
+  // Reporting never fails a transition: where there is no memory for it, the report lacks it.
+
   /// Adds steps that were timed elsewhere, and what devices held before and after them.
   void add(std::vector<step_report> steps, std::vector<device_report> devices);
   /// Adds what a transfer did.
@@ -150,6 +175,23 @@ class LULL_API participant {
   /// @param plan of the sleep that it wakes from: what was done with the contents
   virtual void wake(const sleep_plan& plan, transition& current) = 0;
 
+  /// @name Going from one sleep to a deeper one, without waking
+  /// @{
+  /// Gives up what `to` gives up and `from` did not. All or nothing, as sleep. What could not be
+  /// taken back again is for deepened(). Afterwards it sleeps by `to`.
+  /// @param to is no shallower than `from` in anything
+  /// @throws error (unsupported): the default. Then the sleep stays as it was.
+  virtual void deepen(const sleep_plan& from, const sleep_plan& to, transition& current);
+  /// Takes a deepen() back, because what came after it failed: it sleeps by `from` again. All or
+  /// nothing. By default there is nothing to do.
+  virtual void undo_deepen(const sleep_plan& /*from*/, const sleep_plan& /*to*/,
+                           transition& /*current*/) {}
+  /// All have gone deeper, and nothing will be taken back: gives up what was kept for that, such as
+  /// copies of what `to` discards. Not called where the process is suspended. What it throws is
+  /// told as a problem. By default there is nothing to do.
+  virtual void deepened(const sleep_plan& /*to*/, transition& /*current*/) {}
+  /// @}
+
   /// The devices that it uses. A plan that resets contexts resets those of all participants once
   /// all of them sleep.
   [[nodiscard]] virtual std::vector<device> devices() const { return {}; }
@@ -169,12 +211,19 @@ class LULL_API participant {
 /// What a participant made of two functions does; see participant for what they have to keep to.
 using transition_function = std::function<void(const sleep_plan&, transition&)>;
 
+/// What such a participant does to go from one sleep to a deeper one, and to take that back.
+using deepen_function =
+    std::function<void(const sleep_plan& from, const sleep_plan& to, transition&)>;
+
 /// A participant without a class of its own.
 /// @param devices those that it uses; a plan that resets contexts resets theirs
-/// @throws error (invalid_argument) when a function or the name is empty
+/// @param deepen as participant::deepen(); empty: it cannot, and no ladder takes it deeper
+/// @param undo_deepen as participant::undo_deepen(); empty: there is nothing to do
+/// @throws error (invalid_argument) when the name, or `sleep` or `wake`, is empty
 [[nodiscard]] LULL_API std::shared_ptr<participant> make_participant(
     std::string name, transition_function sleep, transition_function wake,
-    std::vector<device> devices = {});
+    std::vector<device> devices = {}, deepen_function deepen = {},
+    deepen_function undo_deepen = {});
 
 /// Event counts since construction.
 struct sleep_counters {
@@ -182,6 +231,8 @@ struct sleep_counters {
   std::uint64_t wakes = 0;
   std::uint64_t failed_sleeps = 0;
   std::uint64_t failed_wakes = 0;
+  std::uint64_t deepenings = 0;  ///< from one sleep to a deeper one
+  std::uint64_t failed_deepenings = 0;
 };
 
 /// The sleeper as seen at one moment.
@@ -194,6 +245,7 @@ struct sleeper_snapshot {
   duration idle{};               ///< since the last lease came back; 0 while one is out
   std::uint64_t done_bytes = 0;  ///< of the transfer under way
   std::uint64_t total_bytes = 0;
+  bool deepening = false;  ///< asleep, and going to a deeper sleep
   sleep_counters counters;
   std::optional<transition_report> last;
 };
@@ -230,6 +282,29 @@ struct sleeper_reset_options {
   std::function<void(const device&)> reset = {};
 };
 
+/// How a sleep whose plan suspends the process does that, and how it is restored.
+struct sleeper_suspend_options {
+  /// What is free on the devices in this moment, by name, as somebody says who is not suspended: a
+  /// router, or a program that is asked over a pipe. Called before the process is suspended, and
+  /// while it is, when nothing in the process may ask the driver or its management library, since
+  /// that would not return. What a process had must be free on every device before it is restored:
+  /// one that does not fit is lost for good. Called on the sleeper's thread; what it throws fails
+  /// the transition. Empty: `observer` is asked.
+  std::function<std::map<std::string, std::uint64_t>()> free_bytes = {};
+  /// The program that is asked where free_bytes is empty, and its arguments; looked for in PATH,
+  /// and kept running from the first sleep of this kind on. It writes a line for each line that it
+  /// reads: the devices and what is free on them, "CUDA0 1048576 CUDA1 2097152". Must see the same
+  /// devices by the same names, and holds nothing of them.
+  std::vector<std::string> observer = {"lull", "observe"};
+  /// For work that was submitted to end. Absent: the sleeper's drain_timeout. Above 0.
+  std::optional<duration> lock_timeout = {};
+  /// Host memory that must be left beside what the driver carries. 1 GiB: enough for what goes on.
+  std::uint64_t host_margin_bytes = std::uint64_t{1} << 30;
+  /// What must be free on each device beside what the process needs to be restored. 256 MiB: others
+  /// may take some in the moment between the look and the restore.
+  std::uint64_t device_margin_bytes = std::uint64_t{256} << 20;
+};
+
 struct sleeper_options {
   /// Sleep after this long without a lease, to within 10 ms. 0: as soon as the last lease comes
   /// back. Absent: only when told to. After an idle sleep that failed it is tried again after the
@@ -238,10 +313,21 @@ struct sleeper_options {
   std::optional<duration> idle_time = {};
   /// What a sleep does.
   sleep_plan plan = plan_for(sleep_level::discard);
+  /// Instead of one idle time and one plan: deeper and deeper sleeps, each after a longer time
+  /// without a lease, for example offload after 30 s, suspend after 10 min, reset after an hour.
+  /// The first is what a sleep does; from there it goes down without waking, rung by rung, as far
+  /// as the time, or the plan's max_residue_bytes, takes it. A lease wakes it from any depth. A
+  /// rung that fails is tried again as an idle sleep is, until the next is due; one that the
+  /// devices or a participant cannot do is left out until the next sleep. Also those who called
+  /// sleep() are taken deeper. Empty: one rung, of `idle_time` and `plan`.
+  std::vector<sleep_rung> ladder = {};
   /// How long sleep() waits for leases to come back. Above 0.
   duration drain_timeout = std::chrono::seconds{10};
   /// What resets contexts, at level `reset`.
   sleeper_reset_options reset = {};
+  /// What suspends the process, at level `suspend`. It is suspended when all sleepers of the
+  /// process that have participants sleep by such a plan, and restored by the first that wakes.
+  sleeper_suspend_options suspend = {};
   /// Watch the idle time, and what participants have to do from time to time, on the sleeper's own
   /// thread. Off: call poll().
   bool watch_idle = false;
@@ -300,6 +386,9 @@ struct acquire_options {
 /// A sleep that fails leaves the sleeper awake, and the idle time starts again. A wake that fails
 /// leaves it asleep, gives its error to all who wait, and the next acquire tries again.
 ///
+/// A sleep can become deeper without a wake, by the ladder or by deepen(). The state is `asleep`
+/// all the while. If that fails, it sleeps on as it did before. It never becomes shallower.
+///
 /// Thread-safe. Leases must come back before the sleeper is destroyed. In a child made by fork()
 /// every function throws `unsupported` at once, or returns nothing if it does not throw.
 class LULL_API sleeper {
@@ -310,7 +399,9 @@ class LULL_API sleeper {
     lease(lease&& other) noexcept
         : owner_(std::exchange(other.owner_, nullptr)), use_(other.use_) {}
     lease& operator=(lease&& other) noexcept;
-    ~lease() { release(); }
+    ~lease() {
+      if (owner_ != nullptr) release();
+    }
     /// Gives the lease back early. Harmless when it is back already.
     void release() noexcept;
 
@@ -323,12 +414,14 @@ class LULL_API sleeper {
     lease_use use_;
   };
 
-  /// @throws error invalid_argument: an option outside its range; unsupported: the plan's context
-  ///         action is not available; out_of_host_memory: with watch_idle, its thread cannot be
-  ///         started
+  /// @throws error invalid_argument: an option outside its range, a ladder with a rung that is not
+  ///         deeper and later than the one before, or a ladder and an idle_time; unsupported: a
+  ///         plan's context action is not available; out_of_host_memory: with watch_idle, its
+  ///         thread cannot be started
   explicit sleeper(sleeper_options options = {});
   /// Ends the thread; a transition under way is cancelled and rolled back first. What is asleep
-  /// stays asleep.
+  /// stays asleep; a process that is suspended, and has no other sleeper, is restored where it
+  /// fits.
   ~sleeper();
   sleeper(const sleeper&) = delete;
   sleeper& operator=(const sleeper&) = delete;
@@ -388,34 +481,69 @@ class LULL_API sleeper {
   /// it. Where there is no memory for the report, its texts and lists are empty.
   /// @param plan instead of the one in the options
   /// @throws error timed_out: leases did not come back, with their number (awake again);
-  ///         unsupported: the plan resets contexts, and no participant uses a device that has one;
-  ///         out_of_host_memory: the sleeper's thread cannot be started; or why the sleep failed
+  ///         unsupported: no participant's device can do what the plan says about the context, and
+  ///         the plan has no fallback; with the nearest level that would do, and before anything is
+  ///         touched; out_of_host_memory: the sleeper's thread cannot be started; or why the sleep
+  ///         failed
   transition_report sleep(const std::optional<sleep_plan>& plan = std::nullopt);
+
+  /// Goes to a deeper sleep without waking: what the sleep does already stays, and what the plan
+  /// says beyond that is done. For a budget that needs more of a device. All or nothing: after a
+  /// failure it sleeps as before. Waits for a transition under way, and lets those who wait for a
+  /// lease go first. From a process that is suspended it restores that first, for which there must
+  /// be room on its devices, and suspends it again if what comes after fails.
+  /// @param plan absent: that of the next rung of the ladder
+  /// @return with no step, where the sleep does all of that already
+  /// @throws error busy: it is not asleep, or only in part, since a sleep or a wake failed;
+  ///         not_found: the ladder has no further rung; unsupported: as sleep(), or a participant
+  ///         cannot go deeper; out_of_host_memory; or why it failed
+  transition_report deepen(const std::optional<sleep_plan>& plan = std::nullopt);
 
   /// Wakes now, without taking a lease. When awake already it does nothing.
   /// @throws as acquire
   void wake(time_point deadline = no_deadline, const stop_view& stop = {});
 
-  /// For callers that run their own loop: starts what is due, a sleep or participants' upkeep.
-  /// Never blocks.
-  /// @return whether a sleep was started
+  /// For callers that run their own loop: starts what is due: a sleep, a deeper one, or
+  /// participants' upkeep. Never blocks.
+  /// @return whether a sleep, or a deeper one, was started
   /// @throws error (out_of_host_memory) when the sleeper's thread cannot be started; what was due
   ///        still is
   bool poll(time_point now);
 
-  /// When poll() should be called next; absent while there is nothing to wait for (asleep, in a
-  /// transition, or no idle time and no upkeep). While awake it moves later, and earlier only when
-  /// a participant has new things to do.
+  /// When poll() should be called next; absent while there is nothing to wait for (in a transition,
+  /// asleep on the last rung, or no idle time and no upkeep). While awake it moves later, and
+  /// earlier only when a participant has new things to do.
   [[nodiscard]] std::optional<time_point> next_deadline() const;
 
-  /// Changes the idle time, now and for later, and forgets sleeps that failed. Absent: sleep only
-  /// when told to. Not below 0.
+  /// Changes the idle time, now and for later, and forgets sleeps that failed. With a ladder it is
+  /// that of the first rung. Absent: sleep, and go deeper, only when told to.
+  /// @throws error (invalid_argument) below 0, or not before the second rung
   void set_idle_time(std::optional<duration> idle_time);
 
  private:
+  friend struct detail::sleeper_access;
   struct impl;
   std::unique_ptr<impl> impl_;
 };
+
+/// What became of two sleepers that swapped places.
+struct swap_report {
+  transition_report slept;  ///< of the one that left
+  transition_report woke;   ///< of the one that came
+};
+
+/// Puts one sleeper to sleep while another wakes, so that both directions of the link are at work
+/// at once; also where their devices cannot hold both: parts of what leaves make room for parts of
+/// what comes. Leases of the leaving one are waited for first, as sleep() does. One that sleeps, or
+/// is awake, already is left as it is. What others of this process bring to those devices meanwhile
+/// waits for the end of it too. Blocks for both.
+/// @param plan of the sleep; absent: the leaving sleeper's own
+/// @param stop, deadline of the wake, on the coming sleeper's clock
+/// @throws error invalid_argument: both are the same; or why the sleep or the wake failed. Then
+///         both are put back to what they were; where that fails too the message says so.
+LULL_API swap_report swap(sleeper& leaving, sleeper& coming,
+                          const std::optional<sleep_plan>& plan = std::nullopt,
+                          time_point deadline = no_deadline, const stop_view& stop = {});
 
 }  // namespace lull
 

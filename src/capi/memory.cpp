@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "capi/arena.hpp"
 #include "capi/report.hpp"
 #include "capi/values.hpp"
 
-using lull::capi::fill_in;
 using lull::capi::guard;
 using lull::capi::read_versioned;
 using lull::capi::required;
@@ -47,6 +47,7 @@ lull_memory_options default_memory_options() {
   options.chunk_bytes = from.chunk_bytes;
   options.poison_unfilled = from.poison_unfilled ? 1 : 0;
   options.threads = from.threads;
+  options.handle_bytes = from.handle_bytes;
   lull::capi::set_default_log(options);
   return options;
 }
@@ -59,23 +60,27 @@ lull_transfer_options default_transfer_options() {
   return options;
 }
 
-lull::transfer_options make_transfer_options(const lull_transfer_options* options) {
+}  // namespace
+
+namespace lull::capi {
+
+transfer_options make_transfer_options(const lull_transfer_options* options) {
   const auto given = read_versioned(options, default_transfer_options(), "options");
-  lull::transfer_options result;
-  result.backing = lull::capi::make_backing(given.backing, given.backing_path, "options->");
+  transfer_options result;
+  result.backing = make_backing(given.backing, given.backing_path, "options->");
   if (given.progress != nullptr) {
     result.progress = [callback = given.progress,
-                       user = given.progress_user](const lull::transfer_progress& so_far) {
+                       user = given.progress_user](const transfer_progress& so_far) {
       const std::string region(so_far.region);
-      lull::capi::expect_callback_ok(
-          callback(user, region.c_str(), so_far.done_bytes, so_far.total_bytes), "progress");
+      expect_callback_ok(callback(user, region.c_str(), so_far.done_bytes, so_far.total_bytes),
+                         "progress");
     };
   }
-  result.stop = lull::capi::token_of(given.cancel);
+  result.stop = token_of(given.cancel);
   return result;
 }
 
-}  // namespace
+}  // namespace lull::capi
 
 lull_status lull_eviction_plan_action(const lull_eviction_plan* plan, const char* tag,
                                       lull_contents_action* action) {
@@ -110,7 +115,9 @@ lull_status lull_memory_create(const lull_memory_options* options, lull_memory**
     converted.chunk_bytes = given.chunk_bytes;
     converted.poison_unfilled = given.poison_unfilled != 0;
     converted.threads = given.threads;
+    converted.handle_bytes = given.handle_bytes;
     converted.log = lull::capi::log_of(given);
+    if (given.arena != nullptr) converted.arena = given.arena->value;
     result = new lull_memory{lull::memory(std::move(converted))};
   });
 }
@@ -119,26 +126,40 @@ void lull_memory_destroy(lull_memory* memory) {
   delete memory;
 }
 
+uint64_t lull_memory_leftover_bytes(const lull_memory* memory) {
+  return memory != nullptr ? memory->value.leftover_bytes() : 0;
+}
+
 lull_status lull_memory_evict(lull_memory* memory, const lull_eviction_plan* plan,
                               const lull_transfer_options* options, lull_report** report) {
+  if (report != nullptr) *report = nullptr;
   return guard([&] {
     lull::memory& from = required(memory, "memory").value;
     const auto how = lull::capi::make_eviction_plan(required(plan, "plan"), "plan->");
-    const auto given = make_transfer_options(options);
-    auto result = lull::capi::make_transfer_report("evict");
-    fill_in(*result, from.evict(how, given));
-    if (report != nullptr) *report = result.release();
+    lull::capi::carry_out("evict", options, report, [&](const lull::transfer_options& given) {
+      return from.evict(how, given);
+    });
+  });
+}
+
+lull_status lull_memory_drop_backups(lull_memory* memory, const lull_eviction_plan* plan,
+                                     uint64_t* bytes) {
+  return guard([&] {
+    lull::memory& of = required(memory, "memory").value;
+    const auto dropped =
+        of.drop_backups(lull::capi::make_eviction_plan(required(plan, "plan"), "plan->"));
+    if (bytes != nullptr) *bytes = dropped;
   });
 }
 
 lull_status lull_memory_restore(lull_memory* memory, const char* const* tags, size_t tag_count,
                                 const lull_transfer_options* options, lull_report** report) {
+  if (report != nullptr) *report = nullptr;
   return guard([&] {
     lull::memory& to = required(memory, "memory").value;
     const auto wanted = lull::capi::texts_of(tags, tag_count, "tags");
-    const auto given = make_transfer_options(options);
-    auto result = lull::capi::make_transfer_report("restore");
-    fill_in(*result, to.restore(wanted, given));
-    if (report != nullptr) *report = result.release();
+    lull::capi::carry_out("restore", options, report, [&](const lull::transfer_options& given) {
+      return to.restore(wanted, given);
+    });
   });
 }

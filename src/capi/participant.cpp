@@ -40,12 +40,16 @@ class c_participant final : public lull::participant {
         wake_(&required(from.wake, "participant->wake")),
         devices_(lull::capi::devices_of(from.devices, from.device_count, "participant->devices")),
         next_upkeep_(from.next_upkeep),
-        upkeep_(from.upkeep) {
+        upkeep_(from.upkeep),
+        deepen_(from.deepen),
+        undo_deepen_(from.undo_deepen),
+        deepened_(from.deepened) {
     if (name_.empty()) {
       throw lull::error(lull::status::invalid_argument, "participant->name is empty");
     }
     if (upkeep_ != nullptr) required(next_upkeep_, "participant->next_upkeep");
     if (next_upkeep_ != nullptr) required(upkeep_, "participant->upkeep");
+    if (undo_deepen_ != nullptr || deepened_ != nullptr) required(deepen_, "participant->deepen");
     ask_for_next_upkeep();
   }
 
@@ -58,6 +62,19 @@ class c_participant final : public lull::participant {
   void wake(const lull::sleep_plan& plan, lull::transition& current) override {
     call(wake_, "wake", plan, current);
     ask_after_wake(current);
+  }
+
+  void deepen(const lull::sleep_plan& from, const lull::sleep_plan& to,
+              lull::transition& current) override {
+    if (deepen_ == nullptr) return participant::deepen(from, to, current);
+    call(deepen_, "deepen", from, to, current);
+  }
+  void undo_deepen(const lull::sleep_plan& from, const lull::sleep_plan& to,
+                   lull::transition& current) override {
+    if (undo_deepen_ != nullptr) call(undo_deepen_, "undo_deepen", from, to, current);
+  }
+  void deepened(const lull::sleep_plan& to, lull::transition& current) override {
+    if (deepened_ != nullptr) call(deepened_, "deepened", to, current);
   }
 
   [[nodiscard]] std::optional<lull::time_point> next_upkeep() const noexcept override {
@@ -74,8 +91,20 @@ class c_participant final : public lull::participant {
   void call(lull_participant_fn function, const char* name, const lull::sleep_plan& plan,
             lull::transition& current) {
     const lull_sleep_plan given = lull::capi::plan_for_c(plan, tags_);
+    during(current, name,
+           [&](lull_transition& now) { return function(user_.get(), &given, &now); });
+  }
+  void call(lull_participant_deepen_fn function, const char* name, const lull::sleep_plan& from,
+            const lull::sleep_plan& to, lull::transition& current) {
+    const lull_sleep_plan before = lull::capi::plan_for_c(from, tags_);
+    const lull_sleep_plan after = lull::capi::plan_for_c(to, deeper_tags_);
+    during(current, name,
+           [&](lull_transition& now) { return function(user_.get(), &before, &after, &now); });
+  }
+  template <class Function>
+  static void during(lull::transition& current, const char* name, Function function) {
     lull_transition now{current, {std::stop_source(std::nostopstate), current.stop()}};
-    const lull_status code = function(user_.get(), &given, &now);
+    const lull_status code = function(now);
     if (code != LULL_OK && now.failure) throw lull::error(*now.failure);
     expect_callback_ok(code, name);
   }
@@ -112,9 +141,13 @@ class c_participant final : public lull::participant {
   const std::vector<lull::device> devices_;
   int64_t (*const next_upkeep_)(void*);
   lull_status (*const upkeep_)(void*);
+  const lull_participant_deepen_fn deepen_;
+  const lull_participant_deepen_fn undo_deepen_;
+  const lull_participant_fn deepened_;
   std::atomic<lull::time_point> upkeep_due_{lull::no_deadline};
   /// Kept, so that waking from a plan takes no memory that its sleep has not had.
   std::vector<lull_tag_action> tags_;
+  std::vector<lull_tag_action> deeper_tags_;
 };
 
 bool is_failure(lull_status code) noexcept {

@@ -3,6 +3,7 @@
 
 #include "capi/device.hpp"
 #include "capi/memory.hpp"
+#include "capi/source.hpp"
 #include "vocabulary/text.hpp"
 
 using lull::capi::expect_callback_ok;
@@ -16,14 +17,6 @@ using lull::capi::text_or_empty;
 using lull::capi::write_region;
 using lull::capi::write_versioned;
 
-struct lull_region {
-  lull::region value;
-};
-
-struct lull_refill_target {
-  const lull::refill_target& value;
-};
-
 namespace {
 
 lull_region_options default_region_options() {
@@ -35,6 +28,7 @@ lull_region_options default_region_options() {
   options.name = from.name.c_str();
   options.refill_alone = from.refill_alone ? 1 : 0;
   options.absent = from.absent ? 1 : 0;
+  options.checksum = from.checksum ? 1 : 0;
   return options;
 }
 
@@ -104,8 +98,10 @@ lull_status lull_memory_allocate(lull_memory* memory, const lull_device* device,
     converted.refill = make_refill(given.refill, given.refill_user);
     converted.refill_alone = given.refill_alone != 0;
     converted.absent = given.absent != 0;
+    converted.source = lull::capi::make_region_source(given);
     converted.accessible_from = lull::capi::devices_of(
         given.accessible_from, given.accessible_from_count, "options->accessible_from");
+    converted.checksum = given.checksum != 0;
     result = new lull_region{in.allocate(on, bytes, std::move(converted))};
   });
 }

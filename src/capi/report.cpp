@@ -28,6 +28,7 @@ std::unique_ptr<lull_report> make_transfer_report(const char* what) {
 }
 
 void fill_in(lull_report& to, transfer_report from) noexcept {
+  to.rolled_back = from.rolled_back;
   to.elapsed = from.elapsed;
   to.steps = std::move(from.steps);
   to.devices = std::move(from.devices);
@@ -55,7 +56,7 @@ void fill_in(lull_report& to, reset_report from) noexcept {
 
 void mark_failed(lull_report& to, const error& failure) noexcept {
   to.succeeded = false;
-  to.rolled_back = !to.was_reset;
+  to.rolled_back = to.rolled_back && !to.was_reset;
   try {
     to.failure = failure.what();
   } catch (const std::bad_alloc&) {
@@ -69,8 +70,9 @@ std::unique_ptr<lull_report> make_transition_report() {
 
 void fill_in(lull_report& to, transition_report from) noexcept {
   // Short enough to take no memory.
-  to.what = from.way == transition_report::direction::sleep ? "sleep" : "wake";
+  to.what = to_string(from.way);
   to.plan = std::move(from.plan);
+  to.fell_back_from = std::move(from.fell_back_from);
   to.failure = std::move(from.failure);
   to.succeeded = from.succeeded;
   to.rolled_back = from.rolled_back;
@@ -98,6 +100,7 @@ lull_status lull_report_describe(const lull_report* report, lull_report_info* in
     set_text(value.plan, from.plan);
     set_text(value.dropped, from.dropped);
     set_text(value.failure, from.failure);
+    set_text(value.fell_back_from, from.fell_back_from);
     write_versioned(info, value, "info");
   });
 }
@@ -131,6 +134,8 @@ lull_status lull_report_device(const lull_report* report, size_t index,
     value.free_after_bytes = or_unknown(from.after.free_bytes);
     value.source = static_cast<lull_memory_source>(from.after.source);
     set_text(value.device, from.device);
+    value.staged_bytes = from.staged_bytes;
+    set_text(value.staged_because, from.staged_because);
     write_versioned(device, value, "device");
   });
 }

@@ -116,12 +116,15 @@ void lull_reset_options_init(lull_reset_options* options) {
 
 lull_status lull_device_reset(const lull_device* device, const lull_reset_options* options,
                               lull_report** report) {
+  if (report != nullptr) *report = nullptr;
   return guard([&] {
     const lull::device& which = required(device, "device").value;
-    const auto given = convert(read_versioned(options, default_reset_options(), "options"));
-    auto result = lull::capi::make_reset_report();
-    fill_in(*result, lull::dev_reset(which, given));
-    if (report != nullptr) *report = result.release();
+    auto given = convert(read_versioned(options, default_reset_options(), "options"));
+    lull::reset_report failed;
+    given.failed_report = &failed;
+    const auto has_begun = [](const lull::reset_report& of) { return !of.device.empty(); };
+    lull::capi::deliver(report, lull::capi::make_reset_report(), failed, has_begun,
+                        [&] { return lull::dev_reset(which, given); });
   });
 }
 

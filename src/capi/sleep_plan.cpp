@@ -20,6 +20,8 @@ lull_sleep_plan plain_values(const sleep_plan& from) {
   plan.contents.otherwise = static_cast<lull_contents_action>(from.contents.otherwise);
   plan.context = static_cast<lull_context_action>(from.context);
   plan.backing = static_cast<lull_backing_kind>(from.backing.type());
+  plan.fallback = from.fallback ? 1 : 0;
+  plan.max_residue_bytes = from.max_residue_bytes.value_or(LULL_NO_LIMIT);
   return plan;
 }
 
@@ -32,6 +34,8 @@ sleep_plan make_plan(const lull_sleep_plan& from) {
   plan.contents = make_eviction_plan(given.contents, "plan->contents.");
   plan.context = enum_from<context_action>(given.context, "plan->context");
   plan.backing = make_backing(given.backing, given.backing_path, "plan->");
+  plan.fallback = given.fallback != 0;
+  if (given.max_residue_bytes != LULL_NO_LIMIT) plan.max_residue_bytes = given.max_residue_bytes;
   return plan;
 }
 

@@ -1,5 +1,7 @@
 #include "capi/sleeper.hpp"
 
+#include <lull/c/swap.h>
+
 #include <utility>
 
 #include "capi/memory.hpp"
@@ -72,8 +74,25 @@ const lull_sleeper_options& default_sleeper_options() {
 }
 [[maybe_unused]] const lull_sleeper_options& read_at_load = default_sleeper_options();
 
+std::vector<lull::sleep_rung> convert_ladder(const lull_sleeper_options& given) {
+  std::vector<lull::sleep_rung> rungs;
+  if (given.ladder_count != 0) required(given.ladder, "options->ladder");
+  if (given.ladder_count != 0 && given.plan != nullptr) {
+    throw lull::error(
+        lull::status::invalid_argument,
+        "options->plan and options->ladder are both set; the ladder has its own plans");
+  }
+  for (std::size_t i = 0; i < given.ladder_count; ++i) {
+    const lull_sleep_rung& from = given.ladder[i];
+    rungs.push_back({checked_duration(from.after_ns, 0, "options->ladder[].after_ns"),
+                     make_plan(required(from.plan, "options->ladder[].plan"))});
+  }
+  return rungs;
+}
+
 lull::sleeper_options convert(const lull_sleeper_options& given) {
   lull::sleeper_options options;
+  options.ladder = convert_ladder(given);
   options.idle_time = idle_time(given.idle_time_ns, "options->idle_time_ns");
   if (given.plan != nullptr) options.plan = make_plan(*given.plan);
   options.drain_timeout = checked_duration(given.drain_timeout_ns, 1, "options->drain_timeout_ns");
@@ -152,6 +171,9 @@ lull_status lull_sleeper_observe(const lull_sleeper* sleeper, lull_sleeper_snaps
     value.wakes = seen.counters.wakes;
     value.failed_sleeps = seen.counters.failed_sleeps;
     value.failed_wakes = seen.counters.failed_wakes;
+    value.deepening = seen.deepening ? 1 : 0;
+    value.deepenings = seen.counters.deepenings;
+    value.failed_deepenings = seen.counters.failed_deepenings;
     lull::capi::set_text(value.plan, seen.plan);
     write_versioned(snapshot, value, "snapshot");
   });
@@ -169,11 +191,43 @@ lull_status lull_sleeper_sleep(lull_sleeper* sleeper, const lull_sleep_plan* pla
   });
 }
 
+lull_status lull_sleeper_deepen(lull_sleeper* sleeper, const lull_sleep_plan* plan,
+                                lull_report** report) {
+  return guard([&] {
+    lull::sleeper& of = required(sleeper, "sleeper").value;
+    std::optional<lull::sleep_plan> given;
+    if (plan != nullptr) given = make_plan(*plan);
+    auto result = lull::capi::make_transition_report();
+    fill_in(*result, of.deepen(given));
+    if (report != nullptr) *report = result.release();
+  });
+}
+
 lull_status lull_sleeper_wake(lull_sleeper* sleeper, int64_t timeout_ns,
                               const lull_cancel* cancel) {
   return guard([&] {
     lull::sleeper& of = required(sleeper, "sleeper").value;
     of.wake(deadline_in(timeout_ns), token_of(cancel));
+  });
+}
+
+lull_status lull_sleeper_swap(lull_sleeper* leaving, lull_sleeper* coming,
+                              const lull_sleep_plan* plan, int64_t timeout_ns,
+                              const lull_cancel* cancel, lull_report** slept_report,
+                              lull_report** woke_report) {
+  return guard([&] {
+    lull::sleeper& out = required(leaving, "leaving").value;
+    lull::sleeper& in = required(coming, "coming").value;
+    std::optional<lull::sleep_plan> given;
+    if (plan != nullptr) given = make_plan(*plan);
+    const auto deadline = deadline_in(timeout_ns);
+    auto slept = lull::capi::make_transition_report();
+    auto woke = lull::capi::make_transition_report();
+    lull::swap_report done = lull::swap(out, in, given, deadline, token_of(cancel));
+    fill_in(*slept, std::move(done.slept));
+    fill_in(*woke, std::move(done.woke));
+    if (slept_report != nullptr) *slept_report = slept.release();
+    if (woke_report != nullptr) *woke_report = woke.release();
   });
 }
 

@@ -56,6 +56,8 @@ std::vector<device_process> convert(const std::vector<lull_backend_process>& lis
 /// The processes of a device.
 std::vector<device_process> ask_processes(const detail::backend_instance& backend,
                                           std::uint32_t index, const std::string& name) {
+  const detail::own_suspension::question asked(backend.suspension());
+  if (!asked) detail::fail_suspended(name);
   std::vector<lull_backend_process> list(32);
   std::uint64_t count = 0;
   // The list can grow between two calls, but not for ever.
@@ -95,6 +97,16 @@ auto ask_within(const detail::device_state& state, std::string_view question,
   }
   detail::fail(status::timed_out, "{}: {} did not return within {} ms", state.name, question,
                limit.count());
+}
+
+/// What was known of its memory before this process was suspended. What it holds now is not known,
+/// and neither is who says so.
+memory_info last_known(const detail::device_state& state) {
+  const std::lock_guard lock(state.last_mutex);
+  memory_info known = state.last_memory;
+  known.used_by_process_bytes.reset();
+  known.source = memory_source::unknown;
+  return known;
 }
 
 }  // namespace
@@ -149,7 +161,7 @@ namespace detail {
 
 backend_instance::backend_instance(ops_table table, shared_object library,
                                    const std::vector<lull_backend_setting>& settings)
-    : library_(std::move(library)), table_(table) {
+    : library_(std::move(library)), table_(table), suspension_(own_suspension::of(table.ops.name)) {
   lull_backend_error failure{};
   const lull_status code = table_.ops.open(settings.data(), settings.size(), &handle_, &failure);
   if (raw(code) != LULL_OK) throw make_error(raw(code), "", "open", failure);
@@ -158,6 +170,13 @@ backend_instance::backend_instance(ops_table table, shared_object library,
 backend_instance::~backend_instance() {
   if (leak_in_forked_child(std::move(library_))) return;
   table_.ops.close(handle_);
+}
+
+void fail_suspended(const std::string& device_name) {
+  fail(status::busy,
+       "{}: this process is suspended, and whatever asks the driver would wait for that to end: "
+       "wake it first",
+       device_name);
 }
 
 std::string describe_throw(std::string_view device_name, std::string_view operation) {
@@ -183,6 +202,8 @@ error make_error(std::int32_t code, std::string_view device_name, std::string_vi
 
 memory_info ask_memory(const backend_instance& backend, std::uint32_t index,
                        const std::string& name) {
+  const own_suspension::question asked(backend.suspension());
+  if (!asked) fail_suspended(name);
   lull_backend_memory figures{};
   lull_backend_error failure{};
   figures.struct_size = sizeof figures;
@@ -284,22 +305,36 @@ memory_info device::memory(std::chrono::milliseconds limit) const {
   if (type() == device_type::host) {
     return detail::ask_memory(*state_->backend, state_->index, name());
   }
-  return ask_within(*state_, "memory_info", limit, &detail::ask_memory);
+  const detail::own_suspension& suspension = state_->backend->suspension();
+  if (suspension.closed()) return last_known(*state_);
+  try {
+    const memory_info seen = ask_within(*state_, "memory_info", limit, &detail::ask_memory);
+    const std::lock_guard lock(state_->last_mutex);
+    state_->last_memory = seen;
+    return seen;
+  } catch (const error&) {
+    if (suspension.closed()) return last_known(*state_);
+    throw;
+  }
 }
 
 std::vector<device_process> device::processes(std::chrono::milliseconds limit) const {
   require(capability::processes, "processes");
+  detail::expect_not_suspended(*state_);
   return ask_within(*state_, "process_list", limit, &ask_processes);
 }
 
 tristate device::context_alive(std::chrono::milliseconds limit) const {
   if (!supports(capability::context)) return tristate::no;
+  if (state_->backend->suspension().closed()) return tristate::cannot_tell;
   const clock& time = steady_clock();
   // Past the gate: the answer must not have to wait for a reset.
   const auto answer = state_->context->state_prober->call(
       time,
       [backend = state_->backend, index = state_->index, own_name = name()] {
         lull_tristate alive = LULL_TRISTATE_CANNOT_TELL;
+        const detail::own_suspension::question asked(backend->suspension());
+        if (!asked) return tristate::cannot_tell;
         lull_backend_error failure{};
         const lull_status code =
             backend->table().context.context_alive(backend->handle(), index, &alive, &failure);

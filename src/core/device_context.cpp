@@ -10,10 +10,11 @@ std::shared_ptr<device_context> device_context::of(generation_counter& counter) 
   static auto& mutex = *new std::mutex;
   static auto& contexts = *new std::map<const generation_counter*, std::weak_ptr<device_context>>;
   const std::lock_guard lock(mutex);
-  std::weak_ptr<device_context>& known = contexts[&counter];
-  if (auto context = known.lock()) return context;
+  const auto [known, is_first] = contexts.try_emplace(&counter);
+  if (auto context = known->second.lock()) return context;
   auto context = std::make_shared<device_context>(counter);
-  known = context;
+  if (!is_first) counter.raise();
+  known->second = context;
   return context;
 }
 

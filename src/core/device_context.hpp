@@ -60,13 +60,11 @@ struct context_hook {
 class device_context {
  public:
   /// The context state of a device, shared by all that ask with the same counter while one of them
-  /// lives.
+  /// lives. A later one begins a generation: the backends that were closed may have ended the
+  /// context, if nobody but them held it.
   static std::shared_ptr<device_context> of(generation_counter& counter);
 
   explicit device_context(generation_counter& counter) noexcept : generation(counter) {}
-  /// The backends that are closed now may end the context, if nobody but them held it: what comes
-  /// after is another one as far as anybody knows.
-  ~device_context() { generation.raise(); }
   device_context(const device_context&) = delete;
   device_context& operator=(const device_context&) = delete;
 

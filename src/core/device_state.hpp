@@ -6,10 +6,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "core/device_context.hpp"
 #include "core/ops_table.hpp"
+#include "core/own_suspension.hpp"
 #include "core/probe_thread.hpp"
 #include "core/shared_object.hpp"
 #include "vocabulary/current_error.hpp"
@@ -30,11 +32,14 @@ class backend_instance {
 
   [[nodiscard]] const ops_table& table() const noexcept { return table_; }
   [[nodiscard]] lull_backend* handle() const noexcept { return handle_; }
+  /// Shared with all other instances of the backend.
+  [[nodiscard]] own_suspension& suspension() const noexcept { return suspension_; }
 
  private:
   shared_object library_;  // first, so that it goes last
   ops_table table_;
   lull_backend* handle_ = nullptr;
+  own_suspension& suspension_;
 };
 
 /// What a lull::device refers to. The facts are immutable.
@@ -55,10 +60,21 @@ struct device_state {
   std::shared_ptr<device_context> context;
   /// For questions to the platform, which may hang. One per physical device in the process.
   std::shared_ptr<probe_thread> prober;
+
+  /// What was last said of its memory, for as long as nothing may be asked.
+  mutable std::mutex last_mutex;
+  mutable memory_info last_memory;
 };
 
+/// @throws error (busy)
+[[noreturn]] void fail_suspended(const std::string& device_name);
+/// @throws error (busy) while this process is suspended
+inline void expect_not_suspended(const device_state& device) {
+  if (device.backend->suspension().closed()) fail_suspended(device.name);
+}
+
 /// What the device says about its memory. May hang: call it through the prober.
-/// @throws error as the backend reports it
+/// @throws error as the backend reports it; busy: while this process is suspended
 memory_info ask_memory(const backend_instance& backend, std::uint32_t index,
                        const std::string& name);
 
@@ -85,9 +101,10 @@ void call(const device_state& device, operation<Group, Slot> what, Arguments... 
 }
 
 /// Waits while the device is being reset; an operation under way while the result exists.
-/// @throws error (unsupported) in a forked child
+/// @throws error unsupported: in a forked child; busy: while this process is suspended
 [[nodiscard]] inline device_gate::pass enter(const device_state& device) {
   expect_same_process();
+  expect_not_suspended(device);
   return device.context ? device.context->gate.enter() : device_gate::pass(nullptr);
 }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "vocabulary/folder.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -42,10 +43,12 @@ class search_result {
   /// The module files of a directory, by name. A directory that is not there has none.
   void add_directory(const fs::path& directory) {
     std::vector<fs::path> files;
-    std::error_code failed;
-    for (fs::directory_iterator at(directory, failed), end; !failed && at != end;
-         at.increment(failed)) {
-      if (is_module_name(at->path().filename().string())) files.push_back(at->path());
+    detail::folder in(directory.c_str());
+    for (std::string_view name = in.next(); !name.empty(); name = in.next()) {
+      if (is_module_name(std::string(name))) files.push_back(directory / name);
+    }
+    if (in.error() != 0 && in.error() != ENOENT && in.error() != ENOTDIR) {
+      problem(directory, std::generic_category().message(in.error()));
     }
     std::sort(files.begin(), files.end());
     for (const fs::path& file : files) add_named(file);

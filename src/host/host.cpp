@@ -9,10 +9,14 @@
 #include "host/memory.hpp"
 #include "host/registrations.hpp"
 #include "host/streams.hpp"
+#include "vocabulary/page.hpp"
 #include "vocabulary/system_memory.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::backends {
+
+using lull::detail::page_bytes;
+
 namespace {
 
 /// The one device, "HOST".

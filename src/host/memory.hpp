@@ -13,8 +13,6 @@ namespace lull::backends {
 /// Throws invalid_argument.
 [[noreturn]] void misuse(std::string message);
 
-std::uint64_t page_bytes() noexcept;
-
 /// Memory of the host device. Reservations, handles and allocations are kept so that a wrong
 /// address or size is an error instead of a hole in somebody else's memory.
 class host_memory {

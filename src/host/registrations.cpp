@@ -3,9 +3,12 @@
 #include <iterator>
 
 #include "host/memory.hpp"
+#include "vocabulary/page.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::backends {
+
+using lull::detail::page_bytes;
 
 void host_registrations::host_register(std::uint32_t, void* address, std::uint64_t bytes,
                                        std::int32_t) {

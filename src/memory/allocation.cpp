@@ -69,8 +69,9 @@ void found(region_state& region, std::uint64_t granularity) {
     const std::uint64_t most = largest_shared * step_bytes(granularity);
     bytes = std::max(bytes, round_up(std::min(there_is, most), granularity));
   }
-  auto home = std::make_shared<extent>(region.where, bytes, shared, region.options.tag,
-                                       region.options.accessible_from);
+  auto home = std::make_shared<extent>(
+      region.where, bytes, shared, region.options.tag, region.options.accessible_from,
+      round_up(std::min(memory.options.handle_bytes, bytes), granularity));
   home->moving = true;
   if (shared) memory.shared_extents.push_back(home);
   static_cast<void>(home->take(region.size_bytes));

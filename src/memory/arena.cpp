@@ -20,11 +20,14 @@ arena_state::~arena_state() {
   stop_preparing();
 }
 
-std::unique_ptr<arena_slice> arena_state::take_free(std::uint64_t bytes, const device& for_device) {
-  // Best: ready for the device; then populated; then the smallest that is large enough.
+std::unique_ptr<arena_slice> arena_state::take_free(std::uint64_t bytes, const device& for_device,
+                                                    std::optional<unsigned> numa_node) {
+  // Best: ready for the device; then near it; then populated; then the smallest that is large
+  // enough.
   auto best = free_.end();
   const auto rank = [&](const arena_slice& slice) {
-    return std::tuple(slice.pin_.serves(for_device), slice.populated_, ~slice.size_bytes());
+    return std::tuple(slice.pin_.serves(for_device), slice.numa_node_ == numa_node,
+                      slice.populated_, ~slice.size_bytes());
   };
   for (auto at = free_.begin(); at != free_.end(); ++at) {
     if ((*at)->size_bytes() < bytes) continue;
@@ -47,10 +50,11 @@ bool arena_state::make_room(std::uint64_t bytes) {
   return true;
 }
 
-std::unique_ptr<arena_slice> arena_state::make_slice(std::uint64_t bytes) {
+std::unique_ptr<arena_slice> arena_state::make_slice(std::uint64_t bytes,
+                                                     std::optional<unsigned> numa_node) {
   const std::uint64_t size = round_up(bytes, huge_page_bytes);
   if (!make_room(size)) return nullptr;
-  auto slice = std::make_unique<arena_slice>(size, host_claim("host memory", size));
+  auto slice = std::make_unique<arena_slice>(size, host_claim("host memory", size), numa_node);
   all_.push_back(slice.get());
   held_bytes_ += size;
   return slice;
@@ -59,14 +63,18 @@ std::unique_ptr<arena_slice> arena_state::make_slice(std::uint64_t bytes) {
 std::vector<std::unique_ptr<arena_slice>> arena_state::take(std::uint64_t bytes,
                                                             const device& for_device) {
   std::vector<std::unique_ptr<arena_slice>> taken;
+  const auto numa_node = numa_node_of(for_device.pci_address());
   const std::lock_guard lock(mutex_);
   try {
     taken.reserve(bytes / options_.slice_bytes + 1);
     for (std::uint64_t left = bytes; left != 0;) {
       const std::uint64_t wanted = std::min(left, options_.slice_bytes);
-      auto slice = take_free(wanted, for_device);
-      if (!slice) slice = make_slice(wanted);
-      if (!slice) break;
+      auto slice = take_free(wanted, for_device, numa_node);
+      if (!slice) slice = make_slice(wanted, numa_node);
+      if (!slice) {
+        remember_budget(left);
+        break;
+      }
       used_bytes_ += slice->size_bytes();
       taken.push_back(std::move(slice));
       left -= wanted;
@@ -145,11 +153,59 @@ void arena_state::note_refusal(std::string_view reason) noexcept {
   } catch (const std::bad_alloc&) {
     not_pinned_because_.clear();
   }
+  if (!reason.empty()) remember_refusal(reason);
+}
+
+/// Called with the mutex held.
+void arena_state::remember_refusal(std::string_view reason) noexcept {
+  ++refusals_;
+  try {
+    last_refusal_ = reason;
+  } catch (const std::bad_alloc&) {
+    last_refusal_.clear();
+  }
+}
+
+/// Called with the mutex held.
+void arena_state::remember_budget(std::uint64_t bytes) noexcept {
+  try {
+    remember_refusal(text("the arena's budget of {} has no room for {} more",
+                          format_bytes(budget_bytes_), format_bytes(bytes)));
+  } catch (const std::bad_alloc&) {
+    remember_refusal("the arena's budget has no room for more");
+  }
+}
+
+void arena_state::note_no_room(std::uint64_t bytes) noexcept {
+  const std::lock_guard lock(mutex_);
+  remember_budget(bytes);
+}
+
+void arena_state::note_not_tried(std::string_view reason) noexcept {
+  const std::lock_guard lock(mutex_);
+  remember_refusal(reason);
+}
+
+std::uint64_t arena_state::refusals() const {
+  const std::lock_guard lock(mutex_);
+  return refusals_;
+}
+
+std::string arena_state::refusal_after(std::uint64_t refusals) const {
+  const std::lock_guard lock(mutex_);
+  return refusals_ != refusals ? last_refusal_ : std::string();
 }
 
 bool arena_state::count_pinned(std::uint64_t bytes) {
+  // What is left goes through staging, and needs its buffers.
+  constexpr std::uint64_t most_for_staging = std::uint64_t{128} << 20;
   const std::lock_guard lock(mutex_);
-  if (!make_room(bytes)) return false;
+  const std::uint64_t for_staging = std::min(budget_bytes_ / 8, most_for_staging);
+  const bool fits = used_bytes_ + other_bytes_ + bytes + for_staging <= budget_bytes_;
+  if (!fits || !make_room(bytes)) {
+    remember_budget(bytes);
+    return false;
+  }
   other_bytes_ += bytes;
   return true;
 }
@@ -271,7 +327,8 @@ std::unique_ptr<arena_slice> arena_state::next_unready(const device& for_device,
     free_.erase(unready);
   } else if (held_bytes_ + other_bytes_ + options_.slice_bytes <= budget_bytes_) {
     const std::uint64_t missing = preparing_.aim_bytes - ready_bytes(for_device);
-    slice = make_slice(std::min(options_.slice_bytes, missing));
+    slice =
+        make_slice(std::min(options_.slice_bytes, missing), numa_node_of(for_device.pci_address()));
   }
   return slice;
 }

@@ -8,12 +8,14 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #include "memory/host_claim.hpp"
+#include "memory/numa.hpp"
 #include "memory/pages.hpp"
 #include "memory/pinning.hpp"
 
@@ -23,7 +25,10 @@ namespace lull::detail {
 /// it to be made ready.
 class arena_slice {
  public:
-  arena_slice(std::uint64_t bytes, host_claim claim) : pages_(bytes), claim_(std::move(claim)) {}
+  arena_slice(std::uint64_t bytes, host_claim claim, std::optional<unsigned> numa_node)
+      : pages_(bytes), claim_(std::move(claim)), numa_node_(numa_node) {
+    if (numa_node) prefer_numa_node(pages_.address(), pages_.size_bytes(), *numa_node);
+  }
 
   [[nodiscard]] std::byte* address() const noexcept { return pages_.address(); }
   [[nodiscard]] std::uint64_t size_bytes() const noexcept { return pages_.size_bytes(); }
@@ -34,6 +39,7 @@ class arena_slice {
   mutable std::mutex readying_;
   pages pages_;
   host_claim claim_;
+  std::optional<unsigned> numa_node_;
   bool populated_ = false;
   pinning pin_;
 };
@@ -78,6 +84,13 @@ class arena_state {
 
   /// Remembers why something could not be pinned; empty: it could.
   void note_refusal(std::string_view reason) noexcept;
+  /// The same of what nobody tried to pin: there is no room for it, or it is not worth it.
+  void note_no_room(std::uint64_t bytes) noexcept;
+  void note_not_tried(std::string_view reason) noexcept;
+  /// How often something was not pinned, for whatever reason.
+  [[nodiscard]] std::uint64_t refusals() const;
+  /// The last reason after so many; empty: there was none.
+  [[nodiscard]] std::string refusal_after(std::uint64_t refusals) const;
 
  private:
   struct preparation {
@@ -89,9 +102,13 @@ class arena_state {
   };
 
   [[nodiscard]] std::unique_ptr<arena_slice> take_free(std::uint64_t bytes,
-                                                       const device& for_device);
-  [[nodiscard]] std::unique_ptr<arena_slice> make_slice(std::uint64_t bytes);
+                                                       const device& for_device,
+                                                       std::optional<unsigned> numa_node);
+  [[nodiscard]] std::unique_ptr<arena_slice> make_slice(std::uint64_t bytes,
+                                                        std::optional<unsigned> numa_node);
   [[nodiscard]] bool make_room(std::uint64_t bytes);
+  void remember_refusal(std::string_view reason) noexcept;
+  void remember_budget(std::uint64_t bytes) noexcept;
   void drop(std::unique_ptr<arena_slice> slice) noexcept;
   void prepare_in_background(const device& for_device, std::uint64_t number);
   [[nodiscard]] std::uint64_t ready_bytes(const device& for_device) const;
@@ -111,6 +128,8 @@ class arena_state {
   std::vector<const arena_slice*> all_;
   std::list<std::unique_ptr<arena_slice>> free_;
   std::string not_pinned_because_;
+  std::uint64_t refusals_ = 0;
+  std::string last_refusal_;
 
   preparation preparing_;
   unsigned preparers_ = 0;

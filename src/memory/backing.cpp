@@ -54,6 +54,7 @@ class memory_backing final : public backing {
   }
   void complete() noexcept override { claim_ = {}; }
   [[nodiscard]] std::byte* address() const noexcept { return pages_.address(); }
+  [[nodiscard]] std::uint64_t size_bytes() const noexcept { return pages_.size_bytes(); }
 
  private:
   host_claim claim_;
@@ -94,7 +95,10 @@ class arena_backing final : public backing {
 
   [[nodiscard]] view make_ready(std::uint64_t offset, const device& with) override {
     const std::uint64_t index = offset / stretch_bytes_;
-    if (index >= parts_.size()) return rest_->make_ready(offset - covered(), with);
+    if (index >= parts_.size()) {
+      arena_->note_no_room(rest_->size_bytes());
+      return rest_->make_ready(offset - covered(), with);
+    }
     arena_slice& slice = *parts_[index].slice;
     const bool pinned = arena_->make_ready(slice, with);
     return {slice.address() + offset % stretch_bytes_, pinned};

@@ -76,18 +76,29 @@ backing::view courier::make_ready(backing& which, std::uint64_t at) {
 }
 
 void courier::move_out(backing& to, std::uint64_t at, const void* from, std::uint64_t bytes,
-                       done_callback done) {
+                       done_callback done, const sink& look) {
   const backing::view host = make_ready(to, at);
   if (asynchronous_ && host.pinned) {
+    if (look) {
+      done = [look, here = host.address, bytes, then = std::move(done)] {
+        look(0, here, bytes);
+        then();
+      };
+    }
     direct_lane().to_host(host.address, from, bytes, std::move(done));
   } else if (host.address != nullptr && !(asynchronous_ && staging().pinned)) {
     where_.copy_to_host(host.address, from, bytes);
+    if (look) look(0, host.address, bytes);
+    if (asynchronous_) staged_bytes_ += bytes;
     done();
   } else if (where_.supports(capability::host_accessible)) {
+    if (look) look(0, static_cast<const std::byte*>(from), bytes);
     to.write(at, from, bytes);
     done();
   } else {
-    const auto write = [&to, at](std::uint64_t offset, const std::byte* part, std::uint64_t size) {
+    const auto write = [&to, at, look](std::uint64_t offset, const std::byte* part,
+                                       std::uint64_t size) {
+      if (look) look(offset, part, size);
       to.write(at + offset, part, size);
     };
     out_staged(from, bytes, write, std::move(done));
@@ -95,16 +106,20 @@ void courier::move_out(backing& to, std::uint64_t at, const void* from, std::uin
 }
 
 void courier::move_in(backing& from, std::uint64_t at, void* to, std::uint64_t bytes,
-                      done_callback done) {
+                      done_callback done, const sink& look) {
   const backing::view host = make_ready(from, at);
+  if (host.address != nullptr && look) look(0, host.address, bytes);
   if (asynchronous_ && host.pinned) {
     in_pinned(to, host.address, bytes, std::move(done));
   } else if (host.address != nullptr && !(asynchronous_ && staging().pinned)) {
     where_.copy_from_host(to, host.address, bytes);
+    if (asynchronous_) staged_bytes_ += bytes;
     done();
   } else {
-    const auto read = [&from, at](std::uint64_t offset, std::byte* part, std::uint64_t size) {
+    const bool unseen = host.address == nullptr && look;
+    const auto read = [&](std::uint64_t offset, std::byte* part, std::uint64_t size) {
       from.read(at + offset, part, size);
+      if (unseen) look(offset, part, size);
     };
     in_staged(to, bytes, read, std::move(done));
   }
@@ -149,6 +164,7 @@ void courier::in_plain(void* to, const void* from, std::uint64_t bytes) {
     in_staged(to, bytes, copy, {});
   } else {
     where_.copy_from_host(to, from, bytes);
+    if (asynchronous_) staged_bytes_ += bytes;
   }
 }
 

@@ -43,10 +43,12 @@ class courier {
 
   /// From the device into a part of a backing. `done` is called when it has arrived, on this
   /// thread, at the latest by drain().
+  /// @param look is shown the bytes on their way, in one piece or in several; may be empty
   /// @throws error: of this copy, or of one before
   void move_out(backing& to, std::uint64_t at, const void* from, std::uint64_t bytes,
-                done_callback done);
-  void move_in(backing& from, std::uint64_t at, void* to, std::uint64_t bytes, done_callback done);
+                done_callback done, const sink& look = {});
+  void move_in(backing& from, std::uint64_t at, void* to, std::uint64_t bytes, done_callback done,
+               const sink& look = {});
 
   /// From host memory that is pinned. It must stay until `done`.
   void in_pinned(void* to, const std::byte* from, std::uint64_t bytes, done_callback done);
@@ -59,7 +61,8 @@ class courier {
   /// Waits for all that is under way. @throws error: of a copy, or what its `done` throws
   void drain();
 
-  /// What went through the buffers because its host memory is not pinned.
+  /// What did not go at full speed because its host memory is not pinned: through the buffers, or
+  /// as the vendor copies such memory.
   [[nodiscard]] std::uint64_t staged_bytes() const noexcept { return staged_bytes_; }
   /// What was spent in making host memory ready.
   [[nodiscard]] duration ready_time() const noexcept { return ready_time_; }

@@ -28,36 +28,67 @@ void extent::reserve() {
   if (address == nullptr) address = where.vm_reserve(size_bytes);
 }
 
-void extent::obtain() {
-  if (!physical) physical = where.vm_create(size_bytes);
+void extent::obtain(part& which) const {
+  if (!which.physical) which.physical = where.vm_create(which.bytes);
 }
 
-void extent::map() {
-  if (mapped) return;
-  where.vm_map(address, size_bytes, *physical);
-  mapped = true;
+void extent::obtain() {
+  for (part& each : parts) obtain(each);
+}
+
+void extent::map(part& which) const {
+  if (which.mapped) return;
+  where.vm_map(static_cast<std::byte*>(address) + which.offset, which.bytes, *which.physical);
+  which.mapped = true;
   if (peers.empty()) return;
   try {
-    where.vm_set_access(address, size_bytes, peers);
+    where.vm_set_access(static_cast<std::byte*>(address) + which.offset, which.bytes, peers);
   } catch (...) {
     try {
-      unmap();
+      unmap(which);
     } catch (const error&) {  // NOLINT(bugprone-empty-catch): still mapped, and undone later
     }
     throw;
   }
 }
 
+void extent::map() {
+  for (part& each : parts) map(each);
+}
+
+void extent::unmap(part& which) const {
+  if (!which.mapped) return;
+  unless_stale(
+      [&] { where.vm_unmap(static_cast<std::byte*>(address) + which.offset, which.bytes); });
+  which.mapped = false;
+}
+
 void extent::unmap() {
-  if (!mapped) return;
-  unless_stale([this] { where.vm_unmap(address, size_bytes); });
-  mapped = false;
+  for (part& each : parts) unmap(each);
+}
+
+void extent::free_memory(part& which) const {
+  if (!which.physical) return;
+  unless_stale([&] { where.vm_destroy(*which.physical); });
+  which.physical.reset();
 }
 
 void extent::free_memory() {
-  if (!physical) return;
-  unless_stale([this] { where.vm_destroy(*physical); });
-  physical.reset();
+  for (part& each : parts) free_memory(each);
+}
+
+bool extent::is_mapped() const noexcept {
+  return std::all_of(parts.begin(), parts.end(), [](const part& each) { return each.mapped; });
+}
+
+bool extent::has_mapped() const noexcept {
+  return std::any_of(parts.begin(), parts.end(), [](const part& each) { return each.mapped; });
+}
+
+std::uint64_t extent::obtained_bytes() const noexcept {
+  std::uint64_t bytes = 0;
+  for (const part& each : parts) bytes += each.physical ? each.bytes : 0;
+  return bytes;
 }
 
 void extent::release() {

@@ -3,6 +3,7 @@
 
 #include <lull/device.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -22,14 +23,19 @@ class extent {
   /// @param shared whether regions beside the first may live in it
   /// @param for_tag the tag of all of them then
   /// @param for_peers the devices that use it beside its own
+  /// @param handle_bytes of each part but the last; a multiple of the device's granularity
   extent(device on, std::uint64_t bytes, bool is_shared, std::string for_tag,
-         std::vector<device> for_peers)
+         std::vector<device> for_peers, std::uint64_t handle_bytes)
       : where(std::move(on)),
         size_bytes(bytes),
         shared(is_shared),
         tag(std::move(for_tag)),
         peers(std::move(for_peers)),
-        holes_{{0, bytes}} {}
+        holes_{{0, bytes}} {
+    for (std::uint64_t at = 0; at < bytes; at += handle_bytes) {
+      parts.push_back({at, std::min(handle_bytes, bytes - at), {}, false});
+    }
+  }
 
   const device where;
   const std::uint64_t size_bytes;
@@ -38,17 +44,32 @@ class extent {
   const std::vector<device> peers;
 
   // The device part: of whoever moves the extent alone.
-  void* address = nullptr;                ///< reserved from the beginning to the end
-  std::optional<std::uint64_t> physical;  ///< the handle of the memory behind it
-  bool mapped = false;
+  void* address = nullptr;  ///< reserved from the beginning to the end
+  /// What has a handle of its own: so that a swap can give a large region's memory back, and
+  /// obtain it, bit by bit.
+  struct part {
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
+    std::optional<std::uint64_t> physical;  ///< the handle of the memory behind it
+    bool mapped = false;
+  };
+  std::vector<part> parts;
 
-  // The undoable steps, each a no-op when done already.
+  // The undoable steps, each a no-op when done already; of all parts or of one.
   void reserve();
+  void obtain(part& which) const;
   void obtain();
+  void map(part& which) const;
   void map();
+  void unmap(part& which) const;
   void unmap();
+  void free_memory(part& which) const;
   void free_memory();
   void release();
+
+  [[nodiscard]] bool is_mapped() const noexcept;   ///< all of it
+  [[nodiscard]] bool has_mapped() const noexcept;  ///< something of it
+  [[nodiscard]] std::uint64_t obtained_bytes() const noexcept;
 
   // Book-keeping, guarded by the mutex of the memory.
   bool moving = false;        ///< a transfer or an allocation has it

@@ -7,6 +7,8 @@
 #include <optional>
 
 #include "memory/allocation.hpp"
+#include "memory/checksum.hpp"
+#include "memory/departure.hpp"
 #include "memory/region_state.hpp"
 #include "memory/source_file.hpp"
 #include "memory/transfer.hpp"
@@ -111,7 +113,7 @@ void commit(detail::memory_state& memory, const std::vector<transfer::job>& jobs
       each.region->contents = each.after;
       detail::extent& home = *each.region->home;
       each.region->moving = home.moving = false;
-      home.up = home.mapped;
+      home.up = home.is_mapped();
     }
   }
   for (const transfer::job& each : jobs) {
@@ -123,10 +125,11 @@ void commit(detail::memory_state& memory, const std::vector<transfer::job>& jobs
 }
 
 transfer_report run(detail::memory_state& memory, const transfer_options& options,
-                    const std::vector<transfer::job>& jobs, void (transfer::*what)()) {
+                    const std::vector<transfer::job>& jobs, void (transfer::*what)(),
+                    const std::shared_ptr<detail::departure>& during = nullptr) {
   std::optional<transfer> work;
   try {
-    work.emplace(memory, options, jobs);
+    work.emplace(memory, options, jobs, during);
     (*work.*what)();
   } catch (...) {
     commit(memory, work ? work->jobs() : jobs);
@@ -135,6 +138,14 @@ transfer_report run(detail::memory_state& memory, const transfer_options& option
   }
   commit(memory, work->jobs());
   return work->take_report();
+}
+
+/// What of somebody's making room for somebody else these regions have a part in; null: nothing.
+std::shared_ptr<detail::departure> departure_of(const std::vector<transfer::job>& jobs) {
+  for (const transfer::job& each : jobs) {
+    if (auto found = detail::departure::find(each.region->where)) return found;
+  }
+  return nullptr;
 }
 
 /// The regions that a plan takes off, of one device or of all.
@@ -182,16 +193,33 @@ std::vector<transfer::job> jobs_to_restore(const detail::memory_state& memory,
   return jobs;
 }
 
+/// Those that are in the backing store, and need not be.
+std::vector<transfer::job> jobs_to_drop(const detail::memory_state& memory,
+                                        const eviction_plan& plan) {
+  std::vector<transfer::job> jobs;
+  for (const auto& region : memory.regions) {
+    const bool written_again =
+        region->options.source ? !region->written : static_cast<bool>(region->refill);
+    if (region->contents != residency::offloaded || region->arriving || !written_again) continue;
+    if (plan.action_for(region->options.tag) != contents_action::discard) continue;
+    jobs.push_back({region, contents_action::discard, residency::discarded});
+  }
+  return jobs;
+}
+
 transfer_report evict_from(detail::memory_state& memory, const eviction_plan& plan,
                            const transfer_options& options, const device* only = nullptr) {
   const transfer_turn turn(memory);
   std::vector<transfer::job> jobs;
+  std::shared_ptr<detail::departure> during;
   {
     const std::lock_guard lock(memory.mutex);
     jobs = jobs_to_evict(memory, plan, only);
+    during = departure_of(jobs);
+    if (during) during->add_leaving(&memory);
     claim(jobs);
   }
-  return run(memory, options, jobs, &transfer::evict);
+  return run(memory, options, jobs, during ? &transfer::swap : &transfer::evict, during);
 }
 
 /// Watches over resets of a device from its first region on.
@@ -233,6 +261,10 @@ memory_options checked(memory_options options) {
     detail::fail(status::invalid_argument,
                  "memory: chunk_bytes is {}; it must be between {} and {}", options.chunk_bytes,
                  format_bytes(smallest), format_bytes(largest));
+  }
+  options.chunk_bytes -= options.chunk_bytes % detail::checksum_alignment;
+  if (options.handle_bytes == 0) {
+    throw error(status::invalid_argument, "memory: handle_bytes is 0; it must be above");
   }
   if (options.clock == nullptr) throw error(status::invalid_argument, "memory: clock is null");
   if (!options.arena) {
@@ -322,6 +354,24 @@ transfer_report memory::evict(const eviction_plan& plan, const transfer_options&
   return evict_from(*state_, plan, options);
 }
 
+std::uint64_t memory::drop_backups(const eviction_plan& plan) {
+  const transfer_turn turn(*state_);
+  std::vector<transfer::job> jobs;
+  {
+    const std::lock_guard lock(state_->mutex);
+    jobs = jobs_to_drop(*state_, plan);
+    claim(jobs);
+  }
+  std::uint64_t bytes = 0;
+  for (const transfer::job& each : jobs) each.region->saved.retire();
+  for (const transfer::job& each : jobs) {
+    each.region->saved.drop();
+    bytes += each.region->size_bytes;
+  }
+  commit(*state_, jobs);
+  return bytes;
+}
+
 transfer_report memory::restore(const std::vector<std::string>& tags,
                                 const transfer_options& options) {
   const transfer_turn turn(*state_);
@@ -331,7 +381,15 @@ transfer_report memory::restore(const std::vector<std::string>& tags,
     jobs = jobs_to_restore(*state_, tags);
     claim(jobs);
   }
-  return run(*state_, options, jobs, &transfer::restore);
+  const auto during = departure_of(jobs);
+  if (!during) return run(*state_, options, jobs, &transfer::restore);
+  if (during->is_leaving(state_.get())) {
+    during->call_off();
+    return run(*state_, options, jobs, &transfer::restore);
+  }
+  for (transfer::job& each : jobs) each.coming = true;
+  const detail::departure::arrival here(during);
+  return run(*state_, options, jobs, &transfer::swap, during);
 }
 
 transfer_report memory::swap(const eviction_plan& leaving, const std::vector<std::string>& coming,
@@ -375,7 +433,7 @@ std::uint64_t memory::leftover_bytes() const {
   const std::lock_guard lock(state_->mutex);
   std::uint64_t bytes = 0;
   for (auto each = state_->leftovers.get(); each != nullptr; each = each->next_leftover.get()) {
-    bytes += each->physical ? each->size_bytes : 0;
+    bytes += each->obtained_bytes();
   }
   return bytes;
 }

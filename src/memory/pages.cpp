@@ -19,10 +19,6 @@
 namespace lull::detail {
 namespace {
 
-std::uint64_t page_bytes() noexcept {
-  return static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
 [[noreturn]] void throw_out_of_pages(const char* call, std::uint64_t bytes, int code) {
   fail_call(status::out_of_host_memory, call, code, text("{} of host memory", format_bytes(bytes)));
 }

@@ -5,10 +5,9 @@
 #include <cstdint>
 #include <utility>
 
-namespace lull::detail {
+#include "vocabulary/page.hpp"
 
-/// The size of a huge page on x86-64, and on arm64 with 4 KiB pages.
-inline constexpr std::uint64_t huge_page_bytes = std::uint64_t{2} << 20;
+namespace lull::detail {
 
 /// Anonymous pages, aligned to huge pages, with huge pages advised. Address space only, until they
 /// are populated or touched. Move-only.

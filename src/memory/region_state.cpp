@@ -24,7 +24,7 @@ bool free_extent(extent& which, const log_sink& log) noexcept {
     }
   };
   // Unmapping under work that uses it is a fault of the device.
-  if (which.mapped) attempt([&] { which.where.synchronize(); });
+  if (which.has_mapped()) attempt([&] { which.where.synchronize(); });
   // Memory must come back even when, say, the reservation does not.
   return attempt([&] { which.unmap(); }) && attempt([&] { which.free_memory(); }) &&
          attempt([&] { which.release(); });

@@ -4,6 +4,7 @@
 #include <lull/memory.hpp>
 #include <lull/reset.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -79,6 +80,8 @@ struct region_state {
   // Of whoever moves it.
   refill_callback refill;
   backup saved;
+  /// Of the contents as they left, and as they came back so far; several threads add to them.
+  std::atomic<std::uint64_t> sum_out{0}, sum_in{0};
 
   [[nodiscard]] region_info info() const;      ///< to be called with the mutex held
   [[nodiscard]] std::string describe() const;  ///< "region 'wq' on HOST", for errors

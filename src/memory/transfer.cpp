@@ -35,8 +35,10 @@ bool transfer_thread::works_for(const memory_state& which) noexcept {
   return working_for == &which;
 }
 
-transfer::transfer(memory_state& memory, const transfer_options& options, std::vector<job> jobs)
+transfer::transfer(memory_state& memory, const transfer_options& options, std::vector<job> jobs,
+                   std::shared_ptr<departure> during)
     : state_(memory),
+      during_(std::move(during)),
       memory_(memory.options),
       options_(options),
       jobs_(std::move(jobs)),
@@ -55,7 +57,7 @@ void transfer::find_homes() {
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
     extent* const place = jobs_[i].region->home.get();
     const auto [entry, is_new] = known.emplace(place, homes_.size());
-    if (is_new) homes_.push_back({place, place->mapped, false, jobs_[i].coming, {}});
+    if (is_new) homes_.push_back({place, place->is_mapped(), false, jobs_[i].coming, {}});
     home& in = homes_[entry->second];
     in.offloads = in.offloads || jobs_[i].action == contents_action::offload;
     in.jobs.push_back(i);
@@ -122,6 +124,7 @@ void transfer::obtain_backing() {
     for (const job& each : jobs_) {
       if (!leaves_with_backup(each) || !(each.region->where == from)) continue;
       each.region->saved = backup(space, offset, each.region->size_bytes);
+      each.region->sum_out = 0;
       offset += round_up(each.region->size_bytes, backing_alignment);
     }
   }
@@ -148,16 +151,22 @@ std::uint64_t transfer::unmap(bool offloaded) {
 }
 
 void transfer::take_off(const home& which) {
-  which.place->unmap();
-  for (const std::size_t i : which.jobs) {
-    job& gone = jobs_[i];
-    const bool kept = gone.action == contents_action::offload;
-    gone.after = kept ? residency::offloaded : residency::discarded;
-    if (kept) continue;
-    const std::lock_guard lock(progress_mutex_);
-    report_for(*gone.region).discarded_bytes += gone.region->size_bytes;
+  for (extent::part& each : which.place->parts) take_off(which, each);
+}
+
+void transfer::take_off(const home& which, extent::part& part) {
+  which.place->unmap(part);
+  if (!which.place->has_mapped()) {
+    for (const std::size_t i : which.jobs) {
+      job& gone = jobs_[i];
+      const bool kept = gone.action == contents_action::offload;
+      gone.after = kept ? residency::offloaded : residency::discarded;
+      if (kept) continue;
+      const std::lock_guard lock(progress_mutex_);
+      report_for(*gone.region).discarded_bytes += gone.region->size_bytes;
+    }
   }
-  which.place->free_memory();
+  which.place->free_memory(part);
 }
 
 /// Brings back what an eviction that failed has taken off already, and throws.
@@ -166,22 +175,25 @@ void transfer::undo_eviction(const error& cause) {
   std::string lost;
   filled_.assign(jobs_.size(), residency::unfilled);
   for (const home& each : homes_) {
-    if (each.place->mapped || each.coming) continue;
-    for (const std::size_t i : each.jobs) {
-      job& back = jobs_[i];
-      try {
-        each.place->obtain();
-        each.place->map();
+    if (each.place->is_mapped() || each.coming) continue;
+    try {
+      bring_back(each);
+      for (const std::size_t i : each.jobs) {
+        job& back = jobs_[i];
         const residency before = back.region->contents;
-        move(way::in, {i});
         back.after = filled_[i];
-        if (back.after != before) {
-          lost += text("; {} comes back unfilled, for nothing writes it again",
-                       back.region->describe());
-        }
-      } catch (...) {
-        lost += text("; {} stays {}: {}", back.region->describe(), to_string(back.after),
-                     current_error(status::internal).what());
+        if (back.after == before) continue;
+        lost +=
+            text("; {} comes back unfilled, for nothing writes it again", back.region->describe());
+      }
+    } catch (...) {
+      const std::string why = current_error(status::internal).what();
+      for (const std::size_t i : each.jobs) {
+        job& off = jobs_[i];
+        const bool claims_to_be_there =
+            off.after == residency::resident || off.after == residency::unfilled;
+        if (claims_to_be_there && !each.place->is_mapped()) off.after = residency::discarded;
+        lost += text("; {} stays {}: {}", off.region->describe(), to_string(off.after), why);
       }
     }
   }
@@ -190,7 +202,72 @@ void transfer::undo_eviction(const error& cause) {
     if (back) each.region->saved.drop();
   }
   if (lost.empty()) throw cause;
+  report_.rolled_back = false;
   throw error(cause.code(), text("{}; taking it back failed too{}", cause.what(), lost));
+}
+
+/// Puts the parts of an extent back that are off. Where that fails and some parts never left, these
+/// go too, so that every region of it is whole somewhere.
+void transfer::bring_back(const home& which) {
+  std::vector<extent::part*> off;
+  for (extent::part& each : which.place->parts) {
+    if (!each.mapped) off.push_back(&each);
+  }
+  const bool all_off = off.size() == which.place->parts.size();
+  try {
+    which.place->obtain();
+    which.place->map();
+    if (all_off) {
+      move(way::in, which.jobs);
+      return;
+    }
+    crew::share work{which.place->where, 1, {}};
+    for (const std::size_t i : which.jobs) {
+      if (jobs_[i].action != contents_action::offload) {
+        add_fill(work.tasks, i);
+        continue;
+      }
+      for (const extent::part* const each : off) {
+        add_copies(work.tasks, i, way::in, of_part(i, *each));
+      }
+      filled_[i] = residency::resident;
+    }
+    run({std::move(work)});
+  } catch (...) {
+    const error cause = current_error(status::internal);
+    leave_off(which, off);
+    throw cause;
+  }
+}
+
+/// Takes off what is left of an extent that cannot be brought back.
+/// @param off the parts whose contents are backed up already
+void transfer::leave_off(const home& which, const std::vector<extent::part*>& off) noexcept {
+  bool whole = true;
+  try {
+    crew::share work{which.place->where, 1, {}};
+    for (const extent::part& each : which.place->parts) {
+      if (std::find(off.begin(), off.end(), &each) != off.end()) continue;
+      for (const std::size_t i : which.jobs) {
+        if (jobs_[i].action != contents_action::offload) continue;
+        add_copies(work.tasks, i, way::out, of_part(i, each));
+      }
+    }
+    if (!work.tasks.empty()) run({std::move(work)});
+  } catch (...) {
+    whole = false;
+  }
+  for (const std::size_t i : which.jobs) {
+    const bool kept = whole && jobs_[i].action == contents_action::offload;
+    jobs_[i].after = kept ? residency::offloaded : residency::discarded;
+  }
+  try {
+    which.place->unmap();
+    which.place->free_memory();
+  } catch (...) {
+    // What stays there is used by the next restore.
+    memory_.log.write(log_level::error, current_error(status::internal).what());
+  }
 }
 
 void transfer::drop_backups(bool coming) noexcept {
@@ -241,7 +318,9 @@ void transfer::verify_sources() const {
   for (const job& each : jobs_) {
     if (each.action != contents_action::discard || !each.region->options.source) continue;
     const file_source& file = each.region->options.source->file;
-    if (looked_at.insert(&source_access::file(file)).second) file.verify();
+    if (!looked_at.insert(&source_access::file(file)).second) continue;
+    file.verify();
+    source_access::file(file).choose_way();
   }
 }
 
@@ -250,6 +329,7 @@ std::uint64_t transfer::fill_all() {
   std::vector<std::size_t> numbers;
   for (std::size_t i = 0; i < jobs_.size(); ++i) numbers.push_back(i);
   move(way::in, numbers);
+  verify_sources();  // or some of it may have been of another file
   for (std::size_t i = 0; i < jobs_.size(); ++i) jobs_[i].after = filled_[i];
   return done_bytes_;
 }
@@ -262,6 +342,7 @@ void transfer::take_memory_back() noexcept {
       each.place->unmap();
       each.place->free_memory();
     } catch (...) {
+      report_.rolled_back = false;
       memory_.log.write(log_level::error, current_error(status::internal).what());
     }
   }
@@ -274,7 +355,7 @@ error transfer::with_what_is_missing(const error& cause) const {
     std::uint64_t needed = 0;
     for (const home& one : homes_) {
       if (one.was_mapped) continue;
-      if (one.place->where == each && !one.place->physical) needed += one.place->size_bytes;
+      if (one.place->where == each) needed += one.place->size_bytes - one.place->obtained_bytes();
     }
     const auto free = each.memory().free_bytes;
     if (!free || *free >= needed) return cause;

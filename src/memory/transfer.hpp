@@ -17,6 +17,8 @@
 
 namespace lull::detail {
 
+class departure;
+
 /// Marks the threads that work for a transfer, whose callbacks must not start another one.
 class transfer_thread {
  public:
@@ -43,7 +45,9 @@ class transfer {
     bool coming = false;     ///< in a swap: back on the device, while others leave
   };
 
-  transfer(memory_state& memory, const transfer_options& options, std::vector<job> jobs);
+  /// @param during in which it leaves or comes; null: by itself
+  transfer(memory_state& memory, const transfer_options& options, std::vector<job> jobs,
+           std::shared_ptr<departure> during = nullptr);
 
   /// Backs up, then unmaps. @throws error; see memory::evict
   void evict();
@@ -58,7 +62,7 @@ class transfer {
   [[nodiscard]] transfer_report take_report();
 
  private:
-  /// An extent of the regions, and what there was of it in the beginning.
+  /// An extent of the regions, and what there was of it in the beginning: all or nothing.
   struct home {
     extent* place = nullptr;
     bool was_mapped = false;
@@ -75,8 +79,11 @@ class transfer {
   [[nodiscard]] std::uint64_t back_up();
   [[nodiscard]] std::uint64_t unmap(bool offloaded);
   [[noreturn]] void undo_eviction(const error& cause);
+  void bring_back(const home& which);
+  void leave_off(const home& which, const std::vector<extent::part*>& off) noexcept;
   void drop_backups(bool coming) noexcept;
   void take_off(const home& which);
+  void take_off(const home& which, extent::part& part);
 
   [[nodiscard]] std::uint64_t fill_all();
   void take_memory_back() noexcept;
@@ -87,29 +94,45 @@ class transfer {
   void move(way which, const std::vector<std::size_t>& numbers);
   void run(const std::vector<crew::share>& shares, std::function<void()> on_failure = {});
   [[nodiscard]] bool is_ready(const job& what) const;
-  void add_copies(std::vector<crew::task>& to, std::size_t number, way which);
+  /// A stretch of a region, and what there is to do whenever a chunk of it has arrived.
+  struct stretch {
+    std::uint64_t begin = 0;
+    std::uint64_t end = UINT64_MAX;
+    std::function<void()> then = {};
+  };
+  /// @return how many chunks these are
+  std::size_t add_copies(std::vector<crew::task>& to, std::size_t number, way which, stretch of);
+  [[nodiscard]] stretch of_part(std::size_t number, const extent::part& part) const;
   void add_fill(std::vector<crew::task>& to, std::size_t number);
-  void copy(courier& with, const job& what, std::uint64_t offset, std::uint64_t bytes, way which);
+  void copy(courier& with, const job& what, std::uint64_t offset, std::uint64_t bytes, way which,
+            const std::function<void()>& then);
   void add_pieces(std::vector<crew::task>& to, std::size_t number);
-  void read(courier& with, const region_state& region, const file_piece& piece);
+  void read(courier& with, const region_state& region, const file_piece& piece, bool begins);
   void refill(courier& with, std::size_t number);
+  void verify_checksums(const std::vector<std::size_t>& numbers) const;
   void verify_sources() const;
+  [[nodiscard]] unsigned most_threads() const;
   [[nodiscard]] unsigned couriers_for(std::size_t tasks, std::uint64_t bytes, bool all_ready) const;
   void advance(const region_state& region, std::uint64_t bytes,
                std::uint64_t device_report::*counted);
 
   // transfer_swap.cpp
   struct swap_room;
+  [[nodiscard]] bool comes_during_departure() const;
+  void await_departure();
   [[nodiscard]] bool are_ready(const home& which) const;
   [[nodiscard]] std::uint64_t swap_all();
   void leave(courier& with, const home& which, swap_room& room);
   void arrive(courier& with, const home& which, swap_room& room);
+  [[nodiscard]] bool obtain_when_there_is_room(extent& place, extent::part& part,
+                                               swap_room& room) const;
 
   [[nodiscard]] device_report& report_for(const region_state& region);
   [[nodiscard]] std::size_t number_of(const device& which) const;
   [[nodiscard]] std::uint64_t bytes_with(contents_action action) const;
 
   memory_state& state_;
+  const std::shared_ptr<departure> during_;
   const memory_options& memory_;
   const transfer_options& options_;
   std::vector<job> jobs_;

@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <memory>
 #include <utility>
 
+#include "memory/departure.hpp"
 #include "memory/transfer.hpp"
 #include "vocabulary/current_error.hpp"
 
@@ -13,7 +15,7 @@ struct transfer::swap_room {
   std::mutex mutex;
   std::condition_variable changed;
   std::uint64_t freed = 0;        ///< how often something was
-  std::size_t still_leaving = 0;  ///< of the extents
+  std::size_t still_leaving = 0;  ///< of the parts of extents
   bool failed = false;
 
   [[nodiscard]] std::uint64_t freed_so_far() {
@@ -47,7 +49,12 @@ struct transfer::swap_room {
 /// at once, which makes room for what comes. Nothing is given up for good before all has succeeded.
 void transfer::swap() {
   measure(&device_report::before);
-  for (const device& each : devices_) each.synchronize();
+  for (const device& each : devices_) {
+    const bool is_left = std::any_of(jobs_.begin(), jobs_.end(), [&](const job& one) {
+      return !one.coming && one.region->where == each;
+    });
+    if (is_left) each.synchronize();
+  }
   for (const job& each : jobs_) {
     const bool moves =
         each.action == contents_action::offload || (each.coming && comes_back(*each.region));
@@ -63,10 +70,15 @@ void transfer::swap() {
   }
   try {
     step("swap", [this] { return swap_all(); });
+    verify_sources();
+    if (comes_during_departure()) await_departure();
   } catch (...) {
     const error cause = current_error(status::internal);
     take_memory_back();
-    undo_eviction(with_what_is_missing(cause));
+    const error told = with_what_is_missing(cause);
+    // What has come in the room that was made has to go first.
+    if (during_ && !comes_during_departure()) during_->call_off();
+    undo_eviction(told);
   }
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
     job& each = jobs_[i];
@@ -77,6 +89,18 @@ void transfer::swap() {
     }
   }
   drop_backups(true);
+}
+
+bool transfer::comes_during_departure() const {
+  return during_ &&
+         std::any_of(jobs_.begin(), jobs_.end(), [](const job& each) { return each.coming; });
+}
+
+/// Others leave for it; until they have, they may have to go back.
+void transfer::await_departure() {
+  const auto give_up = [this] { return options_.stop.stop_requested(); };
+  if (during_->wait_for_end(give_up)) return;
+  throw error(status::cancelled, "what was to make room for it did not leave");
 }
 
 bool transfer::are_ready(const home& which) const {
@@ -101,12 +125,12 @@ std::uint64_t transfer::swap_all() {
         const bool here = each.place->where == devices_[number];
         if (!here || each.coming || each.offloads != offloaded) continue;
         out.tasks.emplace_back([this, &each, &room](courier& with) { leave(with, each, room); });
+        room.still_leaving += each.place->parts.size();
         if (!offloaded) continue;
         out_bytes += each.place->size_bytes;
         out_ready = out_ready && are_ready(each);
       }
     }
-    room.still_leaving = out.tasks.size();
     for (const home& each : homes_) {
       if (!each.coming || !(each.place->where == devices_[number])) continue;
       in.tasks.emplace_back([this, &each, &room](courier& with) { arrive(with, each, room); });
@@ -124,39 +148,83 @@ std::uint64_t transfer::swap_all() {
       shares.push_back(std::move(in));
     }
   }
+  std::vector<std::size_t> coming;
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    if (!jobs_[i].coming) continue;
+    jobs_[i].region->sum_in = 0;
+    coming.push_back(i);
+  }
   run(shares, [&rooms] {
     for (swap_room& each : rooms) each.fail();
   });
+  verify_checksums(coming);
   return done_bytes_;
 }
 
+/// A part of the extent is taken off as soon as its last byte has arrived, while the copies of the
+/// next are under way.
 void transfer::leave(courier& with, const home& which, swap_room& room) {
-  for (const std::size_t i : which.jobs) {
-    if (jobs_[i].action != contents_action::offload) continue;
+  for (extent::part& part : which.place->parts) {
     std::vector<crew::task> copies;
-    add_copies(copies, i, way::out);
+    const auto left = std::make_shared<std::size_t>(0);
+    const auto arrived = [this, &which, &part, &room, left] {
+      if (--*left != 0) return;
+      take_off(which, part);
+      if (during_) during_->tell_freed();
+      room.one_has_left();
+    };
+    for (const std::size_t i : which.jobs) {
+      if (jobs_[i].action != contents_action::offload) continue;
+      stretch here = of_part(i, part);
+      here.then = arrived;
+      *left += add_copies(copies, i, way::out, here);
+    }
     for (const crew::task& each : copies) each(with);
+    if (copies.empty()) {
+      *left = 1;
+      arrived();
+    }
   }
-  with.drain();
-  take_off(which);
-  room.one_has_left();
+}
+
+/// @return whether there is; else another thread has failed, and has told why
+bool transfer::obtain_when_there_is_room(extent& place, extent::part& part, swap_room& room) const {
+  while (true) {
+    const std::uint64_t freed = room.freed_so_far();
+    const std::uint64_t freed_by_others = during_ ? during_->freed_so_far() : 0;
+    try {
+      place.obtain(part);
+      return true;
+    } catch (const error& failure) {
+      if (failure.code() != status::out_of_device_memory) throw;
+      if (room.wait_for_more(freed)) continue;
+      if (room.has_failed()) return false;
+      const auto give_up = [&] { return room.has_failed() || options_.stop.stop_requested(); };
+      if (during_ && during_->wait_for_more(freed_by_others, give_up)) continue;
+      if (room.has_failed()) return false;
+      throw;
+    }
+  }
 }
 
 void transfer::arrive(courier& with, const home& which, swap_room& room) {
-  while (true) {
-    const std::uint64_t freed = room.freed_so_far();
-    try {
-      which.place->obtain();
-      break;
-    } catch (const error& failure) {
-      if (failure.code() != status::out_of_device_memory) throw;
-      if (!room.wait_for_more(freed)) {
-        if (room.has_failed()) return;  // what failed is told already
-        throw;
-      }
+  const auto is_backed_up = [this](std::size_t i) {
+    return jobs_[i].action == contents_action::offload;
+  };
+  // A callback writes all of its region, wherever that is.
+  const bool by_part = std::all_of(which.jobs.begin(), which.jobs.end(), is_backed_up);
+  for (extent::part& part : which.place->parts) {
+    if (!obtain_when_there_is_room(*which.place, part, room)) return;
+    which.place->map(part);
+    if (!by_part) continue;
+    for (const std::size_t i : which.jobs) {
+      std::vector<crew::task> copies;
+      add_copies(copies, i, way::in, of_part(i, part));
+      filled_[i] = residency::resident;
+      for (const crew::task& each : copies) each(with);
     }
   }
-  which.place->map();
+  if (by_part) return;
   for (const std::size_t i : which.jobs) {
     std::vector<crew::task> work;
     add_fill(work, i);

@@ -32,6 +32,10 @@ class graph_participant final : public participant {
 
   void wake(const sleep_plan&, transition& /*current*/) override {}
 
+  void deepen(const sleep_plan& from, const sleep_plan& to, transition& current) override {
+    if (detail::only_trims(from)) sleep(to, current);
+  }
+
   [[nodiscard]] std::optional<time_point> next_upkeep() const noexcept override {
     // Nobody says when the limits change.
     constexpr duration longest_interval = std::chrono::minutes{1};

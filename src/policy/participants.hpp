@@ -20,7 +20,17 @@ struct outcome {
 /// steps, one a participant. Used by one thread at a time.
 class participants {
  public:
-  void add(std::shared_ptr<participant> who) { list_.push_back({std::move(who), false}); }
+  participants() = default;
+  ~participants();
+  participants(const participants&) = delete;
+  participants& operator=(const participants&) = delete;
+
+  void add(std::shared_ptr<participant> who);
+  /// How the process is suspended, if a plan says so.
+  void set_suspension(const sleeper_suspend_options& options, duration timeout) {
+    suspension_ = options;
+    suspend_timeout_ = timeout;
+  }
 
   /// Puts those that are awake to sleep, the last one added first.
   /// @param reset how contexts are reset, if the plan says so
@@ -28,28 +38,54 @@ class participants {
   /// Wakes those that are asleep, the first one added first.
   outcome wake(const sleep_plan& plan, transition& current);
 
+  /// Takes those that sleep by `from` deeper, the last one added first.
+  outcome deepen(const sleep_plan& from, const sleep_plan& to, const reset_options& reset,
+                 transition& current);
+
   /// When the first of them has something to do; absent: none has.
   [[nodiscard]] std::optional<time_point> next_upkeep() const;
   /// Those who have something to do. Each is due again after a while at the earliest, whatever it
   /// says: one that always has something to do must not keep the others from their work.
   [[nodiscard]] std::vector<std::shared_ptr<participant>> take_due(time_point now);
 
+  /// Of all of them, each once.
+  [[nodiscard]] std::vector<device> devices() const;
+
   /// Whether any of them is asleep.
   [[nodiscard]] bool any_asleep() const noexcept;
+  /// Whether none is awake.
+  [[nodiscard]] bool all_asleep() const noexcept;
 
  private:
   struct member {
     std::shared_ptr<participant> who;
     bool asleep = false;
+    /// How it sleeps, if deeper than the others: what took it there could not be taken back.
+    std::shared_ptr<const sleep_plan> beyond = nullptr;
     time_point no_upkeep_before = time_point::min();
     [[nodiscard]] std::optional<time_point> next_upkeep() const;
+    /// How it sleeps.
+    /// @param plan of the others
+    [[nodiscard]] const sleep_plan& sleeps_by(const sleep_plan& plan) const noexcept {
+      return beyond ? *beyond : plan;
+    }
   };
 
   static void wake_again(const std::vector<member*>& asleep, const sleep_plan& plan,
                          transition& current, outcome& result);
+  [[nodiscard]] std::optional<error> give_up_contents(const sleep_plan& from, const sleep_plan& to,
+                                                      transition& current,
+                                                      std::vector<member*>& done);
+  void tell_deepened(const sleep_plan& to, transition& current);
+  static void undo_deepen(const std::vector<member*>& deeper, const sleep_plan& from,
+                          const std::shared_ptr<const sleep_plan>& to, transition& current,
+                          outcome& result);
   [[nodiscard]] std::vector<device> devices_to_reset() const;
+  [[nodiscard]] std::vector<device> prepare_suspension(const sleep_plan& plan) const;
 
   std::vector<member> list_;
+  sleeper_suspend_options suspension_;
+  duration suspend_timeout_{};
 };
 
 /// Whether a plan gives nothing up but what is only kept for speed.

@@ -54,6 +54,15 @@ std::string_view to_string(sleep_state state) noexcept {
   return "?";
 }
 
+std::string_view to_string(transition_report::direction way) noexcept {
+  switch (way) {
+    case transition_report::direction::sleep: return "sleep";
+    case transition_report::direction::wake: return "wake";
+    case transition_report::direction::deepen: return "deepen";
+  }
+  return "?";
+}
+
 sleep_level parse_sleep_level(std::string_view text) {
   for (const sleep_level level : all_levels) {
     if (text == to_string(level)) return level;
@@ -63,7 +72,8 @@ sleep_level parse_sleep_level(std::string_view text) {
 }
 
 std::vector<sleep_level> supported_levels() {
-  return {sleep_level::trim, sleep_level::offload, sleep_level::discard, sleep_level::reset};
+  return {sleep_level::trim, sleep_level::offload, sleep_level::discard, sleep_level::suspend,
+          sleep_level::reset};
 }
 
 std::vector<sleep_level> supported_levels(const std::vector<device>& devices) {
@@ -71,6 +81,15 @@ std::vector<sleep_level> supported_levels(const std::vector<device>& devices) {
   const bool have_context = std::any_of(devices.begin(), devices.end(), [](const device& each) {
     return each.supports(capability::reset);
   });
+  const auto stays = [](const device& each) {
+    return each.type() != device_type::host && !each.supports(capability::suspend);
+  };
+  const bool can_suspend = std::any_of(devices.begin(), devices.end(), [](const device& each) {
+    return each.supports(capability::suspend);
+  });
+  if (can_suspend && std::none_of(devices.begin(), devices.end(), stays)) {
+    levels.push_back(sleep_level::suspend);
+  }
   if (have_context) levels.push_back(sleep_level::reset);
   return levels;
 }
@@ -84,9 +103,11 @@ sleep_plan plan_for(sleep_level level) {
   }
   sleep_plan plan;
   plan.name = to_string(level);
-  plan.contents.otherwise = level == sleep_level::trim      ? contents_action::keep
-                            : level == sleep_level::offload ? contents_action::offload
-                                                            : contents_action::discard;
+  const bool keeps_contents = level == sleep_level::offload || level == sleep_level::suspend;
+  plan.contents.otherwise = level == sleep_level::trim ? contents_action::keep
+                            : keeps_contents           ? contents_action::offload
+                                                       : contents_action::discard;
+  if (level == sleep_level::suspend) plan.context = context_action::suspend;
   if (level == sleep_level::reset) plan.context = context_action::reset;
   return plan;
 }

@@ -1,45 +1,16 @@
 // The sleeper's own thread: it carries out transitions, one at a time.
 
-#include <lull/settle.hpp>
-
 #include <algorithm>
+#include <utility>
 
 #include "policy/handed_work.hpp"
+#include "policy/released.hpp"
 #include "policy/sleeper_impl.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
 namespace {
-
-/// Whether a sleep gave up memory of a device. Measured where the platform can tell.
-bool released_memory(const device_report& on, context_action context) noexcept {
-  if (on.copied_bytes != 0 || on.discarded_bytes != 0) return true;
-  const auto freed = on.freed_bytes();
-  return freed ? *freed > 0 : context == context_action::reset;
-}
-
-/// What a device will have free again: what was free before, and the more of what was given up and
-/// of what this process no longer holds (a context, what a driver rounds up).
-release_gain gain_of(const device_report& on) noexcept {
-  const std::uint64_t given_up = on.copied_bytes + on.discarded_bytes;
-  const std::int64_t freed = std::max<std::int64_t>(on.freed_bytes().value_or(0), 0);
-  return {std::max(given_up, static_cast<std::uint64_t>(freed)), on.before.free_bytes};
-}
-
-/// @param told devices whose memory a participant says it gave up
-void mark_released(release_clock& releases, const std::vector<device_report>& devices,
-                   const std::vector<std::string>& told, context_action context) noexcept {
-  for (const device_report& each : devices) {
-    const bool said = std::find(told.begin(), told.end(), each.device) != told.end();
-    if (!said && !released_memory(each, context)) continue;
-    try {
-      releases.mark(each.device, gain_of(each));
-    } catch (...) {
-      return releases.mark_all();  // needs no memory
-    }
-  }
-}
 
 /// For how long a thread that had no memory for something waits before it tries again.
 constexpr duration patience = std::chrono::milliseconds{100};
@@ -69,11 +40,16 @@ void sleeper::impl::run() {
 /// @return when there will be something; absent: look again at once
 std::optional<time_point> sleeper::impl::take_turn(std::unique_lock<std::mutex>& lock) {
   const sleep_state state = gate.state();
-  if (wanted_sleep && state == sleep_state::awake) {
+  const bool wake_wanted = state == sleep_state::asleep && wakers != 0;
+  if (wanted_deepening && !wake_wanted) {
+    perform_deepening(lock);
+  } else if (wanted_sleep && state == sleep_state::awake) {
     perform_sleep(lock);
-  } else if (state == sleep_state::asleep && wakers != 0) {
+  } else if (wake_wanted) {
     perform_wake(lock);
   } else if (options.watch_idle && start_idle_sleep(clock.now())) {
+    return std::nullopt;
+  } else if ((options.watch_idle || rung_at_once) && start_rung(clock.now())) {
     return std::nullopt;
   } else if (!perform_upkeep(lock)) {
     return (options.watch_idle ? next_deadline() : std::nullopt).value_or(no_deadline);
@@ -217,18 +193,26 @@ void sleeper::impl::carry_out(std::unique_lock<std::mutex>& lock, sleep_attempt&
 
   lock.unlock();
   transition current = begin_transition();
-  const detail::outcome result =
-      run_participants([&] { return members.sleep(attempt.plan, options_of_resets(), current); });
+  bool too_much = false;
+  const detail::outcome result = run_participants([&] {
+    if (auto failure = settle_on_possible(attempt)) return detail::outcome{std::move(failure)};
+    detail::outcome slept = members.sleep(attempt.plan, options_of_resets(), current);
+    too_much = !slept.failure && leaves_too_much(attempt.plan, current);
+    return slept;
+  });
   // A sleep that was taken back holds its memory again.
   if (options.releases != nullptr && (!result.failure || !result.rolled_back)) {
-    mark_released(*options.releases, current.devices_, current.released_, attempt.plan.context);
+    detail::mark_released(*options.releases, current.devices_, current.released_,
+                          attempt.plan.context);
   }
   lock.lock();
 
   attempt.failure = result.failure;
   current.write_to(report, result.failure, result.rolled_back);
   report.elapsed = clock.now() - begun;
+  std::swap(current_plan, attempt.plan);  // it may have fallen back
   end_sleep(attempt);
+  rung_at_once = too_much;
   finish(lock, report);
 }
 
@@ -236,6 +220,7 @@ void sleeper::impl::carry_out(std::unique_lock<std::mutex>& lock, sleep_attempt&
 /// be open.
 void sleeper::impl::end_sleep(sleep_attempt& attempt) {
   attempt.finished = true;
+  begin_ladder();
   if (!attempt.failure) {
     ++counters.sleeps;
     failed_idle_sleeps = 0;
@@ -279,7 +264,7 @@ void sleeper::impl::perform_wake(std::unique_lock<std::mutex>& lock) {
     ++counters.wakes;
     mark_active();
     set_state(sleep_state::awake);
-    current_plan = options.plan;
+    current_plan = rungs.front().plan;
   }
   finish(lock, std::move(report));
 }
@@ -288,12 +273,11 @@ void sleeper::impl::perform_wake(std::unique_lock<std::mutex>& lock) {
 void sleeper::impl::finish(std::unique_lock<std::mutex>& lock, transition_report report) {
   last_report = report;
   lock.unlock();
-  const bool sleeping = report.way == transition_report::direction::sleep;
   const auto level = report.failure.empty() ? log_level::info : log_level::warning;
   if (options.log.wants(level)) {
     options.log.write(
         level,
-        detail::text("{} ({}) {} in {} ms{}{}", sleeping ? "sleep" : "wake", report.plan,
+        detail::text("{} ({}) {} in {} ms{}{}", to_string(report.way), report.plan,
                      report.failure.empty() ? "done" : "failed",
                      std::chrono::duration_cast<std::chrono::milliseconds>(report.elapsed).count(),
                      report.failure.empty() ? "" : ": ", report.failure));

@@ -2,6 +2,7 @@
 
 #include <system_error>
 
+#include "policy/depth.hpp"
 #include "policy/sleeper_impl.hpp"
 #include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
@@ -20,10 +21,10 @@ void expect_positive(std::string_view what, duration span) {
 }
 
 void expect_available(const sleep_plan& plan) {
-  if (plan.context == context_action::keep || plan.context == context_action::reset) return;
+  if (plan.context != context_action::rebirth || plan.fallback) return;
   detail::fail(status::unsupported,
                "sleep plan '{}': context action '{}' is not available in this build of "
-               "lull; available: keep, reset",
+               "lull; available: keep, suspend, reset",
                plan.name, to_string(plan.context));
 }
 
@@ -36,9 +37,27 @@ sleeper_options checked(sleeper_options options) {
   if (options.reset.drain_timeout) {
     expect_positive("reset.drain_timeout", *options.reset.drain_timeout);
   }
+  if (options.suspend.lock_timeout) {
+    expect_positive("suspend.lock_timeout", *options.suspend.lock_timeout);
+  }
   expect_available(options.plan);
+  if (options.idle_time && !options.ladder.empty()) {
+    throw error(status::invalid_argument,
+                "sleeper: idle_time and ladder are both set; the ladder has its own times");
+  }
+  detail::check_ladder(options.ladder);
+  for (const sleep_rung& each : options.ladder) expect_available(each.plan);
   if (options.clock == nullptr) throw error(status::invalid_argument, "sleeper: clock is null");
   return options;
+}
+
+std::vector<sleep_rung> rungs_of(const sleeper_options& options) {
+  if (!options.ladder.empty()) return options.ladder;
+  return {{options.idle_time.value_or(duration::zero()), options.plan}};
+}
+
+std::optional<duration> first_idle_time(const sleeper_options& options) {
+  return options.ladder.empty() ? options.idle_time : std::optional(options.ladder.front().after);
 }
 
 }  // namespace
@@ -48,10 +67,13 @@ sleeper::impl::impl(sleeper& of, sleeper_options given)
       options(checked(std::move(given))),
       clock(*options.clock),
       last_active(clock.now().time_since_epoch().count()),
-      idle_time(options.idle_time),
-      current_plan(options.plan),
+      idle_time(first_idle_time(options)),
+      rungs(rungs_of(options)),
+      current_plan(rungs.front().plan),
       state_since(clock.now()) {
   detail::note_use();
+  members.set_suspension(options.suspend,
+                         options.suspend.lock_timeout.value_or(options.drain_timeout));
   const std::lock_guard lock(mutex);
   if (options.watch_idle) start_runner();
 }
@@ -68,18 +90,11 @@ sleeper::impl::~impl() {
   if (async_server.joinable()) async_server.join();
 }
 
-// Two threads that leave at once may store their times in the wrong order; the later one is then
-// forgotten by as long as one of them was held up between reading the clock and storing it.
-void sleeper::impl::mark_active() noexcept {
-  last_active.store(clock.coarse_now().time_since_epoch().count(), std::memory_order_relaxed);
-}
-
 time_point sleeper::impl::idle_since() const noexcept {
   return time_point{duration{last_active.load(std::memory_order_relaxed)}};
 }
 
-void sleeper::impl::leave() noexcept {
-  if (!gate.leave()) return;
+void sleeper::impl::tell_who_drains() noexcept {
   // The runner looks at the gate under the mutex before it waits: taking it here means that the
   // runner is either not yet looking or already waiting.
   const std::lock_guard lock(mutex);
@@ -137,12 +152,16 @@ std::optional<time_point> sleeper::impl::idle_deadline() const {
 /// The idle time; after sleeps that failed longer and longer, so that what cannot be done is not
 /// tried for ever at the same pace.
 duration sleeper::impl::idle_wait() const {
+  return failed_idle_sleeps == 0 ? *idle_time : wait_after_failures(*idle_time, failed_idle_sleeps);
+}
+
+/// @param failures one at least
+duration sleeper::impl::wait_after_failures(duration first, std::uint32_t failures) {
   constexpr duration shortest = std::chrono::seconds{1};
   constexpr duration longest = std::chrono::hours{1};
   constexpr std::uint32_t most_doublings = 12;  // an hour from a second
-  if (failed_idle_sleeps == 0) return *idle_time;
-  const duration first = std::max(*idle_time, shortest);
-  const auto doublings = std::min(failed_idle_sleeps - 1, most_doublings);
+  first = std::max(first, shortest);
+  const auto doublings = std::min(failures - 1, most_doublings);
   return first > longest ? first : std::min(first * (1 << doublings), longest);
 }
 
@@ -152,10 +171,11 @@ std::optional<time_point> sleeper::impl::upkeep_deadline() const {
 }
 
 std::optional<time_point> sleeper::impl::next_deadline() const {
-  const auto sleep_due = idle_deadline();
-  const auto upkeep_due = upkeep_deadline();
-  if (!sleep_due || !upkeep_due) return sleep_due ? sleep_due : upkeep_due;
-  return std::min(*sleep_due, *upkeep_due);
+  std::optional<time_point> first;
+  for (const auto& each : {idle_deadline(), upkeep_deadline(), rung_deadline()}) {
+    if (each && (!first || *each < *first)) first = each;
+  }
+  return first;
 }
 
 void sleeper::impl::start_upkeep(time_point now) {
@@ -170,7 +190,7 @@ bool sleeper::impl::start_idle_sleep(time_point now) {
   const auto deadline = idle_deadline();
   if (!deadline || now < *deadline || gate.leases() != 0 || wakers != 0) return false;
   auto attempt = std::make_shared<sleep_attempt>();
-  attempt->plan = options.plan;
+  attempt->plan = rungs.front().plan;
   attempt->only_if_idle = true;
   start_runner();
   wanted_sleep = std::move(attempt);
@@ -186,11 +206,29 @@ std::shared_ptr<sleep_attempt> sleeper::impl::want_sleep(std::unique_lock<std::m
   start_runner();
   if (!wanted_sleep || wanted_sleep->only_if_idle) {
     auto attempt = std::make_shared<sleep_attempt>();
-    attempt->plan = plan.value_or(options.plan);
+    attempt->plan = plan.value_or(rungs.front().plan);
     wanted_sleep = std::move(attempt);
   }
   work.notify_all();
   return wanted_sleep;
+}
+
+/// Waits for an attempt.
+/// @throws error why it failed
+transition_report sleeper::impl::report_of(std::unique_lock<std::mutex>& lock,
+                                           const sleep_attempt& attempt) {
+  while (!attempt.finished) clock.wait_until(changed, lock, no_deadline);
+  if (attempt.failure) throw error(*attempt.failure);
+  try {
+    return attempt.report;
+  } catch (const std::bad_alloc&) {
+    // It sleeps: that is not to look like a failure because the details find no room.
+    transition_report short_report;
+    short_report.way = attempt.report.way;
+    short_report.succeeded = attempt.report.succeeded;
+    short_report.elapsed = attempt.report.elapsed;
+    return short_report;
+  }
 }
 
 sleeper::sleeper(sleeper_options options)
@@ -266,6 +304,7 @@ sleeper_snapshot sleeper::observe() const {
   if (seen.leases == 0) seen.idle = std::max(duration::zero(), now - impl_->idle_since());
   seen.done_bytes = impl_->done_bytes.load(std::memory_order_relaxed);
   seen.total_bytes = impl_->total_bytes.load(std::memory_order_relaxed);
+  seen.deepening = impl_->deepening;
   seen.counters = impl_->counters;
   seen.last = impl_->last_report;
   return seen;
@@ -277,23 +316,22 @@ transition_report sleeper::sleep(const std::optional<sleep_plan>& plan) {
   std::unique_lock lock(impl_->mutex);
   impl_->expect_other_thread("sleep");
   const auto attempt = impl_->want_sleep(lock, plan);
-  while (!attempt->finished) impl_->clock.wait_until(impl_->changed, lock, no_deadline);
-  if (attempt->failure) throw error(*attempt->failure);
-  try {
-    return attempt->report;
-  } catch (const std::bad_alloc&) {
-    // It sleeps: that is not to look like a failure because the details find no room.
-    transition_report short_report;
-    short_report.succeeded = attempt->report.succeeded;
-    short_report.elapsed = attempt->report.elapsed;
-    return short_report;
-  }
+  return impl_->report_of(lock, *attempt);
+}
+
+transition_report sleeper::deepen(const std::optional<sleep_plan>& plan) {
+  if (plan) expect_available(*plan);
+  detail::expect_same_process();
+  std::unique_lock lock(impl_->mutex);
+  impl_->expect_other_thread("deepen");
+  const auto attempt = impl_->want_deepening(lock, plan);
+  return impl_->report_of(lock, *attempt);
 }
 
 bool sleeper::poll(time_point now) {
   detail::expect_same_process();
   const std::lock_guard lock(impl_->mutex);
-  if (impl_->start_idle_sleep(now)) return true;
+  if (impl_->start_idle_sleep(now) || impl_->start_rung(now)) return true;
   impl_->start_upkeep(now);
   return false;
 }
@@ -308,8 +346,11 @@ void sleeper::set_idle_time(std::optional<duration> idle_time) {
   if (idle_time) expect_not_negative("idle_time", *idle_time);
   detail::expect_same_process();
   const std::lock_guard lock(impl_->mutex);
+  impl_->expect_first_rung_at(idle_time);
   impl_->idle_time = idle_time;
   impl_->failed_idle_sleeps = 0;
+  impl_->failed_rungs = 0;
+  impl_->no_rung_before = time_point::min();
   impl_->work.notify_all();
 }
 

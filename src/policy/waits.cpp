@@ -173,11 +173,14 @@ void sleeper::impl::finish_async(detail::async_wait& wait) noexcept {
 
 sleeper::lease sleeper::acquire(time_point deadline, const stop_view& stop) {
   detail::expect_same_process();
-  if (impl_->gate.try_enter()) return lease(*this);
-  impl_->leave();
-  detail::awake_wait wait({.deadline = deadline, .stop = stop}, impl_->clock.now());
-  impl_->wait_awake(wait);
+  if (!impl_->gate.try_enter()) impl_->enter_slowly(deadline, stop);
   return lease(*this);
+}
+
+void sleeper::impl::enter_slowly(time_point deadline, const stop_view& give_up) {
+  leave();
+  detail::awake_wait wait({.deadline = deadline, .stop = give_up}, clock.now());
+  wait_awake(wait);
 }
 
 namespace {

@@ -57,6 +57,8 @@ class child : public std::enable_shared_from_this<child> {
   stop_result stop(const stop_options& how);
   bool send_signal(int number);
   void set_devices(std::vector<device> devices);
+  std::vector<suspended_process> suspend(const suspend_options& options);
+  void resume(const resume_options& options);
 
   /// The process object goes: kills, and joins or leaves the thread.
   void finish() noexcept;
@@ -66,11 +68,11 @@ class child : public std::enable_shared_from_this<child> {
   // with its parent to the thread that started it.
   void live(std::promise<void>& begun);
   void begin();
-  void watch();
+  void watch(line_decoder& decoder) noexcept;
   bool read_states(line_decoder& decoder);
   void drain_states(line_decoder& decoder);
   exit_status reap();
-  void expect_group_end(const exit_status& status) const;
+  void expect_group_end(const exit_status& status) const noexcept;
   void mark_release(time_point when) noexcept;
   void announce_release();
   [[nodiscard]] bool is_silenced() const;
@@ -103,6 +105,8 @@ class child : public std::enable_shared_from_this<child> {
   std::vector<device> devices_;
   std::map<std::string, release_gain> gains_;  ///< by device, as seen before it was stopped
   bool looked_ = false;
+  std::mutex suspending_;  ///< held while it is suspended or resumed; before `mutex_`
+  std::vector<suspended_process> suspended_;  ///< under `suspending_`
 };
 
 /// For tests: a process on another system.

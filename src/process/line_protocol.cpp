@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -287,9 +288,11 @@ std::variant<process_event, refusal> parse_line(std::string_view line) {
 
 line_decoder::line_decoder(std::function<void(const process_event&)> on_event,
                            std::function<void(const rejected_line&)> on_rejected)
-    : on_event_(std::move(on_event)), on_rejected_(std::move(on_rejected)) {}
+    : on_event_(std::move(on_event)), on_rejected_(std::move(on_rejected)) {
+  line_.reserve(max_line_bytes);
+}
 
-void line_decoder::feed(std::string_view bytes) {
+void line_decoder::feed(std::string_view bytes) noexcept {
   while (!bytes.empty()) {
     const std::size_t newline = bytes.find('\n');
     take(bytes.substr(0, newline));
@@ -299,37 +302,42 @@ void line_decoder::feed(std::string_view bytes) {
   }
 }
 
-void line_decoder::finish() {
+void line_decoder::finish() noexcept {
   if (line_bytes_ != 0) reject("the stream ended within a line");
 }
 
-void line_decoder::take(std::string_view bytes) {
+void line_decoder::take(std::string_view bytes) noexcept {
   line_bytes_ += bytes.size();
   line_.append(bytes.substr(0, max_line_bytes - line_.size()));
 }
 
-void line_decoder::end_line() {
+void line_decoder::end_line() noexcept {
   // The newline counts too.
   if (line_bytes_ >= max_line_bytes) {
     reject("longer than a line may be");
     return;
   }
   if (line_.find_first_not_of(" \t\r") != std::string::npos) {
-    const auto result = parse_line(line_);
-    if (const auto* reason = std::get_if<refusal>(&result)) {
-      reject(*reason);
+    try {
+      const auto result = parse_line(line_);
+      if (const auto* reason = std::get_if<refusal>(&result)) {
+        reject(*reason);
+        return;
+      }
+      on_event_(std::get<process_event>(result));
+    } catch (const std::bad_alloc&) {
+      reject("there was no memory to read it");
       return;
     }
-    on_event_(std::get<process_event>(result));
   }
   line_.clear();
   line_bytes_ = 0;
 }
 
-void line_decoder::reject(std::string_view reason) {
-  const std::string line = std::exchange(line_, {});
-  const std::uint64_t size_bytes = std::exchange(line_bytes_, 0);
-  on_rejected_({reason, std::string_view(line).substr(0, shown_bytes), size_bytes});
+void line_decoder::reject(std::string_view reason) noexcept {
+  on_rejected_({reason, std::string_view(line_).substr(0, shown_bytes), line_bytes_});
+  line_.clear();
+  line_bytes_ = 0;
 }
 
 }  // namespace lull::detail

@@ -25,21 +25,23 @@ std::variant<process_event, refusal> parse_line(std::string_view line);
 /// more than one line, whatever comes.
 class line_decoder {
  public:
+  /// @param on_event,on_rejected must not throw
   line_decoder(std::function<void(const process_event&)> on_event,
                std::function<void(const rejected_line&)> on_rejected);
 
-  void feed(std::string_view bytes);
+  /// A line that there is no memory to read is rejected.
+  void feed(std::string_view bytes) noexcept;
   /// The stream has ended: what is there without a newline is no line.
-  void finish();
+  void finish() noexcept;
 
  private:
-  void take(std::string_view bytes);
-  void end_line();
-  void reject(std::string_view reason);
+  void take(std::string_view bytes) noexcept;
+  void end_line() noexcept;
+  void reject(std::string_view reason) noexcept;
 
   std::function<void(const process_event&)> on_event_;
   std::function<void(const rejected_line&)> on_rejected_;
-  std::string line_;              ///< its beginning, up to max_line_bytes
+  std::string line_;              ///< its beginning, in the room for max_line_bytes that it has
   std::uint64_t line_bytes_ = 0;  ///< of all of it
 };
 

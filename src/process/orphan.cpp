@@ -4,8 +4,6 @@
 #include <lull/error.hpp>
 #include <lull/process.hpp>
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,9 +12,11 @@
 #include <system_error>
 
 #include "process/child.hpp"
+#include "process/own_file.hpp"
 #include "process/pid_file.hpp"
 #include "process/proc_stat.hpp"
 #include "vocabulary/call_back.hpp"
+#include "vocabulary/folder.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -25,22 +25,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A record that this user wrote and nobody else could: it says which process may be killed.
 std::optional<pid_record> read_trusted_record(const fs::path& path, const log_sink& log) {
-  const std::string name = path.string();
-  const unique_fd file(::open(name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-  struct stat what {};
-  if (!file || ::fstat(file.get(), &what) != 0) {
-    if (errno != ENOENT) log_warning(log, name, std::generic_category().message(errno));
-    return {};
-  }
-  const bool by_others = what.st_uid != ::geteuid() || (what.st_mode & (S_IWGRP | S_IWOTH)) != 0;
-  if (!S_ISREG(what.st_mode) || by_others) {
-    log_warning(log, name, "is no file of this user's alone, and is left alone");
-    return {};
-  }
-  auto record = parse_pid_record(read_rest(file));
-  if (!record) log_warning(log, name, "is no pid file");
+  const auto text = read_own_file(path, log);
+  if (!text) return {};
+  auto record = parse_pid_record(*text);
+  if (!record) log_warning(log, path.string(), "is no pid file");
   return record;
 }
 
@@ -147,15 +136,19 @@ orphan_end end_orphan(const orphan& which, const orphan_options& options) {
 }  // namespace detail
 
 std::vector<orphan> find_orphans(const std::filesystem::path& directory, const log_sink& log) {
-  namespace fs = std::filesystem;
   const std::string boot_id = detail::read_boot_id();
   const std::string pid_namespace = detail::read_pid_namespace();
+  if (boot_id.empty() || pid_namespace.empty()) {
+    detail::fail(status::io,
+                 "pid files in '{}': /proc does not say of which boot and container "
+                 "this process is, so nothing can be said about others",
+                 directory.string());
+  }
   std::vector<orphan> orphans;
-  std::error_code failed;
-  for (fs::directory_iterator at(directory, failed), end; !failed && at != end;
-       at.increment(failed)) {
-    const fs::path path = at->path();
-    if (!detail::is_pid_file_name(path.filename().native())) continue;
+  detail::folder files(directory.c_str());
+  for (std::string_view name = files.next(); !name.empty(); name = files.next()) {
+    if (!detail::is_pid_file_name(name)) continue;
+    const std::filesystem::path path = directory / name;
     const auto record = detail::read_trusted_record(path, log);
     if (!record) continue;
     switch (detail::judge(*record, boot_id, pid_namespace)) {
@@ -166,8 +159,9 @@ std::vector<orphan> find_orphans(const std::filesystem::path& directory, const l
       case detail::finding::not_to_tell: break;
     }
   }
-  if (failed && failed != std::errc::no_such_file_or_directory) {
-    detail::fail(status::io, "pid files in '{}': {}", directory.string(), failed.message());
+  if (files.error() != 0 && files.error() != ENOENT) {
+    detail::fail(status::io, "pid files in '{}': {}", directory.string(),
+                 std::generic_category().message(files.error()));
   }
   std::sort(orphans.begin(), orphans.end(),
             [](const orphan& a, const orphan& b) { return a.id < b.id; });

@@ -2,19 +2,15 @@
 
 #include <lull/error.hpp>
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <system_error>
 #include <utility>
 
+#include "process/own_file.hpp"
 #include "process/proc_stat.hpp"
 #include "vocabulary/text.hpp"
-#include "vocabulary/unique_fd.hpp"
 
 namespace lull::detail {
 namespace {
@@ -24,10 +20,6 @@ namespace fs = std::filesystem;
 constexpr std::string_view header = "lull-pid 1";
 constexpr std::string_view name_prefix = "lull-";
 constexpr std::string_view name_suffix = ".pid";
-
-[[noreturn]] void fail_file(const char* call, const fs::path& path, int code) {
-  fail_call(status::io, call, code, text("pid file '{}'", path.string()));
-}
 
 /// Takes a number off the front of a text. @return false when there is none
 template <class Number>
@@ -43,31 +35,6 @@ bool read_identity(std::string_view text, process_identity& who) {
   if (!take_number(text, who.id) || !text.starts_with(' ')) return false;
   text.remove_prefix(1);
   return take_number(text, who.start_ticks) && text.empty() && who.id > 0;
-}
-
-/// A line break in a command would look like another member of the file.
-std::string one_line(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, '?');
-  return text;
-}
-
-void write_all(const unique_fd& file, std::string_view text, const fs::path& path) {
-  while (!text.empty()) {
-    const ssize_t count = ::write(file.get(), text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail_file("write", path, errno);
-    text.remove_prefix(static_cast<std::size_t>(count));
-  }
-}
-
-void make_directory(const fs::path& directory) {
-  std::error_code failed;
-  if (directory.has_parent_path()) fs::create_directories(directory.parent_path(), failed);
-  constexpr mode_t owner_only = 0700;
-  if (::mkdir(directory.c_str(), owner_only) != 0 && errno != EEXIST) {
-    fail_file("mkdir", directory, errno);
-  }
 }
 
 }  // namespace
@@ -135,26 +102,11 @@ bool is_pid_file_name(std::string_view name) {
   return name.starts_with(name_prefix) && name.ends_with(name_suffix);
 }
 
-pid_file::pid_file(const fs::path& directory, const pid_record& record) {
-  make_directory(directory);
-  const std::string stem = text("{}{}-{}", name_prefix, record.child.id, record.child.start_ticks);
-  const fs::path path = directory / (stem + std::string(name_suffix));
-  const fs::path unfinished = directory / ("." + stem + ".tmp");
-
-  ::unlink(unfinished.c_str());  // what a crash left of a process of the same name in another boot
-  constexpr mode_t owner_only = 0600;
-  const unique_fd file(
-      ::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, owner_only));
-  if (!file) fail_file("open", unfinished, errno);
-  try {
-    write_all(file, to_text(record), unfinished);
-    if (::rename(unfinished.c_str(), path.c_str()) != 0) fail_file("rename", path, errno);
-  } catch (...) {
-    ::unlink(unfinished.c_str());
-    throw;
-  }
-  path_ = path;
-}
+pid_file::pid_file(const fs::path& directory, const pid_record& record)
+    : path_(write_own_file(
+          directory,
+          text("{}{}-{}{}", name_prefix, record.child.id, record.child.start_ticks, name_suffix),
+          to_text(record))) {}
 
 pid_file::pid_file(pid_file&& other) noexcept : path_(std::exchange(other.path_, {})) {}
 

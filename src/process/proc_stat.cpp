@@ -1,5 +1,7 @@
 #include "process/proc_stat.hpp"
 
+#include <lull/error.hpp>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
@@ -14,6 +16,7 @@
 #include <system_error>
 #include <thread>
 
+#include "vocabulary/folder.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -32,6 +35,24 @@ bool to_number(std::string_view text, Number& number) {
 bool is_recorded_process(int id, std::uint64_t start_ticks) {
   const auto now = read_proc_stat(id);
   return now && now->alive() && now->start_ticks == start_ticks;
+}
+
+/// As is_recorded_process; also where that cannot be seen.
+bool may_be_recorded_process(int id, std::uint64_t start_ticks) noexcept {
+  try {
+    return is_recorded_process(id, start_ticks);
+  } catch (...) {
+    return true;
+  }
+}
+
+/// Whether a call failed for want of something that others have now.
+bool is_shortage(int code) noexcept {
+  return code == EMFILE || code == ENFILE || code == ENOMEM;
+}
+
+[[noreturn]] void throw_cannot_look(const std::string& what, int code) {
+  fail_call(status::io, "open", code, text("{} cannot be looked at now", what));
 }
 
 /// Poll's wait until a moment: 0 when it has passed, never longer than a day.
@@ -77,20 +98,74 @@ std::optional<proc_stat> parse_proc_stat(std::string_view text) {
 }
 
 std::optional<proc_stat> read_proc_stat(int id) {
-  return parse_proc_stat(read_small_file(text("/proc/{}/stat", id).c_str()));
+  const std::string path = text("/proc/{}/stat", id);
+  const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file && is_shortage(errno)) throw_cannot_look(path, errno);
+  return parse_proc_stat(read_rest(file));
+}
+
+std::vector<proc_stat> living_processes() {
+  std::vector<proc_stat> all;
+  folder processes("/proc");
+  for (std::string_view name = processes.next(); !name.empty(); name = processes.next()) {
+    int id = 0;
+    if (!to_number(name, id)) continue;
+    const auto process = read_proc_stat(id);
+    if (process && process->alive()) all.push_back(*process);
+  }
+  if (is_shortage(processes.error())) throw_cannot_look("/proc", processes.error());
+  return all;
 }
 
 std::vector<proc_stat> living_members(int group) {
-  std::vector<proc_stat> members;
-  std::error_code failed;
-  for (fs::directory_iterator at("/proc", failed), end; !failed && at != end;
-       at.increment(failed)) {
-    int id = 0;
-    if (!to_number(std::string_view(at->path().filename().native()), id)) continue;
-    const auto process = read_proc_stat(id);
-    if (process && process->group == group && process->alive()) members.push_back(*process);
-  }
+  std::vector<proc_stat> members = living_processes();
+  std::erase_if(members, [group](const proc_stat& each) { return each.group != group; });
   return members;
+}
+
+std::vector<proc_stat> living_tree(int top, bool descendants) {
+  std::vector<proc_stat> tree;
+  const auto first = read_proc_stat(top);
+  if (!first || !first->alive()) return tree;
+  tree.push_back(*first);
+  if (!descendants) return tree;
+  const std::vector<proc_stat> all = living_processes();
+  for (std::size_t i = 0; i < tree.size(); ++i) {
+    const int parent = tree[i].id;
+    for (const proc_stat& each : all) {
+      // Read one after the other: an id may have been given away meanwhile, and seem its own
+      // ancestor.
+      const bool known = std::any_of(tree.begin(), tree.end(),
+                                     [&](const proc_stat& other) { return other.id == each.id; });
+      if (each.parent == parent && !known) tree.push_back(each);
+    }
+  }
+  return tree;
+}
+
+std::optional<proc_status> read_proc_status(int id) {
+  const std::string all = read_small_file(text("/proc/{}/status", id).c_str());
+  std::string_view rest = all;
+  proc_status status;
+  std::optional<std::uint64_t> resident_kib;
+  std::uint64_t swapped_kib = 0;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const std::size_t colon = std::min(line.find(":\t"), line.size());
+    const std::string_view key = line.substr(0, colon);
+    line.remove_prefix(std::min(colon + 2, line.size()));
+    if (key == "Name") status.name = line;
+    line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+    line = line.substr(0, line.find_first_of(" \t"));
+    if (key == "Uid" && !to_number(line, status.user)) return {};
+    if (key == "VmRSS" && !to_number(line, resident_kib.emplace())) return {};
+    if (key == "VmSwap" && !to_number(line, swapped_kib)) return {};
+  }
+  if (status.name.empty()) return {};
+  if (resident_kib) status.host_bytes = (*resident_kib + swapped_kib) * 1024;
+  return status;
 }
 
 std::string read_rest(const unique_fd& file) {
@@ -130,7 +205,7 @@ bool wait_for_end(int id, std::uint64_t start_ticks, time_point deadline) {
   const unique_fd descriptor = open_pidfd(id);
   auto interval = milliseconds{1};
   // The look after the descriptor was opened says whose descriptor it is.
-  while (is_recorded_process(id, start_ticks)) {
+  while (may_be_recorded_process(id, start_ticks)) {
     const int left_ms = poll_time_ms(deadline);
     if (left_ms == 0) return false;
     if (descriptor) {
@@ -145,10 +220,17 @@ bool wait_for_end(int id, std::uint64_t start_ticks, time_point deadline) {
 }
 
 bool wait_for_group_end(int group, time_point deadline) {
+  constexpr auto before_another_look = milliseconds{20};
   // Signal 0 asks only. The number stays reserved while anybody is in the group.
   while (::kill(-group, 0) == 0 || errno == EPERM) {
-    const std::vector<proc_stat> members = living_members(group);
-    if (members.empty()) return true;
+    std::vector<proc_stat> members;
+    try {
+      members = living_members(group);
+      if (members.empty()) return true;
+    } catch (...) {
+      if (poll_time_ms(deadline) == 0) return false;
+      std::this_thread::sleep_for(before_another_look);
+    }
     for (const proc_stat& member : members) {
       if (!wait_for_end(member.id, member.start_ticks, deadline)) return false;
     }

@@ -58,6 +58,16 @@ void check_all(const process_options& options) {
   check(options.stopping);
 }
 
+/// As in /proc; '?' where that cannot be seen.
+char state_of(int id) noexcept {
+  try {
+    const auto now = read_proc_stat(id);
+    return now ? now->state : '?';
+  } catch (...) {
+    return '?';
+  }
+}
+
 /// For a child that nobody watches yet.
 void kill_and_reap(int id) noexcept {
   ::kill(-id, SIGKILL);
@@ -225,12 +235,10 @@ stop_result child::stop(const stop_options& how) {
   if (!wait_for(how.grace)) {
     killed = kill_group(how);
     if (!wait_for(how.kill_wait)) {
-      const auto now = read_proc_stat(id());
       detail::fail(status::timed_out,
                    "process {} ('{}') was killed {} s ago and has not ended; its state "
                    "is '{}'; it is reaped when it ends",
-                   id(), options_.arguments.front(), seconds(how.kill_wait),
-                   now ? now->state : '?');
+                   id(), options_.arguments.front(), seconds(how.kill_wait), state_of(id()));
     }
   }
   const std::lock_guard lock(mutex_);
@@ -377,6 +385,14 @@ stop_result process::stop(const stop_options& how) {
 
 void process::set_devices(std::vector<device> devices) {
   state_->set_devices(std::move(devices));
+}
+
+std::vector<suspended_process> process::suspend(const suspend_options& options) {
+  return state_->suspend(options);
+}
+
+void process::resume(const resume_options& options) {
+  state_->resume(options);
 }
 
 bool process::send_signal(int number) {

@@ -14,6 +14,8 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "vocabulary/sigpipe_blocked.hpp"
+
 namespace lull {
 namespace {
 
@@ -33,38 +35,6 @@ int descriptor_from_environment() noexcept {
   if (descriptor < 0 || ::fstat(descriptor, &what) != 0) return -1;
   return S_ISFIFO(what.st_mode) || S_ISSOCK(what.st_mode) ? descriptor : -1;
 }
-
-/// Keeps SIGPIPE away from this thread while it exists. A pipe has no MSG_NOSIGNAL, and the
-/// signal's handler belongs to the program.
-class sigpipe_blocked {
- public:
-  sigpipe_blocked() noexcept {
-    ::sigemptyset(&pipe_);
-    ::sigaddset(&pipe_, SIGPIPE);
-    sigset_t pending;
-    ::sigpending(&pending);
-    was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
-    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-  }
-
-  ~sigpipe_blocked() {
-    // One that was pending before is somebody else's.
-    constexpr timespec at_once{};
-    if (!was_pending_) {
-      while (::sigtimedwait(&pipe_, nullptr, &at_once) < 0 && errno == EINTR) {
-      }
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-
-  sigpipe_blocked(const sigpipe_blocked&) = delete;
-  sigpipe_blocked& operator=(const sigpipe_blocked&) = delete;
-
- private:
-  sigset_t pipe_{};
-  sigset_t before_{};
-  bool was_pending_ = false;
-};
 
 /// A line of the protocol; far below its length limit.
 class line_text {
@@ -132,7 +102,7 @@ bool state_reporter::report(process_state state, std::optional<double> progress)
   if (!connected()) return false;
   const line_text line(state, progress);
   const time_point deadline = steady_clock().deadline_in(write_patience);
-  const sigpipe_blocked quiet;
+  const detail::sigpipe_blocked quiet;
   while (true) {
     const ssize_t written = ::write(descriptor_, line.data(), line.size());
     // Below PIPE_BUF a pipe takes all or nothing, so lines of several threads never mix.

@@ -5,10 +5,12 @@
 
 #include <array>
 #include <cerrno>
+#include <optional>
 
 #include "process/child.hpp"
 #include "process/proc_stat.hpp"
 #include "vocabulary/call_back.hpp"
+#include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -48,19 +50,21 @@ void child::live(std::promise<void>& begun) {
     const std::lock_guard lock(mutex_);
     thread_id_ = std::this_thread::get_id();
   }
+  std::optional<line_decoder> decoder;
   try {
+    decoder.emplace([this](const process_event& event) { on_event(event); },
+                    [this](const rejected_line& line) { on_rejected(line); });
     begin();
   } catch (...) {
     begun.set_exception(std::current_exception());
     return;
   }
   begun.set_value();
-  watch();
+  watch(*decoder);
 }
 
-void child::watch() {
-  line_decoder decoder([this](const process_event& event) { on_event(event); },
-                       [this](const rejected_line& line) { on_rejected(line); });
+/// From here on nothing may throw: a child that has begun is watched to its end.
+void child::watch(line_decoder& decoder) noexcept {
   while (true) {
     // poll() skips a negative descriptor. Both are looked at in every round, so that a child that
     // floods the pipe cannot hide its end.
@@ -103,7 +107,7 @@ exit_status child::reap() {
   return exit_->reap();
 }
 
-void child::expect_group_end(const exit_status& status) const {
+void child::expect_group_end(const exit_status& status) const noexcept try {
   if (status.how == exit_status::kind::unknown) {
     log_warning(options_.log, "process",
                 text("{} was reaped by somebody else in this program: how it ended is "
@@ -115,6 +119,8 @@ void child::expect_group_end(const exit_status& status) const {
     log_warning(options_.log, "process",
                 text("{} has ended, but not all of its group, which was killed", id()));
   }
+} catch (...) {
+  log_warning(options_.log, "process", current_error(status::internal).what());
 }
 
 bool child::is_silenced() const {
@@ -145,10 +151,13 @@ void child::on_rejected(const rejected_line& line) {
     count = ++seen_.rejected_lines;
   }
   // Not each: a child may print nothing else.
-  if (is_power_of_ten(count)) {
-    log_warning(
-        options_.log, "process",
-        text("{}: line no. {} on the state pipe that is none: {}", id(), count, line.reason));
+  if (is_power_of_ten(count) && options_.log.wants(log_level::warning)) {
+    try {
+      log_warning(
+          options_.log, "process",
+          text("{}: line no. {} on the state pipe that is none: {}", id(), count, line.reason));
+    } catch (...) {  // NOLINT(bugprone-empty-catch): logging never breaks an operation
+    }
   }
   if (!is_silenced()) call_back(options_.log, "on_rejected", options_.on_rejected, line);
 }

@@ -373,6 +373,7 @@ void check(const device& which, const reset_options& options) {
   detail::expect_same_process();
   which.require(capability::reset, "dev_reset");
   which.require(capability::context, "dev_reset");
+  detail::expect_not_suspended(*detail::device_access::state(which));
   if (options.clock == nullptr) throw error(status::invalid_argument, "dev_reset: clock is null");
   if (options.drain_timeout <= duration::zero()) {
     throw error(status::invalid_argument, "dev_reset: drain_timeout must be above 0");
@@ -402,7 +403,12 @@ reset_result reset_one(const device& which, const reset_options& options) {
 reset_report dev_reset(const device& which, const reset_options& options) {
   check(which, options);
   reset_run work(which, options);
-  work.run();
+  try {
+    work.run();
+  } catch (...) {
+    if (options.failed_report != nullptr) *options.failed_report = work.take_report();
+    throw;
+  }
   return work.take_report();
 }
 

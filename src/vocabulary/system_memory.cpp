@@ -1,11 +1,16 @@
 #include "vocabulary/system_memory.hpp"
 
+#include <lull/error.hpp>
+
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <span>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "vocabulary/text.hpp"
 
 namespace lull::detail {
 namespace {
@@ -13,9 +18,21 @@ namespace {
 // Paths are strings here: appending to a std::filesystem::path of libstdc++ 12 without memory ends
 // in a crash, and this is asked for in every transition.
 
+/// @throws error (io) when it is not known whether the file is there, for want of a descriptor:
+///         that is not to be without limits
+std::ifstream open_file(const std::string& file) {
+  errno = 0;
+  std::ifstream in(file);
+  const int code = errno;
+  if (!in.is_open() && (code == EMFILE || code == ENFILE || code == ENOMEM)) {
+    fail_call(status::io, "open", code, file);
+  }
+  return in;
+}
+
 /// The number in the line that starts with `key`, as in "MemTotal:  24576 kB".
 std::optional<std::uint64_t> number_after(const std::string& file, std::string_view key) {
-  std::ifstream in(file);
+  std::ifstream in = open_file(file);
   std::string name;
   while (in >> name) {
     std::uint64_t value = 0;
@@ -28,7 +45,7 @@ std::optional<std::uint64_t> number_after(const std::string& file, std::string_v
 
 /// A file that holds one number; "max" and a missing file are no number.
 std::optional<std::uint64_t> number_in(const std::string& file) {
-  std::ifstream in(file);
+  std::ifstream in = open_file(file);
   std::uint64_t value = 0;
   return in >> value ? std::optional{value} : std::nullopt;
 }
@@ -67,7 +84,7 @@ bool lists(std::string_view comma_separated, std::string_view word) {
 /// From /proc/self/mountinfo (proc_pid_mountinfo(5)).
 std::vector<hierarchy> hierarchies(const std::string& root) {
   std::vector<hierarchy> all;
-  std::ifstream in(root + "/proc/self/mountinfo");
+  std::ifstream in = open_file(root + "/proc/self/mountinfo");
   for (std::string line; std::getline(in, line);) {
     std::istringstream words(line);
     std::string skipped, group, place, type, source, options;
@@ -83,9 +100,11 @@ std::vector<hierarchy> hierarchies(const std::string& root) {
   return all;
 }
 
-/// Our group in a hierarchy, "/user.slice/x", from the line "0::" of version 2 or "4:memory:".
-std::optional<std::string> control_group(const std::string& root, const hierarchy& in_which) {
-  std::ifstream in(root + "/proc/self/cgroup");
+/// The group of a process in a hierarchy, "/user.slice/x", from the line "0::" of version 2 or
+/// "4:memory:".
+std::optional<std::string> control_group(const std::string& root, const std::string& process,
+                                         const hierarchy& in_which) {
+  std::ifstream in = open_file(root + "/proc/" + process + "/cgroup");
   for (std::string line; std::getline(in, line);) {
     const auto first = line.find(':');
     const auto second = line.find(':', first + 1);
@@ -122,7 +141,8 @@ std::string below_mount(const std::string& group, const std::string& mounted_gro
 
 }  // namespace
 
-std::optional<system_memory> read_system_memory(const std::filesystem::path& below) {
+std::optional<system_memory> read_system_memory(const std::filesystem::path& below,
+                                                const std::string& process) {
   const std::string& root = below.native();
   const auto total_kib = number_after(root + "/proc/meminfo", "MemTotal:");
   const auto available_kib = number_after(root + "/proc/meminfo", "MemAvailable:");
@@ -130,7 +150,7 @@ std::optional<system_memory> read_system_memory(const std::filesystem::path& bel
 
   system_memory memory{*total_kib * 1024, *available_kib * 1024};
   for (const hierarchy& each : hierarchies(root)) {
-    const auto group = control_group(root, each);
+    const auto group = control_group(root, process, each);
     if (!group) continue;
     const std::string top = root + "/" + each.mount_point;
     // A limit anywhere above us binds us too.
@@ -138,7 +158,8 @@ std::optional<system_memory> read_system_memory(const std::filesystem::path& bel
     while (true) {
       apply_limits(top + at, *each.files, memory);
       if (at.empty()) break;
-      at.erase(std::min(at.rfind('/'), at.size()));
+      const auto slash = at.rfind('/');
+      at.erase(slash == std::string::npos ? 0 : slash);
     }
   }
   return memory;

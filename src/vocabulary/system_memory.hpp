@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 namespace lull::detail {
 
@@ -18,8 +19,12 @@ struct system_memory {
 /// memory.limit_in_bytes of version 1, of our group and of every one above it, wherever the
 /// hierarchies are mounted. Takes some hundred microseconds.
 /// @param root where "proc" and "sys" are found; for tests
+/// @param process whose groups they are, "self" or an id: of another process as far as they can be
+///        seen from here
 /// @return nothing where /proc/meminfo cannot be read
-std::optional<system_memory> read_system_memory(const std::filesystem::path& root = "/");
+/// @throws error (io) when there is no descriptor to look with
+std::optional<system_memory> read_system_memory(const std::filesystem::path& root = "/",
+                                                const std::string& process = "self");
 
 }  // namespace lull::detail
 

@@ -62,9 +62,9 @@ TEST(CApiDefaults, OfSettling) {
 TEST(CApiDefaults, OfResets) {
   const auto [size, drop, drain, settle, reset, reset_user, releases, level, log, user] =
       prepared(lull_reset_options_init);
-  const auto [cpp_drop, cpp_drain, cpp_settle, cpp_reset, cpp_releases, cpp_clock, cpp_log] =
-      lull::reset_options{};
-  expect_null(reset, reset_user, releases, log, user, cpp_releases);
+  const auto [cpp_drop, cpp_drain, cpp_settle, cpp_reset, cpp_releases, cpp_failed_report,
+              cpp_clock, cpp_log] = lull::reset_options{};
+  expect_null(reset, reset_user, releases, log, user, cpp_releases, cpp_failed_report);
   EXPECT_EQ(drop != 0, cpp_drop);
   EXPECT_EQ(drain, cpp_drain.count());
   EXPECT_EQ(settle, cpp_settle.count());
@@ -80,31 +80,55 @@ TEST(CApiDefaults, OfResetHooks) {
 }
 
 TEST(CApiDefaults, OfMemory) {
-  const auto [size, chunk, poison, threads, level, log, user] = prepared(lull_memory_options_init);
-  const auto [cpp_chunk, cpp_poison, cpp_clock, cpp_log, cpp_arena, cpp_threads] =
+  const auto [size, chunk, poison, threads, level, log, user, arena, handle] =
+      prepared(lull_memory_options_init);
+  const auto [cpp_chunk, cpp_poison, cpp_clock, cpp_log, cpp_arena, cpp_threads, cpp_handle] =
       lull::memory_options{};
-  expect_null(log, user);
+  EXPECT_EQ(handle, cpp_handle);
+  expect_null(log, user, arena);
   EXPECT_EQ(chunk, cpp_chunk);
   EXPECT_EQ(poison != 0, cpp_poison);
   EXPECT_EQ(threads, cpp_threads);
-  EXPECT_FALSE(cpp_arena) << "one of its own, which is all that C has";
+  EXPECT_FALSE(cpp_arena) << "one of its own";
   EXPECT_EQ(level, threshold);
   EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
   EXPECT_EQ(cpp_clock, &lull::steady_clock());
 }
 
 TEST(CApiDefaults, OfRegions) {
-  const auto [size, tag, name, refill, user, alone, absent, peers, peer_count] =
-      prepared(lull_region_options_init);
-  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers] =
-      lull::region_options{};
-  expect_null(refill, user, peers);
+  const auto [size, tag, name, refill, user, alone, absent, peers, peer_count, source, pieces,
+              piece_count, checksum] = prepared(lull_region_options_init);
+  const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers,
+              cpp_checksum] = lull::region_options{};
+  expect_null(refill, user, peers, source, pieces);
+  EXPECT_EQ(piece_count, 0u);
   EXPECT_EQ(peer_count, cpp_peers.size());
   EXPECT_EQ(tag, cpp_tag);
   EXPECT_EQ(name, cpp_name);
   EXPECT_EQ(alone != 0, cpp_alone);
   EXPECT_EQ(absent != 0, cpp_absent);
+  EXPECT_EQ(checksum != 0, cpp_checksum);
   EXPECT_FALSE(cpp_refill || cpp_source);
+}
+
+TEST(CApiDefaults, OfArenas) {
+  const auto [size, budget, slice, level, log, user] = prepared(lull_arena_options_init);
+  const auto [cpp_budget, cpp_slice, cpp_clock, cpp_log] = lull::host_arena_options{};
+  expect_null(log, user);
+  EXPECT_EQ(budget, LULL_NO_LIMIT);
+  EXPECT_EQ(cpp_budget, std::nullopt);
+  EXPECT_EQ(slice, cpp_slice);
+  EXPECT_EQ(level, threshold);
+  EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
+  EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+TEST(CApiDefaults, OfPreparingAnArena) {
+  const auto [size, threads, rate] = prepared(lull_arena_prepare_options_init);
+  const auto [cpp_threads, cpp_rate] = lull::prepare_options{};
+  EXPECT_EQ(threads, cpp_threads);
+  EXPECT_EQ(rate, LULL_NO_LIMIT);
+  EXPECT_EQ(cpp_rate, std::nullopt);
 }
 
 TEST(CApiDefaults, OfAllocators) {
@@ -124,11 +148,14 @@ TEST(CApiDefaults, OfTransfers) {
 
 TEST(CApiDefaults, OfSleepers) {
   const auto [size, idle_time, plan, drain, reset, watch, run_on, run_on_user, on_transition,
-              transition_user, releases, level, log, user] = prepared(lull_sleeper_options_init);
-  const auto [cpp_idle_time, cpp_plan, cpp_drain, cpp_reset, cpp_watch, cpp_run_on,
-              cpp_on_transition, cpp_releases, cpp_clock, cpp_log] = lull::sleeper_options{};
+              transition_user, releases, level, log, user, ladder, ladder_count] =
+      prepared(lull_sleeper_options_init);
+  const auto [cpp_idle_time, cpp_plan, cpp_ladder, cpp_drain, cpp_reset, cpp_suspend, cpp_watch,
+              cpp_run_on, cpp_on_transition, cpp_releases, cpp_clock, cpp_log] =
+      lull::sleeper_options{};
   expect_null(plan, reset, run_on, run_on_user, on_transition, transition_user, releases, log, user,
-              cpp_releases);
+              cpp_releases, ladder);
+  EXPECT_EQ(ladder_count, cpp_ladder.size());
   EXPECT_EQ(idle_time, LULL_FOREVER);
   EXPECT_EQ(cpp_idle_time, std::nullopt);
   EXPECT_EQ(cpp_plan.name, "discard") << "which lull.h says that no plan means";
@@ -166,8 +193,12 @@ TEST(CApiDefaults, OfPlansAreThoseOfTheirLevel) {
   for (const lull::sleep_level level : lull::supported_levels()) {
     lull_sleep_plan made;
     ASSERT_EQ(lull_sleep_plan_init(&made, static_cast<lull_sleep_level>(level)), LULL_OK);
-    const auto [size, name, contents, context, backing, path] = made;
-    const auto [cpp_name, cpp_contents, cpp_context, cpp_backing] = lull::plan_for(level);
+    const auto [size, name, contents, context, backing, path, fallback, max_residue] = made;
+    const auto [cpp_name, cpp_contents, cpp_context, cpp_backing, cpp_fallback, cpp_max_residue] =
+        lull::plan_for(level);
+    EXPECT_EQ(fallback != 0, cpp_fallback);
+    EXPECT_EQ(max_residue, LULL_NO_LIMIT);
+    EXPECT_EQ(cpp_max_residue, std::nullopt);
     EXPECT_EQ(size, sizeof made);
     EXPECT_EQ(name, cpp_name);
     EXPECT_EQ(contents.otherwise, static_cast<lull_contents_action>(cpp_contents.otherwise));
@@ -179,10 +210,11 @@ TEST(CApiDefaults, OfPlansAreThoseOfTheirLevel) {
 }
 
 TEST(CApiDefaults, OfParticipants) {
-  const auto [size, name, sleep, wake, user, release, devices, device_count, next_upkeep, upkeep] =
-      prepared(lull_participant_init);
+  const auto [size, name, sleep, wake, user, release, devices, device_count, next_upkeep, upkeep,
+              deepen, undo_deepen, deepened] = prepared(lull_participant_init);
   EXPECT_STREQ(name, "");
-  expect_null(sleep, wake, devices, next_upkeep, upkeep, user, release);
+  expect_null(sleep, wake, devices, next_upkeep, upkeep, user, release, deepen, undo_deepen,
+              deepened);
   EXPECT_EQ(device_count, 0u);
 }
 
@@ -225,6 +257,31 @@ TEST(CApiDefaults, OfProcesses) {
   EXPECT_EQ(cpp_stopping.grace, lull::stop_options{}.grace);
   EXPECT_FALSE(cpp_log.wants(lull::log_level::error));
   EXPECT_EQ(cpp_clock, &lull::steady_clock());
+}
+
+TEST(CApiDefaults, OfSuspendingAndResuming) {
+  const auto [size, tree, timeout, directory, device_bytes, host_margin, progress, progress_user] =
+      prepared(lull_suspend_options_init);
+  const auto [cpp_tree, cpp_timeout, cpp_directory, cpp_device_bytes, cpp_host_margin, cpp_progress,
+              cpp_stop, cpp_log] = lull::suspend_options{};
+  expect_null(directory, progress, progress_user);
+  EXPECT_EQ(tree != 0, cpp_tree);
+  EXPECT_EQ(timeout, cpp_timeout.count());
+  EXPECT_EQ(device_bytes, cpp_device_bytes.value_or(LULL_UNKNOWN));
+  EXPECT_EQ(host_margin, cpp_host_margin);
+  EXPECT_TRUE(cpp_directory.empty());
+  EXPECT_FALSE(cpp_progress || cpp_stop.stop_possible() || cpp_log.wants(lull::log_level::error));
+
+  const auto [back_size, back_tree, back_timeout, back_directory, back_bytes, margin, back_progress,
+              back_user] = prepared(lull_resume_options_init);
+  const auto [cpp_back_timeout, cpp_back_bytes, cpp_margin, cpp_back_progress, cpp_back_log] =
+      lull::resume_options{};
+  expect_null(back_directory, back_progress, back_user);
+  EXPECT_EQ(back_tree, 0);
+  EXPECT_EQ(back_timeout, cpp_back_timeout.count());
+  EXPECT_EQ(back_bytes, cpp_back_bytes.value_or(LULL_UNKNOWN));
+  EXPECT_EQ(margin, cpp_margin);
+  EXPECT_FALSE(cpp_back_progress || cpp_back_log.wants(lull::log_level::error));
 }
 
 TEST(CApiDefaults, OfGraphCaches) {

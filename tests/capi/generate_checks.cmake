@@ -38,6 +38,7 @@ set(enumerations
   "lull_standard_stream   -                    -             LULL_STANDARD_"
   "lull_status            status               error.hpp     LULL_(ERROR_)?"
   "lull_stdio             child_stream         process.hpp   LULL_STDIO_"
+  "lull_suspend_step      suspend_progress::step suspend.hpp LULL_SUSPEND_"
   "lull_tristate          tristate             device.hpp    LULL_TRISTATE_")
 
 # Semicolons and brackets mean something to CMake's lists.

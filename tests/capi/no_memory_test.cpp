@@ -52,7 +52,13 @@ TEST_F(CNoMemory, AnEvictionThatFailsHasNotHappened) {
     } else {
       EXPECT_EQ(code, LULL_ERROR_OUT_OF_HOST_MEMORY) << lull_last_error_message();
       EXPECT_EQ(residency(), LULL_RESIDENCY_RESIDENT);
-      EXPECT_EQ(report, nullptr);
+      if (report != nullptr) {
+        lull_report_info seen{};
+        seen.struct_size = sizeof seen;
+        EXPECT_EQ(lull_report_describe(report, &seen), LULL_OK);
+        EXPECT_EQ(seen.succeeded, 0) << "how far it came";
+        EXPECT_EQ(seen.rolled_back, 1);
+      }
       ++failures;
     }
     lull_report_destroy(report);

@@ -60,8 +60,12 @@ class objects {
     ok(lull_graph_cache_create(&cache, &cache_));
     ok(lull_graph_budget_create(1, 1, &budget_));
     ok(lull_graph_hold_create(0, &hold_));
+    ok(lull_arena_create(nullptr, &arena_));
+    ok(lull_file_source_open("/proc/self/exe", &source_));
   }
   ~objects() {
+    lull_file_source_destroy(source_);
+    lull_arena_destroy(arena_);
     lull_graph_hold_destroy(hold_);
     lull_graph_budget_destroy(budget_);
     lull_graph_cache_destroy(cache_);
@@ -110,6 +114,8 @@ class objects {
   lull_graph_cache* get(lull_graph_cache*) const { return cache_; }
   lull_graph_budget* get(lull_graph_budget*) const { return budget_; }
   lull_graph_hold* get(lull_graph_hold*) const { return hold_; }
+  lull_arena* get(lull_arena*) const { return arena_; }
+  lull_file_source* get(lull_file_source*) const { return source_; }
   lull_transition* get(lull_transition*) const { return transition_; }
   lull_transition_work* get(lull_transition_work*) const { return handed_; }
 
@@ -159,6 +165,8 @@ class objects {
   lull_graph_cache* cache_ = nullptr;
   lull_graph_budget* budget_ = nullptr;
   lull_graph_hold* hold_ = nullptr;
+  lull_arena* arena_ = nullptr;
+  lull_file_source* source_ = nullptr;
   lull_transition* transition_ = nullptr;
   lull_transition_work* handed_ = nullptr;
   std::function<void()> work_;

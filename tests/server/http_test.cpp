@@ -211,16 +211,40 @@ TEST_F(Http, TagsAloneAreDiscarded) {
   EXPECT_EQ(answer("one"), expected);
 }
 
-TEST_F(Http, ADeeperSleepThanTheOneThatIsThereIsAConflict) {
+TEST_F(Http, ADeeperSleepThanTheOneThatIsThereNeedsNoWake) {
+  start();
+  const std::string expected = answer("one");
+  EXPECT_EQ(status_of("/sleep", R"({"level": "trim"})"), 200);
+  const auto tags = client().Post("/sleep?tags=kv");
+  EXPECT_EQ(tags->status, 200) << tags->body;
+  EXPECT_EQ(json::parse(tags->body).at("plan"), "discard kv");
+  EXPECT_THAT(client().Get("/metrics")->body,
+              HasSubstr("lull_sleep_level{level=\"discard kv\"} 1"));
+  EXPECT_EQ(status_of("/sleep", R"({"level": "offload"})"), 200);
+  EXPECT_EQ(get("/props").at("sleep_level"), "offload");
+  const auto deeper = post(client(), "/sleep", {{"level", "discard"}});
+  EXPECT_EQ(deeper->status, 200) << deeper->body;
+  const json report = json::parse(deeper->body);
+  EXPECT_EQ(report.at("transition"), "deepen");
+  EXPECT_EQ(report.at("plan"), "discard");
+  const std::string metrics = client().Get("/metrics")->body;
+  EXPECT_THAT(metrics, HasSubstr("lull_sleep_level{level=\"discard\"} 1"));
+  EXPECT_THAT(metrics, HasSubstr("lull_sleep_level{level=\"offload\"} 0"));
+  EXPECT_THAT(metrics, HasSubstr("\nlull_deepenings_total 3\n"));
+  const auto shallower = post(client(), "/sleep", {{"level", "offload"}});
+  EXPECT_EQ(shallower->status, 200) << "it sleeps deeper than that";
+  EXPECT_EQ(get("/props").at("sleep_level"), "discard");
+  EXPECT_EQ(seen().counters.wakes, 0u);
+  EXPECT_EQ(answer("one"), expected);
+}
+
+TEST_F(Http, ALevelThatTheDeviceLacksIsRefusedAlsoWhileAsleep) {
   start();
   EXPECT_EQ(status_of("/sleep", R"({"level": "offload"})"), 200);
-  const auto deeper = post(client(), "/sleep", {{"level", "discard"}});
-  EXPECT_EQ(deeper->status, 409);
-  EXPECT_THAT(deeper->body, HasSubstr("asleep by 'offload'"));
-  EXPECT_EQ(client().Post("/sleep?tags=kv")->status, 409);
-  EXPECT_EQ(status_of("/sleep", R"({"level": "trim"})"), 200) << "it sleeps deeper than that";
-  EXPECT_EQ(status_of("/wake", "{}"), 200);
-  EXPECT_EQ(status_of("/sleep", R"({"level": "discard"})"), 200);
+  const auto refused = post(client(), "/sleep", {{"level", "reset"}});
+  EXPECT_EQ(refused->status, 400);
+  EXPECT_THAT(refused->body, HasSubstr("the nearest that would do is 'discard'"));
+  EXPECT_EQ(get("/props").at("sleep_level"), "offload");
 }
 
 TEST_F(Http, HeadersWithoutEndAreCutOff) {

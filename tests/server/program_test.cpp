@@ -157,6 +157,13 @@ TEST_F(Program, NumbersThatAreNoneAreWrongUsage) {
                              "--port 0.5",
                              "--wake-delay-ms -1",
                              "--sleep-level rebirth",
+                             "--sleep-ladder offload",
+                             "--sleep-ladder offload:30s,rebirth:10m",
+                             "--sleep-ladder discard:30s,offload:10m",
+                             "--sleep-ladder offload:30s,discard:30s",
+                             "--sleep-ladder offload:30s --sleep-idle-seconds 30",
+                             "--sleep-ladder discard:30s --sleep-level discard",
+                             "--sleep-ladder offload:30s --reload",
                              "--sleep-level ''"}) {
     const auto [code, output] = run(std::string("--model x ") + option);
     EXPECT_EQ(code, 2) << option << ": " << output;
@@ -172,6 +179,12 @@ TEST_F(Program, NumbersThatAreSomeAreTaken) {
     EXPECT_EQ(code, 1) << option << ": " << output;
     EXPECT_THAT(output, HasSubstr("/nonexistent: No such file"));
   }
+}
+
+TEST_F(Program, LevelsThatTheDeviceLacksAreRefusedByName) {
+  const auto [code, output] = run("--model x --sleep-ladder offload:30s,reset:10m");
+  EXPECT_EQ(code, 1) << output;
+  EXPECT_THAT(output, HasSubstr("HOST cannot sleep by level 'reset'; it can by trim, offload"));
 }
 
 TEST_F(Program, ModelsThatAreNoneAreRefused) {

@@ -248,6 +248,40 @@ TEST_F(Server, AnotherFileInItsPlaceIsRefusedAtTheWake) {
   EXPECT_EQ(answer("one"), expected);
 }
 
+TEST_F(Server, GoesDownItsLadderAndAnswersTheSame) {
+  example::server_options options;
+  options.sleep_ladder = example::parse_ladder("trim:1ms,offload:2ms,discard:3ms");
+  start(options);
+  const std::string expected = answer("one");
+  ASSERT_TRUE(eventually(
+      [this] { return seen().state == lull::sleep_state::asleep && seen().plan == "discard"; }));
+  EXPECT_EQ(get("/props").at("sleep_ladder"), "trim:1ms,offload:2ms,discard:3ms");
+  EXPECT_EQ(answer("one"), expected);
+}
+
+TEST_F(Server, AModelThatIsLoadedAnewGoesDeeperToo) {
+  example::server_options options;
+  options.mode = example::sleep_mode::reload;
+  start(options);
+  const std::string expected = answer("one");
+  for (const char* const level : {"trim", "discard"}) {
+    ASSERT_EQ(post(client(), "/sleep", {{"level", level}})->status, 200) << level;
+  }
+  EXPECT_EQ(seen().counters.deepenings, 1u);
+  EXPECT_TRUE(server_->memory().regions().empty());
+  EXPECT_EQ(answer("one"), expected);
+}
+
+TEST(SleepLadder, IsReadWithItsUnits) {
+  const auto steps = example::parse_ladder("trim:0s,offload:1.5s,discard:10m,reset:1h");
+  EXPECT_EQ(example::to_string(steps), "trim:0ms,offload:1500ms,discard:600000ms,reset:3600000ms");
+  for (const char* const wrong :
+       {"", ",", "offload", "offload:", "offload:30", "offload:s", "offload:-1s", "offload:nans",
+        "offload:1e300h", "offload:30s,", "offload:30 s", ":30s", "deep:30s", "offload:30d"}) {
+    EXPECT_THROW(example::parse_ladder(wrong), lull::error) << wrong;
+  }
+}
+
 TEST_F(Server, WhatIsOffloadedNeedsNoFile) {
   start();
   const std::string expected = answer("one");

@@ -14,17 +14,21 @@ struct clockwork {
   using duration = std::chrono::nanoseconds;
 
   double slowdown = 0;  ///< 0: nothing takes any time
+  /// Each byte stands for so many, so that a few hundred megabytes behave as gigabytes would: what
+  /// a call costs stays beside what the bytes cost.
+  double scale = 1;
   /// Of the link's rate: pages that are populated and registered by eight threads.
   double pin_share = 0.45;
 
   [[nodiscard]] duration copy(std::uint64_t bytes, bool to_host, bool pinned) const {
     // Both ways 55.3 GB/s; pageable 14.7 to warm pages and 8.2 from them.
     const double share = pinned ? 1.0 : to_host ? 14.7 / 55.3 : 8.2 / 55.3;
-    return scaled(static_cast<double>(bytes) / (link_bytes_per_ns * share));
+    return scaled(scale * static_cast<double>(bytes) / (link_bytes_per_ns * share));
   }
   /// @param populated the pages are there: 16 GiB in 0.31 s
   [[nodiscard]] duration pin(std::uint64_t bytes, bool populated) const {
-    return scaled(static_cast<double>(bytes) / (link_bytes_per_ns * (populated ? 1.0 : pin_share)));
+    return scaled(scale * static_cast<double>(bytes) /
+                  (link_bytes_per_ns * (populated ? 1.0 : pin_share)));
   }
   [[nodiscard]] duration unpin(std::uint64_t bytes) const { return per_gib(bytes, 0, 18.8e6); }
 
@@ -48,7 +52,7 @@ struct clockwork {
     return duration(static_cast<std::int64_t>(nanoseconds * slowdown));
   }
   [[nodiscard]] duration per_gib(std::uint64_t bytes, double call_ns, double gib_ns) const {
-    return scaled(call_ns + gib_ns * static_cast<double>(bytes) / (std::uint64_t{1} << 30));
+    return scaled(call_ns + gib_ns * scale * static_cast<double>(bytes) / (std::uint64_t{1} << 30));
   }
 };
 

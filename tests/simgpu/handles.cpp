@@ -17,6 +17,7 @@ code world::make_handle(handle_kind kind, int device, std::uint64_t bytes, void*
     void* const pages = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (pages == MAP_FAILED) return code::out_of_memory;
+    ::madvise(pages, bytes, MADV_HUGEPAGE);
     *out = pages;
   } else {
     if (const code charged = charge(device, bytes); charged != code::ok) return charged;

@@ -101,6 +101,9 @@ LULL_API int nvmlDeviceGetComputeRunningProcesses_v3(nvml::device device, unsign
       const int listed = pid == seen.listed_pid ? pid + 100000 : pid;
       list.push_back({static_cast<unsigned>(listed), held, 0, 0});
     }
+    for (const auto& [pid, held] : seen.others) {
+      list.push_back({static_cast<unsigned>(pid), held, 0, 0});
+    }
     if (seen.ours) list.push_back({static_cast<unsigned>(seen.listed_pid), *seen.ours, 0, 0});
     const unsigned room = *count;
     *count = static_cast<unsigned>(list.size());

@@ -39,10 +39,11 @@ bool may_register(const void* address, std::uint64_t bytes, bool read_only) {
 
 }  // namespace
 
-/// Pages that were registered once are there; registering alone is fast.
+/// Pages whose registration a reset has ended are there; registering alone is fast. Whose
+/// registration was ended by its owner are given back, as far as can be seen.
 bool world::was_registered(const void* address) {
   const std::lock_guard lock(mutex_);
-  return !registered_before_.insert(address).second;
+  return registered_before_.erase(address) != 0;
 }
 
 code world::host_register(int device, void* address, std::uint64_t bytes, bool read_only) {
@@ -82,7 +83,11 @@ code world::host_unregister(void* address) {
 /// With the context, but on HIP: there they belong to all devices.
 void world::end_registrations(int device) {
   if (vendor_ == vendor::hip) return;
-  std::erase_if(registrations_, [&](const auto& each) { return each.second.device == device; });
+  std::erase_if(registrations_, [&](const auto& each) {
+    if (each.second.device != device) return false;
+    registered_before_.insert(each.first);
+    return true;
+  });
 }
 
 /// Whether a range begins or ends in a registration and reaches out of it, which copies must not

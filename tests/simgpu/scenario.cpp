@@ -41,6 +41,8 @@ void set(scenario& made, std::string_view key, std::string_view value) {
     made.per_process = number() != 0;
   } else if (key == "slowdown") {
     made.speed.slowdown = number();
+  } else if (key == "scale") {
+    made.speed.scale = number();
   } else if (key == "pin_percent") {
     made.speed.pin_share = number() / 100.0;
   } else if (key == "driver") {

@@ -5,9 +5,12 @@
 /// that does not find the memory is the end of the process: it stays suspended, and every further
 /// attempt fails.
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <fstream>
 
 #include "simgpu/world.hpp"
 
@@ -21,9 +24,46 @@ constexpr int suspended = 2;
 }  // namespace
 
 world::process& world::process_of(int pid) {
-  process& found = processes_[pid];
+  const auto [entry, fresh] = processes_.try_emplace(pid);
+  process& found = entry->second;
   found.bytes.resize(gpus_.size());
+  if (fresh && !process_folder_.empty() && pid != ::getpid()) {
+    found.kind = process_kind::without_gpu;
+  }
+  if (!process_folder_.empty() && ::kill(pid, 0) != 0 && errno == ESRCH) {
+    found.kind = process_kind::ended;
+  }
   return found;
+}
+
+void world::set_process_folder(const std::filesystem::path& folder) {
+  const std::lock_guard lock(mutex_);
+  process_folder_ = folder;
+  load_processes();
+}
+
+void world::load_processes() {
+  if (process_folder_.empty()) return;
+  for (const auto& file : std::filesystem::directory_iterator(process_folder_)) {
+    const int pid = std::stoi(file.path().filename());
+    process& which = process_of(pid);
+    if (which.kind == process_kind::ended) continue;
+    which.kind = process_kind::on_gpu;
+    std::ifstream in(file.path());
+    in >> which.state >> which.lost;
+    for (std::size_t i = 0; i < gpus_.size() && in >> which.bytes[i]; ++i) {
+      if (which.state != suspended) gpus_[i].foreign += which.bytes[i];
+    }
+  }
+}
+
+void world::store_process(int pid) const {
+  if (process_folder_.empty() || pid == ::getpid()) return;
+  const process& which = processes_.at(pid);
+  std::ofstream out(process_folder_ / std::to_string(pid));
+  out << which.state << ' ' << which.lost;
+  for (const std::uint64_t bytes : which.bytes) out << ' ' << bytes;
+  out << '\n';
 }
 
 void world::set_process(int pid, process_kind kind) {
@@ -76,6 +116,7 @@ code world::expect_process(int pid, int state) {
 
 void world::enter_state(int pid, int state) {
   process_of(pid).state = state;
+  store_process(pid);
   if (pid != ::getpid()) return;
   own_state_.store(state);
   own_state_.notify_all();
@@ -122,7 +163,10 @@ code world::restore_process(int pid) {
       const std::uint64_t used = std::min(made_.total_bytes, used_locked(static_cast<int>(i)));
       which.lost = which.lost || which.bytes[i] > made_.total_bytes - used;
     }
-    if (which.lost) return code::out_of_memory;
+    if (which.lost) {
+      store_process(pid);
+      return code::out_of_memory;
+    }
     for (std::size_t i = 0; i < gpus_.size(); ++i) {
       (pid == ::getpid() ? gpus_[i].ours : gpus_[i].foreign) += which.bytes[i];
       moved += which.bytes[i];

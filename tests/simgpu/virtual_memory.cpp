@@ -1,6 +1,7 @@
 /// @file
-/// Stable addresses of the simulated GPU: reservations are inaccessible pages, physical memory is a
-/// memory file, and mapping puts the one over the other. None of it belongs to a context.
+/// Stable addresses of the simulated GPU: reservations are inaccessible pages, physical memory is
+/// huge pages that are parked somewhere, and mapping moves them over the reservation, as a GPU does
+/// without touching a byte. None of it belongs to a context.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -19,6 +20,18 @@ bool granular(const void* address, std::uint64_t bytes) {
 
 constexpr int anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
+/// Address space that begins at a step of device memory. @return null when there is none
+char* find_space(std::uint64_t bytes, int protection) {
+  void* const found = ::mmap(nullptr, bytes + granularity_bytes, protection, anonymous, -1, 0);
+  if (found == MAP_FAILED) return nullptr;
+  auto* const pages = static_cast<char*>(found);
+  const std::uint64_t past = reinterpret_cast<std::uintptr_t>(pages) % granularity_bytes;
+  const std::uint64_t lead = past == 0 ? 0 : granularity_bytes - past;
+  if (lead != 0) ::munmap(pages, lead);
+  if (lead != granularity_bytes) ::munmap(pages + lead + bytes, granularity_bytes - lead);
+  return pages + lead;
+}
+
 }  // namespace
 
 code world::vm_reserve(std::uint64_t bytes, void* hint, void** address) {
@@ -31,14 +44,8 @@ code world::vm_reserve(std::uint64_t bytes, void* hint, void** address) {
   if (there != MAP_FAILED) {
     *address = there;
   } else {
-    auto* const pages =
-        static_cast<char*>(::mmap(nullptr, bytes + granularity_bytes, PROT_NONE, anonymous, -1, 0));
-    if (pages == MAP_FAILED) return code::out_of_memory;
-    const std::uint64_t past = reinterpret_cast<std::uintptr_t>(pages) % granularity_bytes;
-    const std::uint64_t lead = past == 0 ? 0 : granularity_bytes - past;
-    if (lead != 0) ::munmap(pages, lead);
-    if (lead != granularity_bytes) ::munmap(pages + lead + bytes, granularity_bytes - lead);
-    *address = pages + lead;
+    *address = find_space(bytes, PROT_NONE);
+    if (*address == nullptr) return code::out_of_memory;
   }
   reservations_[static_cast<char*>(*address)] = bytes;
   return code::ok;
@@ -55,9 +62,11 @@ code world::vm_release(void* address, std::uint64_t bytes) {
     return misused("release of a reservation in which memory is mapped");
   }
   for (auto at = physical_.begin(); at != physical_.end();) {
-    if (at->second.held_by_address && at->second.mapped_at == address) {
+    auto* const was_at = static_cast<char*>(at->second.mapped_at);
+    const bool here = was_at >= found->first && was_at < found->first + bytes;
+    if (at->second.held_by_address && here) {
       refund(at->second.device, at->second.bytes);
-      ::close(at->second.file);
+      ::munmap(at->second.parked, at->second.bytes);
       at = physical_.erase(at);
     } else {
       ++at;
@@ -75,10 +84,17 @@ code world::vm_create(int device, std::uint64_t bytes, std::uint64_t* handle) {
   if (!valid(device)) return code::no_device;
   if (!granular(nullptr, bytes)) return code::invalid_value;
   if (const code charged = charge(device, bytes); charged != code::ok) return charged;
-  const int file = ::memfd_create("simgpu", MFD_CLOEXEC);
-  if (file < 0 || ::ftruncate(file, static_cast<off_t>(bytes)) != 0) return code::out_of_memory;
+  char* pages = nullptr;
+  if (const auto spare = spare_.find(bytes); spare != spare_.end()) {
+    pages = spare->second;
+    spare_.erase(spare);
+  } else {
+    pages = find_space(bytes, PROT_READ | PROT_WRITE);
+    if (pages == nullptr) return code::out_of_memory;
+    ::madvise(pages, bytes, MADV_HUGEPAGE);
+  }
   *handle = next_id_++;
-  physical_[*handle] = {device, bytes, file, nullptr, false, false};
+  physical_[*handle] = {device, bytes, pages, nullptr, false, false};
   return code::ok;
 }
 
@@ -104,7 +120,12 @@ code world::vm_destroy(std::uint64_t handle) {
     return code::ok;
   }
   refund(memory.device, memory.bytes);
-  ::close(memory.file);
+  if (made_.speed.slowdown != 0) {
+    // A GPU does not fill memory with zeros; where times are measured nor does this one.
+    spare_.emplace(memory.bytes, static_cast<char*>(memory.parked));
+  } else {
+    ::munmap(memory.parked, memory.bytes);
+  }
   physical_.erase(found);
   return code::ok;
 }
@@ -129,10 +150,13 @@ code world::vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) {
     return code::invalid_value;
   }
   if (mappings_.contains(static_cast<char*>(address))) return misused("mapping over a mapping");
-  if (::mmap(address, bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, memory->second.file, 0) ==
+  if (memory->second.parked == nullptr) return misused("mapping of memory that is mapped");
+  if (::mremap(memory->second.parked, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, address) ==
       MAP_FAILED) {
     return code::out_of_memory;
   }
+  ::mprotect(address, bytes, PROT_NONE);
+  memory->second.parked = nullptr;
   memory->second.mapped_at = address;
   mappings_[static_cast<char*>(address)] = {bytes, handle};
   return code::ok;
@@ -171,7 +195,17 @@ code world::vm_unmap(void* address, std::uint64_t bytes) {
   if (is_working(device) || is_being_copied(address, bytes)) {
     return misused("unmapping of memory that the device works on");
   }
+  char* const parking = find_space(bytes, PROT_READ | PROT_WRITE);
+  if (parking == nullptr) return code::out_of_memory;
+  // The addresses stay taken all the while: other threads map memory, too.
+  if (::mremap(address, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, parking) ==
+      MAP_FAILED) {
+    ::munmap(parking, bytes);
+    return code::out_of_memory;
+  }
+  ::mprotect(parking, bytes, PROT_READ | PROT_WRITE);
   ::mmap(address, bytes, PROT_NONE, anonymous | MAP_FIXED, -1, 0);
+  physical_.at(found->second.handle).parked = parking;
   mappings_.erase(found);
   return code::ok;
 }

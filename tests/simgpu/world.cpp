@@ -66,12 +66,16 @@ world::world(vendor which) : vendor_(which) {
   if (const char* const text = std::getenv("SIMGPU_FAULTS")) script.read_script(text);
   const char* const root = std::getenv("SIMGPU_SYSFS");
   if (which == vendor::hip && root != nullptr) set_sysfs(root);
+  const char* const processes = std::getenv("SIMGPU_PROCESSES");
+  if (which == vendor::cuda && processes != nullptr) set_process_folder(processes);
 }
 
 void world::clear() {
   for (const auto& [address, each] : allocations_) ::munmap(address, each.bytes);
   for (const auto& [address, bytes] : reservations_) ::munmap(address, bytes);
-  for (const auto& [handle, each] : physical_) ::close(each.file);
+  for (const auto& [handle, each] : physical_) {
+    if (each.parked != nullptr) ::munmap(each.parked, each.bytes);
+  }
   for (const auto& [address, each] : handles_) {
     if (each.kind == handle_kind::pinned) {
       ::munmap(address, each.bytes);
@@ -79,6 +83,8 @@ void world::clear() {
       std::free(address);
     }
   }
+  for (const auto& [bytes, pages] : spare_) ::munmap(pages, bytes);
+  spare_.clear();
   allocations_.clear();
   reservations_.clear();
   mappings_.clear();
@@ -104,6 +110,7 @@ void world::restart(const scenario& made) {
   for (gpu& each : gpus_) each.foreign = made.foreign_bytes;
   this_thread(vendor_) = {};
   sysfs_.clear();
+  process_folder_.clear();
 }
 
 scenario world::made() const {
@@ -227,6 +234,13 @@ world::figures world::observe(int device) const {
   if (made_.per_process && listed) seen.ours = ours;
   seen.listed_pid = ::getpid() + made_.pid_offset;
   seen.foreign_bytes = on.foreign;
+  for (const auto& [pid, each] : processes_) {
+    const std::size_t place = static_cast<std::size_t>(device);
+    const std::uint64_t held = place < each.bytes.size() ? each.bytes[place] : 0;
+    if (pid == ::getpid() || held == 0 || each.state == 2) continue;
+    seen.others[pid] = held;
+    seen.foreign_bytes -= std::min(seen.foreign_bytes, held);
+  }
   seen.foreign_pid = on.foreign_pid;
   return seen;
 }
@@ -345,11 +359,16 @@ bool world::is_device_memory(const void* address, std::uint64_t bytes) const {
     const auto& [start, each] = *--after;
     if (at + bytes <= start + each.bytes) return true;
   }
-  if (auto after = mappings_.upper_bound(at); after != mappings_.begin()) {
-    const auto& [start, each] = *--after;
-    return !each.devices.empty() && at + bytes <= start + each.bytes;
+  // Mappings side by side are one stretch of memory.
+  auto after = mappings_.upper_bound(at);
+  if (after == mappings_.begin()) return false;
+  --after;
+  const char* reached = after->first;
+  for (; after != mappings_.end() && reached < at + bytes; ++after) {
+    if (after->first != reached || after->second.devices.empty()) return false;
+    reached = after->first + after->second.bytes;
   }
-  return false;
+  return reached >= at + bytes;
 }
 
 code world::fill(void* address, int value, std::uint64_t bytes) {

@@ -138,6 +138,11 @@ class world {
   void set_process(int pid, process_kind kind);
   /// Another process holds so much of a device, beside the foreign bytes.
   void set_process_bytes(int pid, int device, std::uint64_t bytes);
+  /// Keeps what is known of processes in a folder, a file each that is named after the process
+  /// ("state 0 or 2, whether it is lost, bytes on each device"), so that several programs know the
+  /// same. Processes that have none use no GPU then. The environment variable SIMGPU_PROCESSES says
+  /// it too.
+  void set_process_folder(const std::filesystem::path& folder);
   /// Where a process is in being suspended, as CUDA numbers it: 0 running, 1 locked, 2 suspended.
   [[nodiscard]] int process_state(int pid) const;
   /// What is in host memory of processes that are suspended, this one among them.
@@ -234,8 +239,9 @@ class world {
     std::uint64_t used_bytes = 0;
     std::optional<std::uint64_t> ours;
     int listed_pid = 0;
-    std::uint64_t foreign_bytes = 0;
+    std::uint64_t foreign_bytes = 0;  ///< of processes that no test spoke of
     int foreign_pid = 1;
+    std::map<int, std::uint64_t> others;  ///< what set_process_bytes said, of those that hold any
   };
   [[nodiscard]] figures observe(int device) const;
 
@@ -250,7 +256,7 @@ class world {
   struct physical_memory {
     int device = 0;
     std::uint64_t bytes = 0;
-    int file = -1;
+    void* parked = nullptr;  ///< where its pages are while they are not mapped
     void* mapped_at = nullptr;
     bool released = false;
     bool held_by_address = false;
@@ -348,6 +354,8 @@ class world {
   void spend_in_driver(clockwork::duration how_long);
   process& process_of(int pid);
   code expect_process(int pid, int state);
+  void load_processes();
+  void store_process(int pid) const;
   void enter_state(int pid, int state);
   void write_sysfs() const;
   void write_file(const std::filesystem::path& file, const std::string& text) const;
@@ -361,6 +369,7 @@ class world {
   std::map<char*, std::uint64_t> reservations_;
   std::map<char*, mapping> mappings_;
   std::map<std::uint64_t, physical_memory> physical_;
+  std::multimap<std::uint64_t, char*> spare_;  ///< pages of memory that was given back, by size
   std::map<void*, object> handles_;
   std::map<const char*, registration> registrations_;
   std::set<const void*> registered_before_;
@@ -374,6 +383,7 @@ class world {
   std::vector<std::string> misuse_;
   std::map<int, process> processes_;
   std::atomic<int> own_state_{0};  ///< of this process
+  std::filesystem::path process_folder_;
   std::filesystem::path sysfs_;
   mutable std::map<std::string, std::string> written_;  ///< what stands in its files
 };

@@ -3,10 +3,7 @@
 #include <lull/error.hpp>
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -16,10 +13,10 @@
 #include <new>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "support/few_descriptors.hpp"
 #include "vocabulary/text.hpp"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -84,30 +81,6 @@ extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attribute
 
 namespace lull::test {
 namespace {
-
-/// While it exists, so many more descriptors can be had and no more.
-class few_descriptors {
- public:
-  explicit few_descriptors(std::size_t more) {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    std::vector<int> taken;
-    int last = -1;
-    for (std::size_t i = 0; i <= more; ++i) {
-      last = ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
-      taken.push_back(last);
-    }
-    for (const int each : taken) ::close(each);
-    rlimit now = before_;
-    now.rlim_cur = static_cast<rlim_t>(last);
-    ::setrlimit(RLIMIT_NOFILE, &now);
-  }
-  ~few_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-  few_descriptors(const few_descriptors&) = delete;
-  few_descriptors& operator=(const few_descriptors&) = delete;
-
- private:
-  rlimit before_{};
-};
 
 /// @return what it threw
 std::optional<std::string> attempt(const std::function<void()>& operation) {

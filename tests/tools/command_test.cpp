@@ -27,11 +27,30 @@ TEST(Command, SaysItsVersion) {
 }
 
 TEST(Command, WrongUsageIsExitCodeTwo) {
-  for (const char* arguments :
-       {"", "nonsense", "devices --what", "demo --size lots", "demo --levels deep",
-        "demo --clients 0", "settle --max-wait lots", "settle --max-wait 2h",
-        "settle --max-wait 99999m", "run", "run ls", "run --", "run --stop-timeout nan -- true",
-        "top --interval 1ms", "orphans 1", "orphans --stop-timeout -1s"}) {
+  for (const char* arguments : {"",
+                                "nonsense",
+                                "devices --what",
+                                "demo --size lots",
+                                "demo --levels deep",
+                                "demo --clients 0",
+                                "settle --max-wait lots",
+                                "settle --max-wait 2h",
+                                "settle --max-wait 99999m",
+                                "run",
+                                "run ls",
+                                "run --",
+                                "run --stop-timeout nan -- true",
+                                "top --interval 1ms",
+                                "orphans 1",
+                                "orphans --stop-timeout -1s",
+                                "suspend",
+                                "suspend 1",
+                                "suspend 7 --timeout 0",
+                                "suspend 7 --host-margin lots",
+                                "resume",
+                                "resume nobody",
+                                "resume 7 --device-bytes -1",
+                                "ps 7"}) {
     const auto [code, output] = run(arguments);
     EXPECT_EQ(code, 2) << arguments << ": " << output;
     EXPECT_THAT(output, testing::Not(testing::IsEmpty())) << arguments;
@@ -66,8 +85,9 @@ TEST(Command, ARunEndsAlsoWhenNobodyReadsItsErrors) {
 }
 
 TEST(Command, EveryCommandHasHelp) {
-  for (const char* arguments : {"--help", "devices --help", "demo --help", "orphans --help",
-                                "run --help", "settle --help", "top --help"}) {
+  for (const char* arguments :
+       {"--help", "devices --help", "demo --help", "orphans --help", "observe --help", "ps --help",
+        "resume --help", "run --help", "settle --help", "suspend --help", "top --help"}) {
     const auto [code, output] = run(arguments);
     EXPECT_EQ(code, 0) << arguments;
     EXPECT_THAT(output, HasSubstr("Usage")) << arguments;

@@ -3,6 +3,7 @@
 #include <lull/lull.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vendor/vendor_fixture.hpp"
@@ -64,7 +65,13 @@ TEST_P(CReset, ReportsWhatItDid) {
   lull_reset_options options;
   lull_reset_options_init(&options);
   EXPECT_EQ(lull_device_reset(devices_[0], &options, reports_), LULL_ERROR_BUSY);
-  EXPECT_EQ(reports_[0], nullptr);
+  ASSERT_NE(reports_[0], nullptr) << "how far it came";
+  const lull_report_info refused = info(reports_[0]);
+  EXPECT_EQ(refused.succeeded, 0);
+  EXPECT_EQ(refused.was_reset, 0);
+  EXPECT_EQ(refused.rolled_back, 1);
+  EXPECT_THAT(refused.failure, HasSubstr("1 allocation"));
+  lull_report_destroy(std::exchange(reports_[0], nullptr));
   options.drop = 1;
   ASSERT_EQ(lull_device_reset(devices_[0], &options, reports_), LULL_OK);
   const lull_report_info seen = info(reports_[0]);

@@ -140,15 +140,26 @@ class HipReservation : public testing::Test {
 };
 
 TEST_F(HipReservation, ThatIsLostForAMomentIsTakenAgain) {
-  memory arena;
-  const region weights = arena.allocate(here->device(), 4u << 20);
-  void* const address = weights.address();
-  here->gpu().script.fail("hipMemAddressReserve", 1, 999);
-  arena.evict({.otherwise = contents_action::offload});
-  EXPECT_EQ(here->gpu().take_stock().physical, 0);
-  arena.restore();
-  EXPECT_EQ(weights.address(), address);
-  EXPECT_EQ(weights.state(), residency::resident);
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    memory arena;
+    const region weights = arena.allocate(here->device(), 4u << 20);
+    void* const address = weights.address();
+    here->gpu().script.fail("hipMemAddressReserve", 1, 999);
+    arena.evict({.otherwise = contents_action::offload});
+    EXPECT_EQ(here->gpu().take_stock().physical, 0);
+    try {
+      arena.restore();
+    } catch (const error& failure) {
+      // Meanwhile the range is anybody's in this process: a thread that starts may have its stack
+      // there.
+      ASSERT_THAT(failure.what(), HasSubstr("somebody else took it"));
+      continue;
+    }
+    EXPECT_EQ(weights.address(), address);
+    EXPECT_EQ(weights.state(), residency::resident);
+    return;
+  }
+  FAIL() << "somebody else took it, five times";
 }
 
 TEST_F(HipReservation, ThatIsLostIsAnErrorWhenItIsNeededAndAtNoOtherTime) {

@@ -33,6 +33,7 @@ struct bench {
   stream_handle stream;
   event_handle event;
   std::uint64_t handle = 0;
+  transfer_report report;  ///< of the last transfer that succeeded
 };
 
 /// An operation: `prepare` brings about what it needs, `run` is swept, `finish` takes back what
@@ -179,8 +180,10 @@ std::vector<operation> stable_address_operations() {
     region(b);
   };
   const auto drop = [](bench& b) { b.regions.clear(); };
-  const auto evict = [](bench& b) { b.arena.evict({.otherwise = contents_action::offload}); };
-  const auto restore = [](bench& b) { b.arena.restore(); };
+  const auto evict = [](bench& b) {
+    b.report = b.arena.evict({.otherwise = contents_action::offload});
+  };
+  const auto restore = [](bench& b) { b.report = b.arena.restore(); };
   return {
       {"vm_granularity", nothing, [](bench& b) { static_cast<void>(b.which.vm_granularity()); },
        nothing},
@@ -269,7 +272,8 @@ class Sweep : public Vendor {
     const std::string failed = b.here.gpu().script.failed_function();
     b.here.gpu().script.fail_nth(0, 0);
 
-    // What is kept for the next transfer is no leak.
+    // What the arena keeps for the next transfer is no leak. What it lost count of would stay
+    // registered when it gives back all that it has.
     b.arena.arena().trim();
     if (failure) {
       EXPECT_EQ(b.here.gpu().take_stock(), before)
@@ -283,9 +287,30 @@ class Sweep : public Vendor {
       what.run(b);  // and nothing stands in the way of another attempt
     } else if (!failed.empty()) {
       tolerated.insert(failed);
+      expect_told(b.report, failed);
     }
     what.finish(b);
+    if (what.name != "dev_reset") expect_nothing_left(b);
     return !failed.empty();
+  }
+
+ private:
+  /// A transfer goes on without pinned memory, but not in silence.
+  static void expect_told(const transfer_report& report, const std::string& failed) {
+    if (!failed.ends_with("HostRegister") || report.devices.empty()) return;
+    EXPECT_GT(report.devices.front().staged_bytes, 0U);
+    EXPECT_THAT(report.devices.front().staged_because, testing::HasSubstr(failed));
+  }
+
+  /// Whatever failed on the way, and was tolerated or not.
+  static void expect_nothing_left(bench& b) {
+    b.arena.arena().trim();
+    EXPECT_EQ(b.arena.leftover_bytes(), 0U);
+    const simgpu::books left = b.here.gpu().take_stock();
+    EXPECT_EQ(left.allocations + left.reservations + left.physical + left.mappings, 0)
+        << to_string(left);
+    EXPECT_EQ(left.streams + left.events + left.pinned + left.registrations + left.graphs, 0)
+        << to_string(left);
   }
 };
 
@@ -304,7 +329,9 @@ std::set<std::string> may_be_tolerated(const std::string& operation) {
                     "mtmlMemoryGetUsed", "mtmlDeviceFreeMemory", "mtmlLibraryFreeDevice",
                     "cuDevicePrimaryCtxGetState", "muDevicePrimaryCtxGetState"});
   }
-  // Without pinned memory a transfer is slower; what it copied with goes at the second attempt.
+  // Without pinned memory a transfer is slower, and its report says why. The streams and events
+  // that it copied with are its own, and given back at the second attempt: one that stayed would be
+  // found by expect_nothing_left.
   if (operation == "evict" || operation == "restore") {
     for (const std::string vendor : {"cuda", "hip", "musa"}) {
       for (const char* const call : {"HostRegister", "EventDestroy", "StreamDestroy"}) {
@@ -343,6 +370,68 @@ TEST_P(Sweep, EveryCallOfEveryOperation) {
   }
   std::printf("%d calls of %zu operations were made to fail\n", calls, all_operations().size());
   EXPECT_GT(calls, 50);
+}
+
+/// What lives on a device that is reset nevertheless.
+struct lives {
+  explicit lives(bench& on) : b(on) {
+    regions.push_back(b.arena.allocate(b.which, piece, {.name = "w"}));
+    regions.push_back(b.arena.allocate(b.which, piece, {.name = "away"}));
+    allocated = b.which.allocate(piece);
+    pinned = b.which.pinned_allocate(piece);
+    stream = b.which.stream_create();
+    event = b.which.event_create();
+    EXPECT_EQ(b.here.gpu().graph_create(1, MiB, &graph), simgpu::code::ok);
+    b.which.graph_adopt(graph);
+    b.which.host_register(b.pages.data(), piece);
+  }
+
+  bench& b;
+  std::vector<region> regions;
+  void* allocated = nullptr;
+  void* pinned = nullptr;
+  void* graph = nullptr;
+  stream_handle stream;
+  event_handle event;
+};
+
+// A reset that drops may have dropped things before it fails; what it has not is still whole, and
+// the next one finds nothing in its way.
+TEST_P(Sweep, EveryCallOfAResetThatDrops) {
+  int failures = 0;
+  for (std::uint64_t n = 1;; ++n) {
+    SCOPED_TRACE(n);
+    ASSERT_LT(n, 1000u);
+    bench b(GetParam());
+    const lives all(b);
+    const std::uint64_t generation = b.which.generation();
+    b.here.gpu().script.fail_nth(n, injected_code);
+    std::optional<error> failure;
+    reset_report report;
+    try {
+      report = dev_reset(b.which, {.drop = true});
+    } catch (const error& thrown) {
+      failure = thrown;
+    }
+    const std::string failed = b.here.gpu().script.failed_function();
+    b.here.gpu().script.fail_nth(0, 0);
+    SCOPED_TRACE(failed);
+    if (failure) {
+      ++failures;
+      EXPECT_THAT(failure->what(), testing::HasSubstr(failed));
+      // Nobody writes it again, so what is brought back after a discard has no contents.
+      EXPECT_NE(all.regions[0].state(), residency::offloaded);
+      report = dev_reset(b.which, {.drop = true});
+    }
+    EXPECT_TRUE(report.was_reset);
+    EXPECT_GT(b.which.generation(), generation);
+    EXPECT_EQ(error_of([&] { b.which.stream_synchronize(all.stream); }).code(), status::stale);
+    EXPECT_EQ(error_of([&] { b.which.deallocate(all.allocated, piece); }).code(), status::stale);
+    b.arena.restore();
+    for (const region& each : all.regions) EXPECT_EQ(each.state(), residency::unfilled);
+    if (failed.empty()) break;
+  }
+  EXPECT_GT(failures, 3);
 }
 
 // A module that is opened on a machine in trouble.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "support/expect_error.hpp"
+#include "support/few_descriptors.hpp"
 #include "vendor/vendor_fixture.hpp"
 
 namespace lull::test {
@@ -150,6 +151,35 @@ TEST_P(Telemetry, PartitionsOfOneGpuAreToldApartOrUnknown) {
   dev_reset(first);
   EXPECT_EQ(first.generation(), generations[0] + 1);
   EXPECT_EQ(second.generation(), generations[1]);
+}
+
+// What cannot be looked at for want of a descriptor is not 0, nor another device's.
+TEST_P(Telemetry, WithoutDescriptorsNothingIsMadeUp) {
+  for (const bool partitions : {false, true}) {
+    simgpu::scenario made;
+    made.partitions = partitions && GetParam().which == simgpu::vendor::hip;
+    machine here(GetParam(), made);
+    const device which = here.device();
+    which.context_create();
+    const memory_info before = which.memory();
+    for (std::size_t n = 0; n < 3; ++n) {
+      const few_descriptors now(n);
+      memory_info seen;
+      tristate alive = tristate::cannot_tell;
+      try {
+        alive = which.context_alive();
+        seen = which.memory();
+      } catch (const error&) {
+        continue;  // it says so
+      }
+      EXPECT_NE(alive, tristate::no);
+      for (const auto figure : {&memory_info::total_bytes, &memory_info::used_by_process_bytes}) {
+        if (seen.*figure) {
+          EXPECT_EQ(seen.*figure, before.*figure) << n << " descriptors";
+        }
+      }
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Modules, Nvml, testing::ValuesIn(vendor_cases()), case_name);

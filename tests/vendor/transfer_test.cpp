@@ -15,77 +15,10 @@
 #include <thread>
 
 #include "support/expect_error.hpp"
-#include "vendor/vendor_fixture.hpp"
+#include "vendor/transfer_fixture.hpp"
 
 namespace lull::test {
 namespace {
-
-constexpr std::uint64_t KiB = std::uint64_t{1} << 10;
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
-/// Small enough for many slices, chunks and threads to take part in a few megabytes.
-memory_options in_small_steps(const host_arena& arena) {
-  memory_options options;
-  options.chunk_bytes = 512 * KiB;
-  options.poison_unfilled = false;
-  options.arena = arena;
-  options.threads = 3;
-  return options;
-}
-
-host_arena arena_of(std::uint64_t budget_bytes = 1024 * MiB) {
-  return host_arena({.budget_bytes = budget_bytes, .slice_bytes = 2 * MiB});
-}
-
-/// Bytes that tell where they belong.
-/// Eight at a time, which a sanitizer slows less.
-std::vector<std::byte> pattern(std::uint64_t bytes, unsigned seed) {
-  std::vector<std::byte> all(bytes);
-  for (std::uint64_t i = 0; i < bytes; i += 8) {
-    const std::uint64_t word = (i + seed) * 0x9E3779B97F4A7C15U;
-    std::memcpy(all.data() + i, &word, std::min<std::uint64_t>(8, bytes - i));
-  }
-  return all;
-}
-
-bool equal(const std::vector<std::byte>& a, const std::vector<std::byte>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
-}
-
-class Transfer : public Vendor {
- protected:
-  /// Around chunks, slices and steps of memory, and small ones that share.
-  static std::vector<std::uint64_t> sizes() {
-    return {16,          3 * KiB,         512 * KiB, 512 * KiB + 1, 2 * MiB,
-            5 * MiB - 3, 2 * MiB + 4096U, 777,       9 * MiB,       64 * KiB};
-  }
-
-  static void fill(const region& which, unsigned seed) {
-    const auto bytes = pattern(which.size_bytes(), seed);
-    which.device().copy_from_host(which.address(), bytes.data(), bytes.size());
-  }
-  static bool holds(const region& which, unsigned seed) {
-    std::vector<std::byte> seen(which.size_bytes());
-    const auto lease = which.acquire();
-    which.device().copy_to_host(seen.data(), which.address(), seen.size());
-    return equal(seen, pattern(which.size_bytes(), seed));
-  }
-
-  static std::vector<region> make_regions(memory& of, const device& where) {
-    std::vector<region> all;
-    for (const std::uint64_t bytes : sizes()) {
-      all.push_back(of.allocate(where, bytes, {.name = std::to_string(all.size())}));
-      fill(all.back(), static_cast<unsigned>(all.size()));
-    }
-    return all;
-  }
-  static void expect_contents(const std::vector<region>& all) {
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      EXPECT_TRUE(holds(all[i], static_cast<unsigned>(i + 1))) << "region " << i;
-    }
-  }
-  static eviction_plan offload() { return {.otherwise = contents_action::offload}; }
-};
 
 TEST_P(Transfer, EveryByteComesBackThroughPinnedMemory) {
   machine here(GetParam());
@@ -132,6 +65,8 @@ TEST_P(Transfer, WhatTheBudgetHasNoRoomForIsStaged) {
   const auto out = all.evict(offload());
   EXPECT_LE(arena.info().held_bytes, 8 * MiB);
   EXPECT_GT(out.devices.at(0).copied_bytes, 8 * MiB);
+  EXPECT_THAT(out.devices.at(0).staged_because,
+              testing::HasSubstr("budget of 8 MiB has no room for"));
   all.restore();
   EXPECT_LE(arena.info().held_bytes, 8 * MiB);
   expect_contents(regions);
@@ -146,6 +81,7 @@ TEST_P(Transfer, ARefusedRegistrationIsToldAndNothingIsLost) {
   here.gpu().script.fail(call, 0, 801);  // "not supported", of every vendor
   const auto out = all.evict(offload());
   EXPECT_THAT(arena.info().not_pinned_because, testing::HasSubstr(call));
+  EXPECT_THAT(out.devices.at(0).staged_because, testing::HasSubstr(call));
   EXPECT_EQ(here.gpu().take_stock().registrations, 0);
   all.restore();
   expect_contents(regions);
@@ -423,87 +359,6 @@ TEST_P(Transfer, ARegionAllocatedDuringAResetIsEitherThereOrNot) {
   EXPECT_TRUE(all.regions().empty());
 }
 
-TEST_P(Transfer, ASwapMovesBothWaysThoughTheDeviceCannotHoldBoth) {
-  machine here(GetParam(), {.total_bytes = 315 * MiB});
-  here.device().context_create();  // which leaves 15 MiB
-  memory all(in_small_steps(arena_of()));
-  const auto make = [&](const char* tag, unsigned seed) {
-    std::vector<region> regions;
-    for (unsigned i = 0; i < 5; ++i) {
-      regions.push_back(all.allocate(here.device(), 2 * MiB, {.tag = tag, .name = tag}));
-      fill(regions.back(), seed + i);
-    }
-    return regions;
-  };
-  const auto expect = [&](const std::vector<region>& regions, unsigned seed) {
-    for (unsigned i = 0; i < regions.size(); ++i) EXPECT_TRUE(holds(regions[i], seed + i)) << i;
-  };
-  const auto leave = [](const char* tag) {
-    return eviction_plan{contents_action::keep, {{tag, contents_action::offload}}};
-  };
-  const auto first = make("first", 10);
-  all.evict(leave("first"));
-  const auto second = make("second", 20);
-  for (int round = 0; round < 2; ++round) {
-    const auto report = all.swap(leave("second"), {"first"});
-    EXPECT_EQ(report.devices.at(0).copied_bytes, 20 * MiB);
-    EXPECT_EQ(second.front().state(), residency::offloaded);
-    expect(first, 10);
-    all.swap(leave("first"), {"second"});
-    EXPECT_EQ(first.front().state(), residency::offloaded);
-    expect(second, 20);
-  }
-
-  // Each call fails once: both are as they were.
-  const auto before = here.gpu().take_stock();
-  for (std::uint64_t n = 1;; n += 13) {
-    here.gpu().script.fail_nth(n, 719);
-    bool failed = false;
-    try {
-      all.swap(leave("second"), {"first"});
-    } catch (const error& failure) {
-      failed = true;
-    }
-    const std::string call = here.gpu().script.failed_function();
-    here.gpu().script.fail_nth(0, 0);
-    if (call.empty()) break;
-    if (!failed) all.swap(leave("first"), {"second"});
-    for (const auto& each : first) ASSERT_EQ(each.state(), residency::offloaded) << call;
-    expect(second, 20);
-    auto after = here.gpu().take_stock();
-    after.registrations = before.registrations;
-    EXPECT_EQ(after, before) << to_string(after) << "\ninstead of " << to_string(before);
-  }
-  expect(first, 10);
-  EXPECT_EQ(error_of([&] { all.swap(leave("first"), {"first"}); }).code(),
-            status::invalid_argument);
-}
-
-TEST_P(Transfer, ASwapThatIsStoppedAnywhereIsTakenBack) {
-  machine here(GetParam());
-  memory all(in_small_steps(arena_of()));
-  const region first = all.allocate(here.device(), 3 * MiB, {.tag = "first"});
-  fill(first, 1);
-  all.evict({.otherwise = contents_action::offload});
-  const region second = all.allocate(here.device(), 4 * MiB, {.tag = "second"});
-  fill(second, 2);
-  for (std::uint64_t chunks = 1; chunks <= 13; ++chunks) {
-    std::stop_source stop;
-    std::uint64_t seen = 0;
-    transfer_options options;
-    options.stop = stop.get_token();
-    options.progress = [&](const transfer_progress&) {
-      if (++seen == chunks) stop.request_stop();
-    };
-    const auto failure = error_of([&] {
-      all.swap({contents_action::keep, {{"second", contents_action::offload}}}, {"first"}, options);
-    });
-    EXPECT_EQ(failure.code(), status::cancelled) << failure.what();
-    EXPECT_EQ(first.state(), residency::offloaded);
-    ASSERT_TRUE(holds(second, 2)) << "stopped after chunk " << chunks;
-  }
-}
-
 /// A file of a pattern, away with the object.
 class weights_file {
  public:
@@ -573,6 +428,44 @@ TEST_P(Source, FillsARegionNowAndAtEveryWake) {
         expect_contents_of(regions);
       }
       EXPECT_LE(arena.info().held_bytes, budget);
+    }
+  }
+}
+
+// Room for one window of three beside what staging needs: with few threads the others take turns in
+// it, with many they are staged, and through pinned buffers all the same.
+TEST_P(Source, ABudgetWithoutRoomForTheFileIsKept) {
+  constexpr std::uint64_t large = 150 * MiB;
+  const weights_file written(large);
+  for (const unsigned threads : {1U, 2U, 6U}) {
+    machine here(GetParam());
+    const device which = here.device();
+    const host_arena arena = arena_of(112 * MiB);
+    memory_options options = in_small_steps(arena);
+    options.threads = threads;
+    memory all(options);
+    region_options from_file;
+    from_file.source = region_source{file_source(written.path()), {}};
+    from_file.absent = true;
+    const region weights = all.allocate(which, large, std::move(from_file));
+    std::atomic<std::uint64_t> most = 0;
+    transfer_options watched;
+    watched.progress = [&](const transfer_progress&) {
+      most = std::max(most.load(), arena.info().held_bytes);
+    };
+    const auto in = all.restore({}, watched);
+    EXPECT_LE(most, 112 * MiB);
+    EXPECT_TRUE(holds(weights, 1)) << threads;
+    EXPECT_EQ(arena.info().not_pinned_because, "");
+    if (!which.supports(capability::read_only_registration)) continue;
+    // The second window and the rest of the file do not fit beside the first; the rest does.
+    const std::uint64_t staged = in.devices.at(0).staged_bytes;
+    if (threads == 1) {
+      EXPECT_EQ(staged, 0u);
+    } else if (threads == 6) {
+      EXPECT_EQ(staged, 64 * MiB);
+    } else {
+      EXPECT_LE(staged, 64 * MiB);
     }
   }
 }

@@ -22,11 +22,15 @@ enum exit_status : int {
 /// main().
 void add_devices_command(CLI::App& app, exit_status& status);
 void add_demo_command(CLI::App& app, exit_status& status);
+void add_observe_command(CLI::App& app, exit_status& status);
 void add_orphans_command(CLI::App& app, exit_status& status);
+void add_ps_command(CLI::App& app, exit_status& status);
 void add_reset_probe_command(CLI::App& app, exit_status& status);
+void add_resume_command(CLI::App& app, exit_status& status);
 /// @param words the command to run: what stood behind `--`
 void add_run_command(CLI::App& app, exit_status& status, std::vector<std::string> words);
 void add_settle_command(CLI::App& app, exit_status& status);
+void add_suspend_command(CLI::App& app, exit_status& status);
 void add_top_command(CLI::App& app, exit_status& status);
 
 }  // namespace lull::tool

@@ -51,10 +51,14 @@ int main(int argc, char** argv) {
   lull::tool::exit_status status = lull::tool::exit_ok;
   lull::tool::add_devices_command(app, status);
   lull::tool::add_demo_command(app, status);
+  lull::tool::add_observe_command(app, status);
   lull::tool::add_orphans_command(app, status);
+  lull::tool::add_ps_command(app, status);
   lull::tool::add_reset_probe_command(app, status);
+  lull::tool::add_resume_command(app, status);
   lull::tool::add_run_command(app, status, std::move(words));
   lull::tool::add_settle_command(app, status);
+  lull::tool::add_suspend_command(app, status);
   lull::tool::add_top_command(app, status);
   if (!is_known(app, arguments)) return lull::tool::exit_usage;
   try {

@@ -5,6 +5,7 @@
 /// Regions, whose device memory can be taken away and given back while their address stays
 /// (lull/memory.hpp). Part of <lull/lull.h>.
 
+#include <lull/c/arena.h>
 #include <lull/c/cancel.h>
 #include <lull/c/device.h>
 #include <lull/c/report.h>
@@ -49,12 +50,19 @@ typedef struct lull_memory_options {
   lull_log_level log_threshold;  ///< default LULL_LOG_INFO
   lull_log_fn log;               ///< default null: silent
   void* log_user;
+  const lull_arena* arena;  ///< where contents in host memory are kept; default null: its own
+  /// Large regions are made of handles of this size; default 512 MiB. A swap gives memory back and
+  /// obtains it in these steps.
+  uint64_t handle_bytes;
 } lull_memory_options;
 LULL_API void lull_memory_options_init(lull_memory_options* options);
 
 /// @param options may be null
 LULL_API lull_status lull_memory_create(const lull_memory_options* options, lull_memory** memory);
 LULL_API void lull_memory_destroy(lull_memory* memory);
+/// Memory of devices whose regions are gone but which could not be given back. That is tried again
+/// at every transfer and every reset. 0 for null.
+LULL_API uint64_t lull_memory_leftover_bytes(const lull_memory* memory);
 
 // --- Regions -----------------------------------------------------------------
 
@@ -73,6 +81,16 @@ LULL_API lull_status lull_refill_target_write(const lull_refill_target* target, 
 /// Writes a region's contents again. Runs on the thread that restores.
 typedef lull_status (*lull_refill_fn)(void* user, const lull_refill_target* target);
 
+/// A file that regions are filled from (lull/c/source.h).
+typedef struct lull_file_source lull_file_source;
+
+/// Bytes of a file that belong at a place of a region. Goes in arrays, and so never grows.
+typedef struct lull_file_piece {
+  uint64_t region_offset;
+  uint64_t file_offset;
+  uint64_t bytes;
+} lull_file_piece;
+
 typedef struct lull_region_options {
   size_t struct_size;
   const char* tag;        ///< what plans speak about; default "default"
@@ -83,6 +101,13 @@ typedef struct lull_region_options {
   int32_t absent;        ///< begins as discarded, and the first restore brings it; default 0
   lull_device* const* accessible_from;  ///< that use it too, beside its own device; default none
   size_t accessible_from_count;
+  /// Holds the contents: the region is filled from it now, which blocks, and after every discard,
+  /// in place of `refill`, and needs no backup. Default null.
+  const lull_file_source* source;
+  const lull_file_piece* pieces;  ///< of the file; default null: all of it, from its beginning
+  size_t piece_count;
+  /// Sums up what is offloaded, out and back; a difference is LULL_ERROR_IO. Default 0.
+  int32_t checksum;
 } lull_region_options;
 LULL_API void lull_region_options_init(lull_region_options* options);
 
@@ -172,13 +197,19 @@ LULL_API void lull_transfer_options_init(lull_transfer_options* options);
 
 /// Takes regions off their devices as the plan says. Blocks for the copies.
 /// @param options may be null
-/// @param report may be null
+/// @param report may be null; gets a report, also of a transfer that failed: then it says how far
+///        it came, and the step that failed is its last; null where nothing was begun
 LULL_API lull_status lull_memory_evict(lull_memory* memory, const lull_eviction_plan* plan,
                                        const lull_transfer_options* options, lull_report** report);
+/// Gives up the backups of offloaded regions that the plan discards and that a refill callback
+/// writes again: they are discarded then. The others stay offloaded.
+/// @param bytes gets how much that was; may be null
+LULL_API lull_status lull_memory_drop_backups(lull_memory* memory, const lull_eviction_plan* plan,
+                                              uint64_t* bytes);
 /// Brings regions back: those with one of the tags, or all where none is given. Blocks for copies
 /// and callbacks.
 /// @param options may be null
-/// @param report may be null
+/// @param report may be null; as lull_memory_evict() says
 LULL_API lull_status lull_memory_restore(lull_memory* memory, const char* const* tags,
                                          size_t tag_count, const lull_transfer_options* options,
                                          lull_report** report);

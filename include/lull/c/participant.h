@@ -77,6 +77,12 @@ LULL_API lull_status lull_transition_add_problem(lull_transition* transition, co
 typedef lull_status (*lull_participant_fn)(void* user, const lull_sleep_plan* plan,
                                            lull_transition* now);
 
+/// Takes something that sleeps by `from` deeper, or takes that back. All or nothing. Both plans are
+/// valid during the call.
+/// @param to no shallower than `from` in anything
+typedef lull_status (*lull_participant_deepen_fn)(void* user, const lull_sleep_plan* from,
+                                                  const lull_sleep_plan* to, lull_transition* now);
+
 /// Something that sleeps and wakes with the sleeper: lull::participant. Its functions run on the
 /// sleeper's own thread, or where lull_sleeper_options::run_on has them run, one call at a time and
 /// under no lock; `sleep` and `wake` with no lease out. Of the sleeper they may call
@@ -104,6 +110,15 @@ typedef struct lull_participant {
   /// long. Leases may be out, and be taken meanwhile. A failure is logged. Not more often than
   /// every 10 ms. Called with lull_sleeper_options::watch_idle, or after lull_sleeper_poll.
   lull_status (*upkeep)(void* user);
+  /// Goes from one sleep to a deeper one, without waking: gives up what `to` gives up and `from`
+  /// did not, but for what could not be taken back. Default null: it cannot, and the sleep stays as
+  /// it is.
+  lull_participant_deepen_fn deepen;
+  /// Takes that back, because what came after it failed. Default null: there is nothing to do.
+  lull_participant_deepen_fn undo_deepen;
+  /// All have gone deeper: gives up what was kept for taking it back. A failure is told as a
+  /// problem. Not called where the process is suspended. Default null.
+  lull_participant_fn deepened;
 } lull_participant;
 LULL_API void lull_participant_init(lull_participant* participant);
 

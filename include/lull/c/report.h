@@ -28,11 +28,12 @@ typedef struct lull_report_info {
   uint64_t generation;  ///< of a reset: the device's after it; else LULL_UNKNOWN
   size_t step_count;
   size_t device_count;
-  size_t problem_count;  ///< what went wrong without making it fail
-  char what[16];         ///< "sleep", "wake", "evict", "restore", "reset"
-  char plan[64];         ///< of a sleep and a wake
-  char dropped[128];     ///< of a reset: what was given up, "2 allocations (1 MiB)"
-  char failure[256];     ///< why it failed
+  size_t problem_count;     ///< what went wrong without making it fail
+  char what[16];            ///< "sleep", "wake", "deepen", "evict", "restore", "swap", "reset"
+  char plan[64];            ///< of a sleep and a wake
+  char dropped[128];        ///< of a reset: what was given up, "2 allocations (1 MiB)"
+  char failure[256];        ///< why it failed
+  char fell_back_from[64];  ///< the plan that was asked for, if devices lack what it says; or empty
 } lull_report_info;
 
 typedef struct lull_step_report {
@@ -53,6 +54,9 @@ typedef struct lull_device_report {
   uint64_t free_after_bytes;
   lull_memory_source source;  ///< how the four figures are known
   char device[32];
+  /// Of what was copied and refilled, what could not go through pinned memory at full speed.
+  uint64_t staged_bytes;
+  char staged_because[128];  ///< why; empty where nothing was staged, or it was asked for
 } lull_device_report;
 
 LULL_API lull_status lull_report_describe(const lull_report* report, lull_report_info* info);

@@ -73,7 +73,8 @@ LULL_API void lull_reset_options_init(lull_reset_options* options);
 /// Destroys the device's context, and measures what is left without making a new one:
 /// lull::dev_reset. Blocks.
 /// @param options may be null
-/// @param report may be null
+/// @param report may be null; gets a report, also of a reset that failed: then it says how far it
+///        came; null where nothing was begun
 /// @return LULL_ERROR_BUSY: something lives on the device; LULL_ERROR_TIMED_OUT
 LULL_API lull_status lull_device_reset(const lull_device* device, const lull_reset_options* options,
                                        lull_report** report);

@@ -41,7 +41,19 @@ typedef struct lull_sleep_plan {
   lull_context_action context;
   lull_backing_kind backing;
   const char* backing_path;  ///< for LULL_BACKING_FILE
+  /// Where the devices cannot do what it says about the context: do the nearest that is less, and
+  /// say so in the report, instead of refusing. Default 0.
+  int32_t fallback;
+  /// How much this process may still hold of each device, as measured afterwards. More is told as a
+  /// problem, and the next rung of the ladder comes at once. Default LULL_NO_LIMIT.
+  uint64_t max_residue_bytes;
 } lull_sleep_plan;
+
+/// One step of a ladder. Never grows.
+typedef struct lull_sleep_rung {
+  int64_t after_ns;  ///< without a lease; not below 0
+  const lull_sleep_plan* plan;
+} lull_sleep_rung;
 
 /// Prepares the plan of a level. Its name lives as long as the library.
 /// @return LULL_ERROR_UNSUPPORTED for a level that this build does not have

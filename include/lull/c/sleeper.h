@@ -96,12 +96,20 @@ typedef struct lull_sleeper_options {
   lull_log_level log_threshold;  ///< default LULL_LOG_INFO
   lull_log_fn log;               ///< default null: silent
   void* log_user;
+  /// Instead of idle_time_ns and plan: deeper and deeper sleeps, each after a longer time without a
+  /// lease. The first is what a sleep does; from there it goes down without waking. A rung that
+  /// fails is tried again later; one that the devices or a participant cannot do is left out until
+  /// the next sleep. Copied. Default none.
+  const lull_sleep_rung* ladder;
+  size_t ladder_count;
 } lull_sleeper_options;
 LULL_API void lull_sleeper_options_init(lull_sleeper_options* options);
 
 // --- The sleeper ------------------------------------------------------------------------------
 
 /// @param options may be null
+/// @return LULL_ERROR_INVALID_ARGUMENT also for a ladder with a rung that is not deeper and later
+///         than the one before, or with an idle time or a plan beside it
 LULL_API lull_status lull_sleeper_create(const lull_sleeper_options* options,
                                          lull_sleeper** sleeper);
 /// Ends its threads; a transition under way is cancelled and taken back first, for which this
@@ -126,7 +134,10 @@ typedef struct lull_sleeper_snapshot {
   uint64_t wakes;
   uint64_t failed_sleeps;
   uint64_t failed_wakes;
-  char plan[64];  ///< of the sleep now, or of the next one
+  char plan[64];        ///< of the sleep now, or of the next one
+  int32_t deepening;    ///< asleep, and going to a deeper sleep
+  uint64_t deepenings;  ///< from one sleep to a deeper one
+  uint64_t failed_deepenings;
 } lull_sleeper_snapshot;
 
 /// Never waits for a transition, never wakes, leaves the idle time alone.
@@ -137,17 +148,29 @@ LULL_API lull_status lull_sleeper_observe(const lull_sleeper* sleeper,
 /// @param report may be null
 LULL_API lull_status lull_sleeper_sleep(lull_sleeper* sleeper, const lull_sleep_plan* plan,
                                         lull_report** report);
+/// Goes to a deeper sleep without waking, for whoever needs more of a device. Blocks until it does,
+/// after those who wait for a lease. What it does already stays; after a failure it sleeps as
+/// before.
+/// @param plan may be null: that of the ladder's next rung
+/// @param report may be null; without a step where the sleep does all of that already
+/// @return LULL_ERROR_BUSY when not asleep; LULL_ERROR_NOT_FOUND when the ladder has no further
+///         rung; LULL_ERROR_UNSUPPORTED when the devices, or a participant, cannot
+LULL_API lull_status lull_sleeper_deepen(lull_sleeper* sleeper, const lull_sleep_plan* plan,
+                                         lull_report** report);
 /// Wakes now, without taking a lease. Blocks until awake, as lull_sleeper_acquire.
 /// @param cancel may be null
 LULL_API lull_status lull_sleeper_wake(lull_sleeper* sleeper, int64_t timeout_ns,
                                        const lull_cancel* cancel);
-/// Starts what is due: a sleep, the sweep of graph caches, participants' upkeep. Never blocks.
-/// @param started gets whether a sleep was; may be null
+/// Starts what is due: a sleep, a deeper one, the sweep of graph caches, participants' upkeep.
+/// Never blocks.
+/// @param started gets whether a sleep, or a deeper one, was; may be null
 LULL_API lull_status lull_sleeper_poll(lull_sleeper* sleeper, int32_t* started);
 /// How long until lull_sleeper_poll should be called; LULL_FOREVER when there is nothing to wait
 /// for.
 LULL_API lull_status lull_sleeper_next_deadline(const lull_sleeper* sleeper, int64_t* in_ns);
-/// @param idle_time_ns not below 0; LULL_FOREVER: sleep only when told to
+/// Of a ladder it is the time of the first rung.
+/// @param idle_time_ns not below 0; LULL_FOREVER: sleep, and go deeper, only when told to
+/// @return LULL_ERROR_INVALID_ARGUMENT also for a time that is not below that of the second rung
 LULL_API lull_status lull_sleeper_set_idle_time(lull_sleeper* sleeper, int64_t idle_time_ns);
 /// What the last transition did.
 /// @return LULL_ERROR_NOT_FOUND before the first

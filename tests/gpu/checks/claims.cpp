@@ -180,6 +180,24 @@ void add_sleep(const json& result, claims& into) {
   }
 }
 
+/// lull under PyTorch's tensors, beside what people do by hand to the same ones.
+void add_torch_over_lull(const json& over_lull, const json* by_hand, claims& into) {
+  const sleep_result ours{over_lull};
+  for (const std::string_view key : {"sleep_s", "wake_s"}) {
+    const auto mine = ours.cycle("over lull", false, key);
+    const auto theirs =
+        by_hand == nullptr ? std::nullopt : sleep_result{*by_hand}.cycle("pinned kept", false, key);
+    std::optional<double> ratio;
+    if (theirs && mine && *mine > 0) ratio = *theirs / *mine;
+    claim row =
+        with_target(fmt::format("PyTorch over lull: {} of {}, beside PyTorch by hand",
+                                key == "sleep_s" ? "sleep" : "wake", gib_text(ours.bytes())),
+                    ratio, "of its speed", 1, true);
+    if (mine) row.measured += fmt::format(" ({:.1f} GB/s)", ours.bytes() / gigabyte / *mine);
+    into.push_back(std::move(row));
+  }
+}
+
 /// What people do by hand is to be no faster.
 void add_torch(const json& by_hand, const json* by_lull, claims& into) {
   const sleep_result torch{by_hand};
@@ -244,6 +262,8 @@ void add_claims(const check_result& of, const std::vector<check_result>& all, cl
     add_demo(result, into);
   } else if (is("sleep-")) {
     add_sleep(result, into);
+  } else if (is("torch-over-lull-")) {
+    add_torch_over_lull(result, result_of(all, "torch-" + name.substr(16)), into);
   } else if (is("torch-")) {
     add_torch(result, result_of(all, "sleep-" + name.substr(6)), into);
   } else if (is("reset")) {

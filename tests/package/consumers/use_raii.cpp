@@ -3,8 +3,10 @@
 
 #include <lull/raii.hpp>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -44,6 +46,15 @@ lull_status load(void* user, const lull_refill_target* target) {
 
 lull_status refuse(void*, const lull_refill_target*) {
   return LULL_ERROR_IO;
+}
+
+/// A load that ends when the client has left.
+std::atomic<bool> client_left{false};
+
+lull_status slow(void*, const lull_refill_target* target) {
+  while (!client_left) std::this_thread::yield();
+  std::memset(lull_refill_target_address(target), 7, lull_refill_target_size(target));
+  return LULL_OK;
 }
 
 raii::result build(raii::memory& memory, raii::region& weights, raii::sleeper& sleeper,
@@ -117,6 +128,19 @@ void sleep_and_wake() {
   lull_region_info info{};
   CHECK(weights.describe(info) && info.leases == 0);
 
+  // The work keeps one when its request has given up; a look does not count as work.
+  raii::lease request;
+  raii::lease task;
+  CHECK(sleeper.try_acquire(request) && request.share(task));
+  request.release();
+  CHECK(task && sleeper.observe(seen) && seen.leases == 1);
+  task.release();
+  CHECK(!request.share(task) && !task);
+  {
+    raii::lease look;
+    CHECK(sleeper.try_acquire(look, LULL_USE_OBSERVE) && look);
+  }
+
   // A wake that fails tells why, in words that outlast later calls.
   CHECK(sleeper.sleep());
   CHECK(weights.set_refill(refuse, nullptr));
@@ -143,6 +167,17 @@ void a_client_that_leaves() {
   raii::lease work;
   const raii::result ended = sleeper.acquire(work, LULL_FOREVER, gone);
   CHECK(ended.status() == LULL_ERROR_CANCELLED && !work);
+  CHECK(!sleeper.try_acquire(work) && !work);
+  lull_acquire_options how;
+  lull_acquire_options_init(&how);
+  how.keep_waiting = [](void*) -> std::int32_t {
+    client_left = true;
+    return 0;
+  };
+  how.check_every_ns = LULL_MILLISECOND;
+  CHECK(sleeper.set_idle_time(LULL_FOREVER));
+  CHECK(weights.set_refill(slow, nullptr));
+  CHECK(sleeper.acquire(work, how).status() == LULL_ERROR_CANCELLED && !work);
 }
 
 void once() {

@@ -500,7 +500,8 @@ TEST(SleepLevels, HaveNamesAndOnlyWhatWorksHasAPlan) {
   const auto failure =
       error_of([] { static_cast<void>(lull::plan_for(lull::sleep_level::rebirth)); });
   EXPECT_EQ(failure.code(), status::unsupported);
-  EXPECT_THAT(failure.what(), HasSubstr("offload, discard"));
+  EXPECT_THAT(failure.what(), HasSubstr("offload, discard, suspend"));
+  EXPECT_EQ(lull::plan_for(lull::sleep_level::suspend).context, lull::context_action::suspend);
   EXPECT_THAT(error_of([] { static_cast<void>(lull::parse_sleep_level("deep")); }).what(),
               HasSubstr("trim, offload, discard"));
 }

@@ -86,6 +86,35 @@ TEST_P(Scarcity, OfASleepAndAWake) {
   sleeper_.reset();  // its release clock goes with this function
 }
 
+TEST_P(Scarcity, OfASleepThatBecomesDeeper) {
+  sleeper_options options;
+  options.ladder = {{std::chrono::hours{1}, plan_for(sleep_level::trim)},
+                    {std::chrono::hours{2}, plan_for(sleep_level::offload)},
+                    {std::chrono::hours{3}, plan_for(sleep_level::discard)}};
+  sleeper_.emplace(options);
+  sleeper_->manage(memory_);
+  region_.set_refill([](const auto& to) { std::memset(to.address(), 42, to.size_bytes()); });
+  fail_each(
+      GetParam(),
+      [&] {
+        sleeper_->sleep();
+        sleeper_->deepen();
+        sleeper_->deepen();
+      },
+      [&](bool failed) {
+        const auto seen = sleeper_->observe();
+        if (!failed) {
+          EXPECT_EQ(seen.plan, "discard");
+          EXPECT_THAT(region_.state(), testing::AnyOf(residency::discarded, residency::offloaded));
+        }
+        const bool there = region_.state() == residency::resident;
+        EXPECT_EQ(there, seen.state == sleep_state::awake || seen.plan == "trim") << seen.plan;
+        sleeper_->wake();
+        expect_that_all_works();
+        sleeper_->wake();
+      });
+}
+
 TEST_P(Scarcity, OfTheFirstSleepAndTheFirstWake) {
   const auto plan = plan_for(sleep_level::offload);
   fail_each(

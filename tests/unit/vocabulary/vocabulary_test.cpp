@@ -11,6 +11,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/expect_error.hpp"
+#include "support/few_descriptors.hpp"
 #include "vocabulary/system_memory.hpp"
 
 namespace {
@@ -209,6 +211,13 @@ TEST_F(SystemMemory, InAContainerTheMountedGroupIsOurs) {
 
 TEST_F(SystemMemory, IsUnknownWithoutProc) {
   EXPECT_FALSE(lull::detail::read_system_memory(root_ / "nowhere"));
+}
+
+TEST_F(SystemMemory, WithoutADescriptorToLookIsNotWithoutLimit) {
+  const lull::test::few_descriptors none(0);
+  const lull::error failure =
+      lull::test::error_of([&] { static_cast<void>(lull::detail::read_system_memory(root_)); });
+  EXPECT_EQ(failure.code(), lull::status::io);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "level_run.hpp"
 #include "model_file.hpp"
 #include "report.hpp"
+#include "swap_run.hpp"
 
 namespace lull::demo {
 namespace {
@@ -61,6 +62,8 @@ std::vector<sleep_level> choose_levels(const std::vector<sleep_level>& wanted,
   if (!wanted.empty()) return wanted;
   // It keeps all that this shows the fall of.
   std::erase(possible, sleep_level::trim);
+  // For this somebody beside the server has to say what is free while it is suspended.
+  std::erase(possible, sleep_level::suspend);
   return possible;
 }
 
@@ -103,6 +106,9 @@ std::vector<std::string> run_demo(const demo_options& options, const std::stop_t
                                        .progress = options.progress},
                                       where, stop));
   }
+
+  // The server is gone, and with it what it had on the device.
+  result.swap = run_swap(where, result.weights_bytes, options.progress);
 
   const fs::path picture = options.output / "demo.svg";
   const fs::path series = options.output / "demo.json";

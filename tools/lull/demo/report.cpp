@@ -110,6 +110,9 @@ std::vector<std::string> demo_result::wrong() const {
   for (const level_result& level : levels) {
     for (std::string& what : judge(level, weights_bytes)) all.push_back(std::move(what));
   }
+  if (swap) {
+    for (std::string& what : judge(*swap)) all.push_back(std::move(what));
+  }
   return all;
 }
 
@@ -156,12 +159,21 @@ std::string to_json(const demo_result& result) {
   for (const level_result& one : result.levels) {
     levels.push_back(level_json(one, result.weights_bytes));
   }
+  ordered_json swap;
+  if (result.swap) {
+    swap = {{"set_bytes", result.swap->set_bytes},
+            {"in_turn_seconds", result.swap->in_turn.count()},
+            {"at_once_seconds", result.swap->at_once.count()},
+            {"sleepers_seconds", result.swap->sleepers.count()},
+            {"contents_equal", result.swap->contents_equal}};
+  }
   const ordered_json all{{"lull_version", lull_version_string()},
                          {"device", result.device},
                          {"weights_bytes", result.weights_bytes},
                          {"clients", result.clients},
                          {"wrong", result.wrong()},
-                         {"levels", levels}};
+                         {"levels", levels},
+                         {"swap", swap}};
   return all.dump(1) + '\n';
 }
 

@@ -5,11 +5,13 @@
 /// What the demo measured, for people, for programs, and as a picture.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "chart.hpp"
 #include "level_run.hpp"
+#include "swap_run.hpp"
 
 namespace lull::demo {
 
@@ -18,6 +20,7 @@ struct demo_result {
   std::uint64_t weights_bytes = 0;
   unsigned clients = 0;
   std::vector<level_result> levels;
+  std::optional<swap_result> swap;  ///< on a GPU
 
   /// Everything that is not as it must be, a sentence each.
   [[nodiscard]] std::vector<std::string> wrong() const;
