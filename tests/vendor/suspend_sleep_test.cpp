@@ -315,7 +315,7 @@ TEST_P(SuspendSleep, AProgramIsAskedWhereNoFunctionIs) {
   expect_all_there();
 }
 
-TEST_P(SuspendSleep, ASleepBecomesOneWithoutWakingAndNotAnother) {
+TEST_P(SuspendSleep, ASleepBecomesOneWithoutWakingAndStaysOneWhenItCannotGoDeeper) {
   sleeper sleeping(options());
   sleeping.manage(mem);
   for (const sleep_level from : {sleep_level::trim, sleep_level::offload}) {
@@ -329,9 +329,10 @@ TEST_P(SuspendSleep, ASleepBecomesOneWithoutWakingAndNotAnother) {
     EXPECT_EQ(state(), suspended);
     EXPECT_EQ(used(), 0u);
     EXPECT_EQ(sleeping.observe().plan, "suspend");
-    EXPECT_EQ(error_of([&] { sleeping.deepen(plan_for(sleep_level::reset)); }).code(),
-              status::unsupported);
-    EXPECT_EQ(state(), suspended);
+    const error refusal = error_of([&] { sleeping.deepen(plan_for(sleep_level::reset)); });
+    EXPECT_EQ(refusal.code(), status::busy) << refusal.what();
+    EXPECT_EQ(state(), suspended) << "what lives on the device keeps its context";
+    EXPECT_EQ(sleeping.observe().plan, "suspend");
     sleeping.wake();
     expect_all_there();
   }
