@@ -23,7 +23,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-constexpr std::uint64_t GiB = std::uint64_t{1} << 30;
 // As CUDA numbers them.
 constexpr int running = 0;
 constexpr int suspended = 2;

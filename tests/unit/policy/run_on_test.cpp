@@ -216,7 +216,6 @@ TEST(RunOn, NothingSleepsUnderADecode) {
   std::atomic<int> violations{0};
   std::atomic<int> decoded{0};
   lull::sleeper_options options;
-  options.idle_time = 1ns;
   options.drain_timeout = 60s;
   options.watch_idle = true;
   options.run_on = [&](lull::transition_work work) { engine.post(std::move(work)); };
@@ -229,6 +228,7 @@ TEST(RunOn, NothingSleepsUnderADecode) {
     };
   };
   sleeper.add(lull::make_participant("model", look(false), look(true)));
+  sleeper.set_idle_time(1ns);  // not before: none can be added to one that sleeps
 
   // A request gives its own lease back as soon as it has posted: as one whose client left.
   std::vector<std::thread> requests;
