@@ -9,7 +9,6 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "failure.hpp"
@@ -118,11 +117,10 @@ std::string_view outer_tag(std::string_view inner) {
 
 /// What is known by a tag of the program's.
 std::vector<std::string> inner_tags(const char* tag) {
-  std::vector<std::string> tags = space::shared().tags();
-  if (tag == nullptr || *tag == '\0') return tags;
+  const bool all = tag == nullptr || *tag == '\0';
   std::vector<std::string> wanted;
-  for (std::string& each : tags) {
-    if (outer_tag(each) == tag) wanted.push_back(std::move(each));
+  for (const lull_torch_tag& each : space::shared().tags()) {
+    if (all || outer_tag(each.tag) == tag) wanted.emplace_back(each.tag);
   }
   return wanted;
 }

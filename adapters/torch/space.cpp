@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <utility>
 
 #include "failure.hpp"
@@ -87,21 +88,44 @@ lull_arena* space::arena() {
   return arena_;
 }
 
+/// One by one by their addresses: lull_memory_region counts from the first each time.
 std::vector<lull_region_info> space::regions() {
+  std::vector<void*> addresses;
+  {
+    const std::lock_guard lock(addresses_mutex_);
+    addresses.assign(addresses_.begin(), addresses_.end());
+  }
   std::vector<lull_region_info> all;
-  lull_region_info each{};
-  each.struct_size = sizeof each;
-  while (lull_memory_region(memory_, all.size(), &each) == LULL_OK) all.push_back(each);
+  all.reserve(addresses.size());
+  for (void* const address : addresses) {
+    lull_region_info each{};
+    each.struct_size = sizeof each;
+    // Else it was freed meanwhile.
+    if (lull_allocator_find(allocator_, address, &each) == LULL_OK) all.push_back(each);
+  }
   return all;
 }
 
-std::vector<std::string> space::tags() {
+std::vector<lull_torch_tag> space::tags() {
   make();
-  std::vector<std::string> all;
-  for (const lull_region_info& each : regions()) all.emplace_back(each.tag);
-  std::sort(all.begin(), all.end());
-  all.erase(std::unique(all.begin(), all.end()), all.end());
-  return all;
+  std::map<std::string_view, lull_torch_tag> all;
+  const std::vector<lull_region_info> there = regions();
+  for (const lull_region_info& each : there) {
+    lull_torch_tag& of = all[each.tag];
+    std::copy(std::begin(each.tag), std::end(each.tag), of.tag);
+    ++of.region_count;
+    of.bytes += each.size_bytes;
+    switch (each.residency) {
+      case LULL_RESIDENCY_RESIDENT:
+      case LULL_RESIDENCY_UNFILLED: of.resident_bytes += each.size_bytes; break;
+      case LULL_RESIDENCY_OFFLOADED: of.offloaded_bytes += each.size_bytes; break;
+      case LULL_RESIDENCY_DISCARDED: of.discarded_bytes += each.size_bytes; break;
+    }
+  }
+  std::vector<lull_torch_tag> result;
+  result.reserve(all.size());
+  for (const auto& [tag, each] : all) result.push_back(each);
+  return result;
 }
 
 std::uint64_t space::free_bytes(std::int32_t device) {
@@ -136,6 +160,13 @@ void* space::allocate(std::uint64_t bytes, std::int32_t device) {
   }
   void* const made = lull_allocator_alloc(allocator_.load(), bytes, device);
   if (made == nullptr) expect_ok(lull_last_error_status());
+  try {
+    const std::lock_guard lock(addresses_mutex_);
+    addresses_.insert(made);
+  } catch (...) {
+    lull_allocator_free(allocator_.load(), made, bytes);
+    throw;
+  }
   return made;
 }
 
@@ -159,7 +190,11 @@ void* space::allocate_plain(std::uint64_t bytes, std::int32_t device) {
 
 void space::free(void* address) noexcept {
   if (address == nullptr || free_plain(address)) return;
-  if (lull_allocator* const of = allocator_) lull_allocator_free(of, address, 0);
+  {
+    const std::lock_guard lock(addresses_mutex_);
+    if (addresses_.erase(address) == 0) return;
+  }
+  lull_allocator_free(allocator_.load(), address, 0);
 }
 
 /// @return whether it was one

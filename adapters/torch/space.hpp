@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
@@ -58,8 +59,8 @@ class space {
   [[nodiscard]] lull_torch_snapshot observe() const;
   /// @param tag empty: that of threads without one
   [[nodiscard]] bool is_asleep(std::string_view tag) const;
-  /// The tags that something has.
-  std::vector<std::string> tags();
+  /// What there is of each tag that something has, by their names.
+  std::vector<lull_torch_tag> tags();
   /// What is free on a device for anybody; LULL_UNKNOWN where nobody can tell.
   std::uint64_t free_bytes(std::int32_t device);
 
@@ -75,6 +76,7 @@ class space {
   void free_late() noexcept;
   lull_transfer_options transfer_options(const lull_sleep_plan* plan);
   void restore(const std::vector<std::string>& tags, lull_report** report);
+  void expect_suspendable();
   void suspend(bool fallback, lull_report** report);
   void resume(lull_report** report);
   std::vector<std::string> tags_on_devices(const lull_eviction_plan& plan);
@@ -94,6 +96,9 @@ class space {
   mutable std::shared_mutex gate_;
   sleeping_tags asleep_;
   lull_sleeper* suspended_by_ = nullptr;  ///< what has suspended the process; written under gate_
+
+  std::mutex addresses_mutex_;
+  std::set<void*> addresses_;  ///< of regions
 
   mutable std::mutex plain_mutex_;
   std::map<void*, plain> plain_;

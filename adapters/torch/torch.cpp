@@ -123,6 +123,16 @@ lull_status lull_torch_observe(lull_torch_snapshot* snapshot) {
   });
 }
 
+lull_status lull_torch_list_tags(lull_torch_tag* tags, size_t capacity, size_t* count) {
+  return guarded([&] {
+    if (capacity != 0) required(tags, "tags");
+    std::size_t& found = required(count, "count");
+    const std::vector<lull_torch_tag> all = space::shared().tags();
+    std::copy_n(all.begin(), std::min(capacity, all.size()), tags);
+    found = all.size();
+  });
+}
+
 int32_t lull_torch_is_asleep(const char* tag) {
   return space::shared().is_asleep(tag != nullptr ? tag : "") ? 1 : 0;
 }

@@ -120,6 +120,19 @@ void space::restore(const std::vector<std::string>& tags, lull_report** report) 
   expect_ok(lull_memory_restore(memory_, names.data(), names.size(), &options, report));
 }
 
+/// Known before anything is moved.
+void space::expect_suspendable() {
+  const device_list devices(devices_in_use());
+  std::int32_t supported = 0;
+  expect_ok(lull_sleep_level_supported(LULL_LEVEL_SUSPEND, devices.get().data(),
+                                       devices.get().size(), &supported));
+  if (supported != 0) return;
+  throw lull::error(lull::status::unsupported,
+                    "level suspend takes devices whose driver can suspend a process, which those "
+                    "of backend '" +
+                        backend_ + "' here lack; the nearest that works is offload");
+}
+
 /// Contents have moved; what is left of the process goes.
 void space::suspend(bool fallback, lull_report** report) {
   lull_sleep_plan plan{};
@@ -173,6 +186,7 @@ void space::sleep(const lull_sleep_plan* plan, reports& done) {
   const std::lock_guard turn(transition_);
   const moving_mark mark(moving_);
   const bool suspends = given.context == LULL_CONTEXT_SUSPEND && suspended_by_ == nullptr;
+  if (suspends && given.fallback == 0) expect_suspendable();
   sleeping_tags before;
   {
     const std::lock_guard closing(gate_);
@@ -212,9 +226,10 @@ void space::wake(const std::vector<std::string>& tags, reports& done) {
   if (was_suspended) resume(&done.context);
   try {
     std::vector<std::string> wanted;
-    const std::vector<std::string> known = this->tags();
+    const std::vector<lull_torch_tag> known = this->tags();
     std::copy_if(tags.begin(), tags.end(), std::back_inserter(wanted), [&](const auto& each) {
-      return std::binary_search(known.begin(), known.end(), each);
+      return std::any_of(known.begin(), known.end(),
+                         [&](const auto& one) { return one.tag == each; });
     });
     if (tags.empty() || !wanted.empty()) restore(wanted, &done.contents);
   } catch (...) {

@@ -18,11 +18,6 @@ LULL_LEVEL_SUSPEND = 3
 LULL_BACKING_HOST_MEMORY = 0
 LULL_BACKING_MEMFD = 1
 LULL_BACKING_FILE = 2
-LULL_RESIDENCY_RESIDENT = 0
-LULL_RESIDENCY_UNFILLED = 1
-LULL_RESIDENCY_OFFLOADED = 2
-LULL_RESIDENCY_DISCARDED = 3
-LULL_ERROR_NOT_FOUND = 2
 
 
 class lull_tag_action(ctypes.Structure):
@@ -47,21 +42,6 @@ class lull_sleep_plan(ctypes.Structure):
         ("backing_path", c_char_p),
         ("fallback", c_int32),
         ("max_residue_bytes", c_uint64),
-    ]
-
-
-class lull_region_info(ctypes.Structure):
-    _fields_ = [
-        ("struct_size", c_size_t),
-        ("residency", c_int32),
-        ("leases", ctypes.c_uint32),
-        ("moving", c_int32),
-        ("size_bytes", c_uint64),
-        ("address", c_void_p),
-        ("name", c_char * 128),
-        ("tag", c_char * 64),
-        ("device", c_char * 32),
-        ("device_bytes", c_uint64),
     ]
 
 
@@ -110,6 +90,17 @@ class lull_device_report(ctypes.Structure):
     ]
 
 
+class lull_torch_tag(ctypes.Structure):
+    _fields_ = [
+        ("tag", c_char * 64),
+        ("region_count", c_uint64),
+        ("bytes", c_uint64),
+        ("resident_bytes", c_uint64),
+        ("offloaded_bytes", c_uint64),
+        ("discarded_bytes", c_uint64),
+    ]
+
+
 class lull_torch_snapshot(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -126,11 +117,11 @@ STRUCTS: List[Type[ctypes.Structure]] = [
     lull_tag_action,
     lull_eviction_plan,
     lull_sleep_plan,
-    lull_region_info,
     lull_report_info,
     lull_step_report,
     lull_device_report,
     lull_torch_snapshot,
+    lull_torch_tag,
 ]
 
 _report = POINTER(c_void_p)
@@ -145,7 +136,6 @@ FUNCTIONS: List[Tuple[str, Any, List[Any]]] = [
     ("lull_report_device", c_int32, [c_void_p, c_size_t, POINTER(lull_device_report)]),
     ("lull_report_problem", c_int32, [c_void_p, c_size_t, POINTER(c_char_p)]),
     ("lull_report_destroy", None, [c_void_p]),
-    ("lull_memory_region", c_int32, [c_void_p, c_size_t, POINTER(lull_region_info)]),
     ("lull_arena_prepare", c_int32, [c_void_p, c_void_p, c_uint64, c_void_p]),
     ("lull_arena_wait_prepared", c_int32, [c_void_p]),
     ("lull_registry_shared", c_int32, [POINTER(c_void_p)]),
@@ -166,11 +156,15 @@ FUNCTIONS: List[Tuple[str, Any, List[Any]]] = [
     ("lull_torch_set_enabled", c_int32, [c_int32]),
     ("lull_torch_set_backend", c_int32, [c_char_p]),
     ("lull_torch_backend", c_char_p, []),
-    ("lull_torch_memory", c_int32, [POINTER(c_void_p)]),
     ("lull_torch_arena", c_int32, [POINTER(c_void_p)]),
     ("lull_torch_sleep", c_int32, [POINTER(lull_sleep_plan), _report, _report]),
     ("lull_torch_wake", c_int32, [POINTER(c_char_p), c_size_t, _report, _report]),
     ("lull_torch_observe", c_int32, [POINTER(lull_torch_snapshot)]),
+    (
+        "lull_torch_list_tags",
+        c_int32,
+        [POINTER(lull_torch_tag), c_size_t, POINTER(c_size_t)],
+    ),
     ("lull_torch_is_asleep", c_int32, [c_char_p]),
     ("lull_torch_error", c_char_p, []),
 ]

@@ -4,7 +4,7 @@ import ctypes
 import dataclasses
 import enum
 import os
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Union
+from typing import Iterable, List, Mapping, Optional, Sequence, Union
 
 from . import _c, reports
 from . import torch as _pools
@@ -221,24 +221,29 @@ def state() -> State:
     c = library()
     seen = _c.sized(_c.lull_torch_snapshot)
     expect_torch_ok(c.lull_torch_observe(ctypes.byref(seen)))
-    memory = ctypes.c_void_p()
-    expect_torch_ok(c.lull_torch_memory(ctypes.byref(memory)))
-    sums: Dict[str, List[int]] = {}
-    region = _c.sized(_c.lull_region_info)
-    index = 0
-    while c.lull_memory_region(memory, index, ctypes.byref(region)) == 0:
-        index += 1
-        of = sums.setdefault(region.tag.decode(errors="replace"), [0] * 5)
-        of[0] += 1
-        of[1] += region.size_bytes
-        where = {_c.LULL_RESIDENCY_OFFLOADED: 3, _c.LULL_RESIDENCY_DISCARDED: 4}
-        of[where.get(region.residency, 2)] += region.size_bytes
+    room = 16
+    while True:
+        tags = (_c.lull_torch_tag * room)()
+        count = ctypes.c_size_t()
+        expect_torch_ok(c.lull_torch_list_tags(tags, room, ctypes.byref(count)))
+        if count.value <= room:
+            break
+        room = count.value
     return State(
         suspended=seen.suspended != 0,
         moving=seen.moving != 0,
         done_bytes=seen.done_bytes,
         total_bytes=seen.total_bytes,
-        tags={tag: TagState(*of) for tag, of in sums.items()},
+        tags={
+            of.tag.decode(errors="replace"): TagState(
+                of.region_count,
+                of.bytes,
+                of.resident_bytes,
+                of.offloaded_bytes,
+                of.discarded_bytes,
+            )
+            for of in tags[: count.value]
+        },
         plain_bytes=seen.plain_bytes,
     )
 

@@ -191,6 +191,8 @@ class SleepTest(unittest.TestCase):
         with self.assertRaises(lull.Error) as raised:
             lull.sleep("suspend")
         self.assertIs(raised.exception.status, lull.Status.UNSUPPORTED)
+        self.assertIn("the nearest that works is offload", str(raised.exception))
+        self.assertIsNone(raised.exception.report, "nothing was begun")
         self.assertEqual(lull.state().name, "awake")
         self.assert_holds(weights, 1)
         self.assertEqual(lull.sleep("suspend", fallback=True).fell_back_from, "suspend")

@@ -103,6 +103,19 @@ typedef struct lull_torch_snapshot {
 } lull_torch_snapshot;
 /// Waits for no transition.
 LULL_API lull_status lull_torch_observe(lull_torch_snapshot* snapshot);
+/// All memory of a tag. Goes in arrays, and so never grows.
+typedef struct lull_torch_tag {
+  char tag[64];
+  uint64_t region_count;
+  uint64_t bytes;  ///< of all of them, wherever they are: the sum of the three below
+  uint64_t resident_bytes;
+  uint64_t offloaded_bytes;
+  uint64_t discarded_bytes;
+} lull_torch_tag;
+/// What there is of each tag, by their names. Waits for no transition.
+/// @param tags gets an entry for each; room for `capacity` of them
+/// @param count gets how many there are, which may be more than were written
+LULL_API lull_status lull_torch_list_tags(lull_torch_tag* tags, size_t capacity, size_t* count);
 /// Whether an allocation with that tag would be refused now, because what has it is asleep.
 /// @param tag null or empty: that of threads without one
 LULL_API int32_t lull_torch_is_asleep(const char* tag);
