@@ -95,7 +95,7 @@ std::vector<lull_region_info> space::regions() {
     const std::lock_guard lock(addresses_mutex_);
     addresses.assign(addresses_.begin(), addresses_.end());
   }
-  std::vector<lull_region_info> all;
+  std::vector<lull_region_info> all;  // empty too where nothing was made yet
   all.reserve(addresses.size());
   for (void* const address : addresses) {
     lull_region_info each{};
@@ -107,7 +107,6 @@ std::vector<lull_region_info> space::regions() {
 }
 
 std::vector<lull_torch_tag> space::tags() {
-  make();
   std::map<std::string_view, lull_torch_tag> all;
   const std::vector<lull_region_info> there = regions();
   for (const lull_region_info& each : there) {

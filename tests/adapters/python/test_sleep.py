@@ -231,6 +231,18 @@ class LibraryTest(unittest.TestCase):
         done = self.run_python("import lull", LULL_TORCH_LIBRARY="/nowhere.so")
         self.assertEqual(done.returncode, 0, done.stderr)
 
+    def test_looking_looks_for_no_device(self):
+        done = self.run_python(
+            "import lull; print(lull.state().name)", LULL_TORCH_BACKEND="no such backend"
+        )
+        self.assertEqual((done.returncode, done.stdout), (0, "awake\n"), done.stderr)
+
+    def test_a_backend_that_is_not_there_is_said(self):
+        done = self.run_python(
+            "import lull; lull.allocate(1)", LULL_TORCH_BACKEND="no such backend"
+        )
+        self.assertIn("no such backend", done.stderr)
+
     def test_where_it_was_looked_for_is_said(self):
         done = self.run_python("import lull; lull.state()", LULL_TORCH_LIBRARY="/nowhere.so")
         self.assertIn("LibraryNotFound", done.stderr)
