@@ -36,10 +36,7 @@ void space::make() {
   if (allocator_ != nullptr) return;
   const std::lock_guard lock(making_);
   if (allocator_ != nullptr) return;
-  if (backend_.empty()) {
-    const char* const wanted = std::getenv("LULL_TORCH_BACKEND");
-    backend_ = wanted != nullptr && *wanted != '\0' ? wanted : "cuda";
-  }
+  choose_backend();
   if (registry_ == nullptr) expect_ok(lull_registry_shared(&registry_));
   if (arena_ == nullptr) expect_ok(lull_arena_create(nullptr, &arena_));
   if (memory_ == nullptr) {
@@ -50,7 +47,7 @@ void space::make() {
   }
   lull_allocator_options options{};
   lull_allocator_options_init(&options);
-  options.backend = backend_.c_str();
+  options.backend = backend_;
   options.tag = default_tag;
   options.refill = leave_to_the_engine;
   lull_allocator* made = nullptr;
@@ -63,19 +60,25 @@ void space::set_backend(const char* name) {
     throw lull::error(lull::status::invalid_argument, "the backend has no name");
   }
   const std::lock_guard lock(making_);
-  if (allocator_ != nullptr && backend_ != name) {
+  if (allocator_ != nullptr && std::string_view(backend_) != name) {
     throw lull::error(lull::status::busy,
-                      "memory of backend '" + backend_ + "' is in use; '" + name +
+                      "memory of backend '" + std::string(backend_) + "' is in use; '" + name +
                           "' would have had to be chosen before the first allocation");
   }
-  backend_ = name;
+  backend_ = names_.emplace(name).first->c_str();
 }
 
 const char* space::backend() {
   const std::lock_guard lock(making_);
-  if (!backend_.empty()) return backend_.c_str();
+  choose_backend();
+  return backend_;
+}
+
+/// With the mutex held.
+void space::choose_backend() {
+  if (backend_ != nullptr) return;
   const char* const wanted = std::getenv("LULL_TORCH_BACKEND");
-  return wanted != nullptr && *wanted != '\0' ? wanted : "cuda";
+  backend_ = names_.emplace(wanted != nullptr && *wanted != '\0' ? wanted : "cuda").first->c_str();
 }
 
 lull_memory* space::memory() {
@@ -130,8 +133,8 @@ std::vector<lull_torch_tag> space::tags() {
 std::uint64_t space::free_bytes(std::int32_t device) {
   make();
   lull_device* on = nullptr;
-  expect_ok(lull_registry_find_ordinal(registry_, backend_.c_str(),
-                                       static_cast<std::uint32_t>(device), &on));
+  expect_ok(
+      lull_registry_find_ordinal(registry_, backend_, static_cast<std::uint32_t>(device), &on));
   lull_memory_info info{};
   info.struct_size = sizeof info;
   const lull_status code = lull_device_memory(on, LULL_PROBE_TIMEOUT, &info);
@@ -171,8 +174,8 @@ void* space::allocate(std::uint64_t bytes, std::int32_t device) {
 
 void* space::allocate_plain(std::uint64_t bytes, std::int32_t device) {
   lull_device* on = nullptr;
-  expect_ok(lull_registry_find_ordinal(registry_, backend_.c_str(),
-                                       static_cast<std::uint32_t>(device), &on));
+  expect_ok(
+      lull_registry_find_ordinal(registry_, backend_, static_cast<std::uint32_t>(device), &on));
   bytes = std::max<std::uint64_t>(bytes, 1);
   void* made = nullptr;
   try {

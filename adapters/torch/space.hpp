@@ -71,6 +71,7 @@ class space {
   };
 
   void make();
+  void choose_backend();
   void* allocate_plain(std::uint64_t bytes, std::int32_t device);
   bool free_plain(void* address) noexcept;
   void free_late() noexcept;
@@ -83,8 +84,9 @@ class space {
   std::vector<lull_region_info> regions();
   std::vector<lull_device*> devices_in_use();
 
-  std::mutex making_;  ///< of what follows, which stays when it is there
-  std::string backend_;
+  std::mutex making_;              ///< of what follows, which stays when it is there
+  std::set<std::string> names_;    ///< handed out, and so kept
+  const char* backend_ = nullptr;  ///< one of them
   std::atomic<lull_allocator*> allocator_ = nullptr;  ///< the last to be made
   lull_registry* registry_ = nullptr;
   lull_arena* arena_ = nullptr;

@@ -88,7 +88,7 @@ std::vector<lull_device*> space::devices_in_use() {
   }
   if (devices.empty()) {
     lull_device* first = nullptr;
-    expect_ok(lull_registry_find_ordinal(registry_, backend_.c_str(), 0, &first));
+    expect_ok(lull_registry_find_ordinal(registry_, backend_, 0, &first));
     devices.push_back(first);
   }
   return devices;
@@ -130,7 +130,7 @@ void space::expect_suspendable() {
   throw lull::error(lull::status::unsupported,
                     "level suspend takes devices whose driver can suspend a process, which those "
                     "of backend '" +
-                        backend_ + "' here lack; the nearest that works is offload");
+                        std::string(backend_) + "' here lack; the nearest that works is offload");
 }
 
 /// Contents have moved; what is left of the process goes.
