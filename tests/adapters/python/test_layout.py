@@ -24,7 +24,8 @@ def compiled_output(source):
         program = path.with_suffix("")
         subprocess.run(
             shlex.split(os.environ.get("LULL_TEST_CC", "cc"))
-            + ["-std=c11", "-o", str(program), str(path)]
+            + ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+            + ["-o", str(program), str(path)]
             + [f"-I{each}" for each in INCLUDES],
             check=True,
         )
@@ -40,7 +41,12 @@ def declarations():
 
 class LayoutTest(unittest.TestCase):
     def test_structs_and_enumerators_are_those_of_the_headers(self):
-        lines = ['#include <lull/torch.h>', '#include <stdio.h>', "int main(void) {"]
+        lines = [
+            "#include <lull/torch.h>",
+            "#include <lull/torch_memory_saver.h>",
+            "#include <stdio.h>",
+            "int main(void) {",
+        ]
         expected = []
 
         def say(key, expression, value):

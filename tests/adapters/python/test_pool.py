@@ -135,6 +135,20 @@ class PoolTest(unittest.TestCase):
 
     def test_torch_memory_saver_is_pointed_here_by_its_path(self):
         library = ctypes.CDLL(lull.library_path())
+        # Its Python part looks all of these up.
+        for name in (
+            "tms_get_enable_cpu_backup",
+            "tms_get_cpu_backup_backend",
+            "tms_set_cpu_backup_backend",
+            "tms_get_enable_disk_backup",
+            "tms_set_enable_disk_backup",
+            "tms_set_disk_backup_dir",
+            "tms_get_retain_cpu_backup",
+            "tms_set_retain_cpu_backup",
+            "tms_get_cpu_backup_pointer",
+            "set_memory_margin_bytes",
+        ):
+            self.assertTrue(hasattr(library, name), name)
         for name, result, parameters in (
             ("tms_set_current_tag", None, [ctypes.c_char_p]),
             ("tms_get_current_tag", ctypes.c_char_p, []),
