@@ -70,6 +70,7 @@ struct budget_eviction {
   std::string level;          ///< of its levels
   std::size_t depth = 0;      ///< the place of the level among them
   bytes_by_device gain = {};  ///< what should come back
+  std::string why = {};       ///< for whom, and the sums of the devices that are short
 };
 
 /// What a device says.
@@ -242,9 +243,10 @@ class LULL_API budget {
   };
   /// The same without a thread: calls `done` once, under no lock, perhaps before it returns.
   /// Between events deadlines are looked at by tick() alone. `done` must not throw.
+  /// @param stop ends the wait with `cancelled`, on the thread that stops it
   /// @throws error not_found
-  void admit_async(std::string_view model, time_point deadline,
-                   std::function<void(admission)> done);
+  void admit_async(std::string_view model, time_point deadline, std::function<void(admission)> done,
+                   const stop_view& stop = {});
 
   /// Does what has become due: deadlines, max_wait, patience, a look at the devices.
   void tick();

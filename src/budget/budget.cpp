@@ -55,8 +55,8 @@ budget_ticket budget::admit(std::string_view model, time_point deadline, stop_vi
 }
 
 void budget::admit_async(std::string_view model, time_point deadline,
-                         std::function<void(admission)> done) {
-  state_->admit_async(model, deadline, std::move(done));
+                         std::function<void(admission)> done, const stop_view& stop) {
+  state_->admit_async(model, deadline, std::move(done), stop);
 }
 
 void budget::tick() {

@@ -218,15 +218,21 @@ void budget_core::end_use(std::size_t index, time_point now) {
   model.aging = books_.aging;
 }
 
-void budget_core::start_leaving(const plan_victim& victim, time_point now) {
-  slot& leaver = slots_[victim.model];
-  leaver.before = leaver.real;
-  leaver.since = now;
-  leaver.stuck = false;
-  leaver.deferred = victim;
-  model_of(victim.model).state = model_state::leaving;
-  books_.aging = std::max(books_.aging, victim.key);
-  leave_to(victim.model, victim.level);
+/// Puts the victims of a plan on their way. @param whom the plan was made for
+void budget_core::start_leaving(const plan_result& plan, const std::string& whom, time_point now) {
+  if (plan.victims.empty()) return;
+  const std::string why = text("{}: {}", whom, describe(plan, books_));
+  for (const plan_victim& victim : plan.victims) {
+    slot& leaver = slots_[victim.model];
+    leaver.before = leaver.real;
+    leaver.since = now;
+    leaver.stuck = false;
+    leaver.deferred = victim;
+    leaver.leaves_because = why;
+    model_of(victim.model).state = model_state::leaving;
+    books_.aging = std::max(books_.aging, victim.key);
+    leave_to(victim.model, victim.level);
+  }
 }
 
 /// Sets what will be left of it.
@@ -280,8 +286,11 @@ void budget_core::start_deferred() {
 
 budget_eviction budget_core::order_of(std::size_t index) const {
   const slot& leaver = slots_[index];
-  budget_eviction what{
-      leaver.given.name, leaver.given.levels[leaver.leaving_level].name, leaver.leaving_level, {}};
+  budget_eviction what{leaver.given.name,
+                       leaver.given.levels[leaver.leaving_level].name,
+                       leaver.leaving_level,
+                       {},
+                       leaver.leaves_because};
   for (std::size_t device = 0; device < leaver.before.size(); ++device) {
     const std::uint64_t before = leaver.before[device];
     const std::uint64_t left = leaver.leaves_to[device];

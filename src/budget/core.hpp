@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,10 @@ struct budget_wait {
   bool must_load = false;          ///< what it has
   std::optional<error> failure{};  ///< or this
   std::function<void(budget::admission)> done{};
+  /// Of one with `done`: it may be told to stop before it waits, and it waits once it is submitted.
+  bool stopped = false;
+  bool submitted = false;
+  std::optional<std::stop_callback<std::function<void()>>> give_up{};
 };
 using budget_wait_ptr = std::shared_ptr<budget_wait>;
 
@@ -49,6 +55,7 @@ class budget_core {
     amounts before;     ///< the load under way; what it held
     amounts leaves_to;  ///< while leaving: what will be left
     std::size_t leaving_level = 0;
+    std::string leaves_because{};
     time_point since{};  ///< leaving, or loading, since
     bool stuck = false;  ///< has been leaving for too long
     /// Will leave once there is room for what it leaves on other devices.
@@ -79,6 +86,8 @@ class budget_core {
   [[nodiscard]] bytes_by_device to_named(const amounts& list) const;
 
   void submit(const budget_wait_ptr& wait, time_point now);
+  /// Ends one that was never submitted, or that is out of its model's line.
+  void finish(const budget_wait_ptr& wait, std::optional<error> failure);
   /// Ends a wait that is not over.
   void abandon(budget_wait_ptr wait, error why, time_point now);
   /// @return whether the estimate was wrong
@@ -119,7 +128,6 @@ class budget_core {
   [[nodiscard]] bool uses_same_device(std::size_t a, std::size_t b) const;
   void rest(std::size_t index) noexcept;
   void count_use(std::size_t index, time_point now);
-  void finish(const budget_wait_ptr& wait, std::optional<error> failure);
   void enqueue(std::size_t index, time_point now);
   void leave_queue(std::size_t index);
 
@@ -130,7 +138,7 @@ class budget_core {
   [[nodiscard]] std::vector<std::size_t> ordered_queue(time_point now) const;
   void decide(std::size_t index, time_point now, const std::vector<std::size_t>& queue,
               std::vector<bool>& blocked);
-  void start_leaving(const plan_victim& victim, time_point now);
+  void start_leaving(const plan_result& plan, const std::string& whom, time_point now);
   [[nodiscard]] budget_eviction order_of(std::size_t index) const;
   void leave_to(std::size_t index, std::size_t level);
   void start_deferred();

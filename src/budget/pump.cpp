@@ -173,7 +173,7 @@ void budget_core::decide(std::size_t index, time_point now, const std::vector<st
     if (blocked[sum.device]) return;
   }
   if (plan.outcome == plan_outcome::planned) {
-    for (const plan_victim& victim : plan.victims) start_leaving(victim, now);
+    start_leaving(plan, text("model '{}' comes in", each.given.name), now);
     promise(index, now);
     count_overtaking(index, queue);
     if (fits_really(index)) grant(index, now);
@@ -258,7 +258,7 @@ void budget_core::make_room(time_point now) {
   for (std::uint32_t device = 0; device < books_.devices.size(); ++device) {
     if (books_.devices[device].held_bytes <= limit(device)) continue;
     const plan_result plan = plan_admission(books_, {{}, {{device, 0}}, now});
-    for (const plan_victim& victim : plan.victims) start_leaving(victim, now);
+    start_leaving(plan, "more is used than should be", now);
   }
 }
 

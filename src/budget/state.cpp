@@ -92,7 +92,7 @@ budget_ticket budget_state::admit(std::string_view model, time_point deadline,
   carry_out(lock);
   while (!wait->over) {
     if (token.stop_requested() || closed_) {
-      core_.abandon(wait, error(status::cancelled, text("waiting for model '{}'", model)), now());
+      core_.abandon(wait, cancelled(*wait), now());
       carry_out(lock);
       break;
     }
@@ -112,13 +112,39 @@ budget_ticket budget_state::admit(std::string_view model, time_point deadline,
 }
 
 void budget_state::admit_async(std::string_view model, time_point deadline,
-                               std::function<void(budget::admission)> done) {
+                               std::function<void(budget::admission)> done, const stop_view& stop) {
   const auto wait = std::make_shared<budget_wait>();
   wait->done = std::move(done);
-  guard lock(mutex_);
-  wait->model = core_.find(model);
   wait->deadline = deadline;
-  core_.submit(wait, now());
+  {
+    const guard lock(mutex_);
+    wait->model = core_.find(model);
+  }
+  // Made and taken away (carry_out) without the lock, which it takes.
+  if (stop.stop_possible()) {
+    wait->give_up.emplace(stop, [this, weak = std::weak_ptr(wait)] {
+      if (const auto held = weak.lock()) give_up(held);
+    });
+  }
+  guard lock(mutex_);
+  if (wait->stopped) {
+    core_.finish(wait, cancelled(*wait));
+  } else {
+    wait->submitted = true;
+    core_.submit(wait, now());
+  }
+  carry_out(lock);
+}
+
+error budget_state::cancelled(const budget_wait& wait) const {
+  return {status::cancelled, text("waiting for model '{}'", core_.slots()[wait.model].given.name)};
+}
+
+void budget_state::give_up(const budget_wait_ptr& wait) {
+  guard lock(mutex_);
+  wait->stopped = true;
+  if (!wait->submitted || wait->over) return;
+  core_.abandon(wait, cancelled(*wait), now());
   carry_out(lock);
 }
 
@@ -199,7 +225,10 @@ void budget_state::carry_out(guard& lock) {
               carry_out(again);
             });
     }
-    for (auto& [wait, result] : told) wait->done(std::move(result));
+    for (auto& [wait, result] : told) {
+      wait->give_up.reset();
+      wait->done(std::move(result));
+    }
     lock.lock();
   }
 }

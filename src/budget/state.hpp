@@ -23,7 +23,7 @@ class budget_state : public std::enable_shared_from_this<budget_state> {
   void add(budget_model model);
   budget_ticket admit(std::string_view model, time_point deadline, const stop_view& stop);
   void admit_async(std::string_view model, time_point deadline,
-                   std::function<void(budget::admission)> done);
+                   std::function<void(budget::admission)> done, const stop_view& stop);
   void confirm(budget_ticket& ticket, const std::optional<bytes_by_device>& holds);
   void release(const budget_ticket& ticket) noexcept;
   void tick();
@@ -37,6 +37,8 @@ class budget_state : public std::enable_shared_from_this<budget_state> {
  private:
   using guard = std::unique_lock<std::mutex>;
 
+  [[nodiscard]] error cancelled(const budget_wait& wait) const;
+  void give_up(const budget_wait_ptr& wait);
   budget_ticket ticket_for(const budget_wait& wait);
   /// Carries out what the core has decided. Gives up the lock meanwhile.
   void carry_out(guard& lock);

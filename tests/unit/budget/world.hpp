@@ -171,6 +171,7 @@ class budget_world {
   std::set<std::string> leaky;
   std::set<std::string> failing_loads;
   std::vector<std::string> log;
+  std::vector<std::string> reasons;  ///< of evictions
 
  private:
   void run_job(std::uint64_t number) {
@@ -220,6 +221,7 @@ class budget_world {
       special->second();
     }
     log.push_back(what.model + " " + what.level);
+    reasons.push_back(what.why);
     ++leaver.evictions;
     leaver.in = false;
     if (leaky.count(what.model) != 0) {
