@@ -1,12 +1,17 @@
 #include "config.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <string>
 
 namespace lull::serve {
 
 bool endpoint::is_loopback() const {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
+  if (host == "localhost" || host == "::1") return true;
+  in_addr address{};
+  return ::inet_pton(AF_INET, host.c_str(), &address) == 1 &&
+         (ntohl(address.s_addr) >> 24) == 127;  // a name may begin with "127." too
 }
 
 std::string endpoint::text() const {

@@ -17,10 +17,10 @@ namespace lull::serve {
 /// Something that the reader has to say about a place in the file.
 struct remark {
   std::string file;
-  int line = 0;       ///< from 1; 0: the file as a whole
-  int column = 0;     ///< from 1
-  std::string key;    ///< "models.llama.ttl"; may be empty
-  std::string words;  ///< what is wrong, and what would be right
+  int line = 0;            ///< from 1; 0: the file as a whole
+  int column = 0;          ///< from 1
+  std::string key = {};    ///< "models.llama.ttl"; may be empty
+  std::string words = {};  ///< what is wrong, and what would be right
 
   /// "serve.yaml:12:5: models.llama.ttl: ..."
   [[nodiscard]] std::string text() const;
