@@ -254,6 +254,31 @@ class LULL_API budget {
   /// Asks the probe, on the calling thread, and makes room where other programs took it.
   void refresh();
 
+  /// @name What happens without a request for it
+  /// @{
+  /// Puts away a model that nobody uses or waits for, as any other that leaves. Returns when that
+  /// has begun.
+  /// @param depth of its levels, as in budget_eviction
+  /// @return whether it has: not one that is used, waited for, loading, leaving, or that deep
+  /// @throws error not_found; invalid_argument: no such level
+  bool put_away(std::string_view model, std::size_t depth);
+  /// The model has ended by itself: it gets no work any more, also while tickets for it are out,
+  /// and leaves to its deepest level. `evict` is called for that, where nothing is left to do but to
+  /// wait for its memory.
+  /// @return whether that has begun: not for one that loads, leaves, or is that deep
+  /// @throws error not_found
+  bool lost(std::string_view model);
+  /// Ends all waits for a model with `cancelled`. One that has a ticket keeps it.
+  /// @throws error not_found
+  void withdraw(std::string_view model);
+  /// What a model holds, as measured while it is ready, or asleep: corrects the books, and what is
+  /// expected the next time. Does nothing while it loads or leaves.
+  /// @throws error not_found; invalid_argument for a device that the budget does not have
+  void correct(std::string_view model, const bytes_by_device& holds);
+  /// @throws error not_found
+  void pin(std::string_view model, bool pinned);
+  /// @}
+
   /// What admit() would do now. Nothing is done.
   /// @throws error not_found
   [[nodiscard]] budget_preview preview(std::string_view model) const;

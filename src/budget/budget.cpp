@@ -71,6 +71,26 @@ void budget::refresh() {
   state_->refresh();
 }
 
+bool budget::put_away(std::string_view model, std::size_t depth) {
+  return state_->put_away(model, depth);
+}
+
+bool budget::lost(std::string_view model) {
+  return state_->put_away(model, std::nullopt);
+}
+
+void budget::withdraw(std::string_view model) {
+  state_->withdraw(model);
+}
+
+void budget::correct(std::string_view model, const bytes_by_device& holds) {
+  state_->correct(model, holds);
+}
+
+void budget::pin(std::string_view model, bool pinned) {
+  state_->pin(model, pinned);
+}
+
 budget_preview budget::preview(std::string_view model) const {
   return state_->preview(model);
 }

@@ -195,7 +195,7 @@ bool budget_core::confirm(std::size_t index, const std::optional<amounts>& holds
   set_real(index, loaded.need);
   set_planned(index, loaded.need);
   model.depth = 0;
-  model.leases = 1;
+  ++model.leases;  // besides those of a model that was lost, which may still be out
   model.keep_until = now + loaded.given.min_residence;
   rest(index);
   count_use(index, now);

@@ -87,6 +87,13 @@ class budget_core {
   void end_use(std::size_t model, time_point now);
   void left(std::size_t model, bool succeeded, time_point now);
   void read(const std::vector<budget_reading>& readings);
+  // What happens without a request (outside.cpp).
+  /// @param lost also where it is used or waited for
+  /// @return whether it leaves now
+  bool put_away(std::size_t model, std::size_t level, bool lost, time_point now);
+  void withdraw(std::size_t model, time_point now);
+  void correct(std::size_t model, const amounts& holds);
+  void pin(std::size_t model, bool pinned);
   /// Decides all that can be decided now.
   void pump(time_point now);
   [[nodiscard]] time_point next_due(time_point now) const;

@@ -29,6 +29,10 @@ class budget_state : public std::enable_shared_from_this<budget_state> {
   void tick();
   time_point next_tick();
   void refresh();
+  bool put_away(std::string_view model, std::optional<std::size_t> depth);
+  void withdraw(std::string_view model);
+  void correct(std::string_view model, const bytes_by_device& holds);
+  void pin(std::string_view model, bool pinned);
   budget_preview preview(std::string_view model);
   budget_snapshot snapshot();
   /// Ends all waits and waits for all jobs.
