@@ -181,7 +181,7 @@ LULL_API lull_status lull_budget_remove(lull_budget* budget, const char* model);
 /// Puts away a model that nobody uses or waits for, as any other that leaves. Returns when that has
 /// begun.
 /// @param depth of its levels, as in lull_budget_eviction
-/// @param begun may be null; gets 0 for one that is used, waited for, loading, leaving, or that deep
+/// @param begun may be null; gets 0 for one that is used, waited for, loading, leaving, or as deep
 LULL_API lull_status lull_budget_put_away(lull_budget* budget, const char* model, size_t depth,
                                           int32_t* begun);
 /// A model has ended by itself: lull::budget::lost.
