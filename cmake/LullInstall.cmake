@@ -22,6 +22,12 @@ if(TARGET lull-cli)
   set_target_properties(lull-cli PROPERTIES INSTALL_RPATH "$ORIGIN/${lull_libdir_from_bin}")
   install(TARGETS lull-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT lull_tools)
 endif()
+if(TARGET lull-serve)
+  file(RELATIVE_PATH lull_libdir_from_bin
+    ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+  set_target_properties(lull-serve PROPERTIES INSTALL_RPATH "$ORIGIN/${lull_libdir_from_bin}")
+  install(TARGETS lull-serve RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT lull_tools)
+endif()
 
 # For any Python from 3.9 on: no part of it is compiled for one. The folder is Debian's.
 if(TARGET lull-torch)
