@@ -263,8 +263,8 @@ class LULL_API budget {
   /// @throws error not_found; invalid_argument: no such level
   bool put_away(std::string_view model, std::size_t depth);
   /// The model has ended by itself: it gets no work any more, also while tickets for it are out,
-  /// and leaves to its deepest level. `evict` is called for that, where nothing is left to do but to
-  /// wait for its memory.
+  /// and leaves to its deepest level. `evict` is called for that, where nothing is left to do but
+  /// to wait for its memory.
   /// @return whether that has begun: not for one that loads, leaves, or is that deep
   /// @throws error not_found
   bool lost(std::string_view model);
