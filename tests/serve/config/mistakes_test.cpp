@@ -48,6 +48,7 @@ TEST(ConfigMistakes, AKeyTwiceIsOneTooMany) {
 TEST(ConfigMistakes, WhatIsNoYamlHasAPlaceToo) {
   EXPECT_THAT(wrong("models:\n  a: [1, 2\nb: }\n"), HasSubstr("serve.yaml:3:"));
   EXPECT_THAT(wrong("models:\n  a: [1, 2\nb: }\n"), HasSubstr("this is no YAML"));
+  EXPECT_THAT(wrong(","), HasSubstr("a second document"));
   EXPECT_THAT(wrong(""), HasSubstr("models: is missing"));
   EXPECT_THAT(wrong("- a\n"), HasSubstr("must be a map"));
   EXPECT_THAT(wrong("a: 1\n---\nb: 2\n"), HasSubstr("a second document"));
@@ -85,7 +86,12 @@ TEST(ConfigMistakes, DefaultsAreMergedAndMayBeReplaced) {
   EXPECT_EQ(read.models.at(0).ladder.back().after, std::chrono::seconds{60});
   EXPECT_THAT(wrong("models:\n  a: {<<: 5, cmd: 'x ${PORT}'}\n"),
               HasSubstr("models.a.<<: must be"));
-  EXPECT_THAT(wrong("models:\n  a: &a {<<: *a, cmd: 'x ${PORT}'}\n"), HasSubstr("models.a.<<"));
+}
+
+TEST(ConfigMistakes, AMapThatMergesItselfIsReadOnce) {
+  std::string again = "*a";
+  for (int i = 0; i < 40; ++i) again += ", *a";
+  EXPECT_EQ(wrong("models:\n  a: &a {<<: [" + again + "], cmd: 'x ${PORT}'}\n"), "");
 }
 
 TEST(ConfigMistakes, AFileThatCannotBeReadIsOne) {

@@ -2,12 +2,16 @@
 
 #include <lull/bytes.hpp>
 
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/yaml.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -20,6 +24,36 @@ namespace lull::serve {
 namespace {
 
 constexpr std::size_t largest_file = std::size_t{4} << 20;
+
+/// Where documents begin; all else does not matter.
+class document_starts final : public YAML::EventHandler {
+ public:
+  std::vector<YAML::Mark> places = {};
+
+  void OnDocumentStart(const YAML::Mark& at) override { places.push_back(at); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+/// What a text says that has one document. (YAML::LoadAll() of version 0.7 never ends for ",".)
+YAML::Node load(findings& found, const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  document_starts starts;
+  if (parser.HandleNextDocument(starts) && parser.HandleNextDocument(starts)) {
+    found.mistake(starts.places.back(), "", "a second document; a configuration is one");
+  }
+  return YAML::Load(text);
+}
 
 /// The whole file, part by part.
 class file_reader {
@@ -186,11 +220,7 @@ reading read_config(std::string_view text, const std::string& file, const enviro
   findings found(file, variables);
   reading result;
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) {
-      found.mistake(documents[1].Mark(), "", "a second document; a configuration is one");
-    }
-    result.value = file_reader(found, documents.empty() ? YAML::Node() : documents.front()).run();
+    result.value = file_reader(found, load(found, std::string(text))).run();
   } catch (const YAML::Exception& wrong) {
     found.mistake(wrong.mark, "", fmt::format("this is no YAML: {}", wrong.msg));
   }

@@ -8,12 +8,6 @@
 #include "nearest.hpp"
 
 namespace lull::serve {
-namespace {
-
-constexpr int deepest_merge = 16;  // an anchor may hold itself
-
-}  // namespace
-
 section::section(findings& found, const YAML::Node& node, std::string path)
     : found_(&found), path_(std::move(path)), mark_(node.Mark()) {
   if (!node.IsDefined() || node.IsNull()) return;
@@ -21,10 +15,13 @@ section::section(findings& found, const YAML::Node& node, std::string path)
     found_->mistake(mark_, path_, "must be a map, with a key on each line");
     return;
   }
-  add(node, false, 0);
+  std::vector<YAML::Node> merged;
+  add(node, merged);
 }
 
-void section::add(const YAML::Node& node, bool merged, int depth) {
+void section::add(const YAML::Node& node, std::vector<YAML::Node>& merged) {
+  const bool is_own = merged.empty();
+  merged.push_back(node);
   std::vector<YAML::Node> merges;
   for (const auto& pair : node) {
     if (!pair.first.IsScalar()) {
@@ -40,7 +37,7 @@ void section::add(const YAML::Node& node, bool merged, int depth) {
                                     [&](const entry& each) { return each.key == key; });
     if (known == entries_.end()) {
       entries_.push_back({.key = key, .key_node = pair.first, .value = pair.second});
-    } else if (!merged) {
+    } else if (is_own) {
       found_->mistake(pair.first.Mark(), this->path(key),
                       fmt::format("is there twice, first in line {}; keep one",
                                   known->key_node.Mark().line + 1));
@@ -51,11 +48,14 @@ void section::add(const YAML::Node& node, bool merged, int depth) {
     const std::vector<YAML::Node> sources =
         is_list ? merge.as<std::vector<YAML::Node>>() : std::vector<YAML::Node>{merge};
     for (const YAML::Node& source : sources) {
-      if (!source.IsMap() || depth == deepest_merge) {
+      if (!source.IsMap()) {
         found_->mistake(merge.Mark(), this->path("<<"), "must be a map, such as *defaults");
-      } else {
-        add(source, true, depth + 1);
+        continue;
       }
+      // One that was merged adds nothing; and an anchor may hold itself.
+      const bool is_known = std::any_of(merged.begin(), merged.end(),
+                                        [&](const YAML::Node& each) { return each.is(source); });
+      if (!is_known) add(source, merged);
     }
   }
 }

@@ -89,7 +89,8 @@ class section {
   void finish();
 
  private:
-  void add(const YAML::Node& node, bool merged, int depth);
+  /// @param merged what was added before, the section's own map first
+  void add(const YAML::Node& node, std::vector<YAML::Node>& merged);
   entry* find(std::string_view key);
 
   findings* found_;

@@ -367,7 +367,22 @@ function showSummary(now) {
   document.title = `lull: ${parts[0]} of ${now.models.length}`;
 }
 
-function show(now) {
+/** What is not known yet is left out by the router. */
+function completed(now) {
+  for (const model of now.models) {
+    model.holds ??= {};
+    model.estimate ??= {};
+  }
+  for (const device of now.devices) {
+    device.by_model ??= {};
+    device.foreign_bytes ??= 0;
+    device.used_bytes ??= device.foreign_bytes + sum(Object.values(device.by_model));
+  }
+  return now;
+}
+
+function show(given) {
+  const now = completed(given);
   for (const name of [...now.models.map((model) => model.name)].sort()) colourIndex(name);
   state.now = now;
   state.receivedAt = performance.now();
@@ -406,7 +421,7 @@ async function send(model, action) {
   try {
     const answer = await fetch(`models/${encodeURIComponent(model)}/${action}`, { method: "POST", headers });
     if (answer.ok) {
-      tell(`${model}: ${action} done`, false);
+      tell(`${model}: ${{ load: "is being loaded", sleep: "sleeps", stop: "is stopped", pin: "is pinned", unpin: "may be put away" }[action]}`, false);
     } else if (answer.status === 401) {
       tell(`${model}: ${action} needs the right token`, true);
       askToken();
