@@ -55,15 +55,25 @@ void budget::add(budget_model model) {
   state_->add(std::move(model));
 }
 
+void budget::change(budget_model model) {
+  detail::expect_same_process();
+  state_->change(std::move(model));
+}
+
+void budget::remove(std::string_view model) {
+  detail::expect_same_process();
+  state_->remove(model);
+}
+
 budget_ticket budget::admit(std::string_view model, time_point deadline, stop_view stop) {
   detail::expect_same_process();
   return state_->admit(model, deadline, stop);
 }
 
 void budget::admit_async(std::string_view model, time_point deadline,
-                         std::function<void(admission)> done) {
+                         std::function<void(admission)> done, const stop_view& stop) {
   detail::expect_same_process();
-  state_->admit_async(model, deadline, std::move(done));
+  state_->admit_async(model, deadline, std::move(done), stop);
 }
 
 void budget::tick() {
@@ -79,6 +89,31 @@ time_point budget::next_tick() const {
 void budget::refresh() {
   detail::expect_same_process();
   state_->refresh();
+}
+
+bool budget::put_away(std::string_view model, std::size_t depth) {
+  detail::expect_same_process();
+  return state_->put_away(model, depth);
+}
+
+bool budget::lost(std::string_view model) {
+  detail::expect_same_process();
+  return state_->put_away(model, std::nullopt);
+}
+
+void budget::withdraw(std::string_view model) {
+  detail::expect_same_process();
+  state_->withdraw(model);
+}
+
+void budget::correct(std::string_view model, const bytes_by_device& holds) {
+  detail::expect_same_process();
+  state_->correct(model, holds);
+}
+
+void budget::pin(std::string_view model, bool pinned) {
+  detail::expect_same_process();
+  state_->pin(model, pinned);
 }
 
 budget_preview budget::preview(std::string_view model) const {
