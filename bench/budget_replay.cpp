@@ -37,8 +37,8 @@ double in_seconds(duration span) {
   return std::chrono::duration<double>(span).count();
 }
 
-// What things take: an H200 wakes from pinned host memory at about 50 GB/s (docs/hardware-notes.md);
-// a load from a disk at 2 GB/s, with 5 s for the start of an engine.
+// What things take: an H200 wakes from pinned host memory at about 50 GB/s
+// (docs/hardware-notes.md); a load from a disk at 2 GB/s, with 5 s for the start of an engine.
 duration wake_time(std::uint64_t bytes) {
   return seconds(0.3 + static_cast<double>(bytes) / 50e9);
 }
