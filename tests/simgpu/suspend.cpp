@@ -57,6 +57,19 @@ void world::load_processes() {
   }
 }
 
+void world::refresh_processes() {
+  if (!processes_are_live_) return;
+  std::erase_if(processes_, [&](const auto& entry) {
+    const auto& [pid, each] = entry;
+    if (pid == ::getpid()) return false;
+    for (std::size_t i = 0; i < gpus_.size() && each.state != suspended; ++i) {
+      gpus_[i].foreign -= each.bytes[i];
+    }
+    return true;
+  });
+  load_processes();
+}
+
 void world::store_process(int pid) const {
   if (process_folder_.empty() || pid == ::getpid()) return;
   const process& which = processes_.at(pid);
@@ -101,6 +114,7 @@ std::uint64_t world::carried_bytes() const {
 
 code world::look_at_process(int pid, int* state) {
   const std::lock_guard lock(mutex_);
+  refresh_processes();
   const process& which = process_of(pid);
   if (which.kind == process_kind::ended) return code::operating_system;
   if (which.kind == process_kind::without_gpu) return code::not_initialized;
