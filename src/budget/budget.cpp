@@ -50,13 +50,21 @@ void budget::add(budget_model model) {
   state_->add(std::move(model));
 }
 
+void budget::change(budget_model model) {
+  state_->change(std::move(model));
+}
+
+void budget::remove(std::string_view model) {
+  state_->remove(model);
+}
+
 budget_ticket budget::admit(std::string_view model, time_point deadline, stop_view stop) {
   return state_->admit(model, deadline, stop);
 }
 
 void budget::admit_async(std::string_view model, time_point deadline,
-                         std::function<void(admission)> done) {
-  state_->admit_async(model, deadline, std::move(done));
+                         std::function<void(admission)> done, const stop_view& stop) {
+  state_->admit_async(model, deadline, std::move(done), stop);
 }
 
 void budget::tick() {

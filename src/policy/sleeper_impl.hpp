@@ -21,6 +21,7 @@ namespace lull {
 struct sleep_attempt {
   sleep_plan plan;
   bool only_if_idle = false;  ///< give way to a lease instead of draining
+  time_point idle_since{};    ///< with it: what it was due by
   bool by_ladder = false;     ///< a deeper one that nobody waits for
   bool finished = false;
   std::optional<error> failure;
@@ -141,6 +142,8 @@ struct sleeper::impl {
   [[nodiscard]] detail::outcome run_participants(const std::function<detail::outcome()>& run);
   void run();
   [[nodiscard]] std::optional<time_point> take_turn(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool ask_participants(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt,
+                                      const std::function<detail::outcome(transition&)>& act);
   void perform_sleep(std::unique_lock<std::mutex>& lock);
   void carry_out(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt);
   void end_sleep(sleep_attempt& attempt);

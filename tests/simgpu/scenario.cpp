@@ -97,7 +97,7 @@ void world::write_sysfs() const {
     const auto bus = static_cast<unsigned>(std::stoul(address.substr(5, 2), nullptr, 16));
     const std::string id = std::to_string(50000 + 7 * device);
     const auto node = kfd / "topology/nodes" / std::to_string(device + 1);
-    const figures seen = look(device);
+    const figures seen = observe(device);
     write_file(node / "gpu_id", id);
     write_file(node / "properties", "location_id " + std::to_string(bus << 8) + "\ndomain 0");
     write_file(sysfs_ / "bus/pci/devices" / address / "mem_info_vram_total",

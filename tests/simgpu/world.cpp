@@ -67,7 +67,6 @@ world::world(vendor which) : vendor_(which) {
   const char* const root = std::getenv("SIMGPU_SYSFS");
   if (which == vendor::hip && root != nullptr) set_sysfs(root);
   const char* const processes = std::getenv("SIMGPU_PROCESSES");
-  processes_are_live_ = std::getenv("SIMGPU_PROCESSES_LIVE") != nullptr;
   if (which == vendor::cuda && processes != nullptr) set_process_folder(processes);
 }
 
@@ -221,13 +220,7 @@ void world::refund(int device, std::uint64_t bytes) {
   write_sysfs();
 }
 
-world::figures world::observe(int device) {
-  const std::lock_guard lock(mutex_);
-  refresh_processes();
-  return look(device);
-}
-
-world::figures world::look(int device) const {
+world::figures world::observe(int device) const {
   const std::lock_guard lock(mutex_);
   const gpu& on = gpus_[static_cast<std::size_t>(device)];
   figures seen;

@@ -141,8 +141,11 @@ class world {
   /// Keeps what is known of processes in a folder, a file each that is named after the process
   /// ("state 0 or 2, whether it is lost, bytes on each device"), so that several programs know the
   /// same. Processes that have none use no GPU then. The environment variable SIMGPU_PROCESSES says
-  /// it too; with SIMGPU_PROCESSES_LIVE the folder is read again at each look.
+  /// it too.
   void set_process_folder(const std::filesystem::path& folder);
+  /// Learns of processes that have come since, and of those that have ended; with the environment
+  /// variable SIMGPU_PROCESSES_CHANGE also of what the others hold now.
+  void follow_processes();
   /// Where a process is in being suspended, as CUDA numbers it: 0 running, 1 locked, 2 suspended.
   [[nodiscard]] int process_state(int pid) const;
   /// What is in host memory of processes that are suspended, this one among them.
@@ -243,8 +246,7 @@ class world {
     int foreign_pid = 1;
     std::map<int, std::uint64_t> others;  ///< what set_process_bytes said, of those that hold any
   };
-  [[nodiscard]] figures observe(int device);  // reads the folder of processes first
-  [[nodiscard]] figures look(int device) const;
+  [[nodiscard]] figures observe(int device) const;
 
  private:
   explicit world(vendor which);
@@ -356,8 +358,8 @@ class world {
   process& process_of(int pid);
   code expect_process(int pid, int state);
   void load_processes();
-  /// Reads the folder again, where other programs write to it meanwhile.
-  void refresh_processes();
+  void load_process(const std::filesystem::path& file);
+  void read_processes_again();
   void store_process(int pid) const;
   void enter_state(int pid, int state);
   void write_sysfs() const;
@@ -387,7 +389,6 @@ class world {
   std::map<int, process> processes_;
   std::atomic<int> own_state_{0};  ///< of this process
   std::filesystem::path process_folder_;
-  bool processes_are_live_ = false;
   std::filesystem::path sysfs_;
   mutable std::map<std::string, std::string> written_;  ///< what stands in its files
 };

@@ -73,7 +73,7 @@ void router_process::start() {
                      {"SIMGPU_VENDORS", "cuda"},
                      {"SIMGPU", fmt::format("total={},scale=1000", gpu_bytes)},
                      {"SIMGPU_PROCESSES", gpu_folder().string()},
-                     {"SIMGPU_PROCESSES_LIVE", "1"}};
+                     {"SIMGPU_PROCESSES_CHANGE", "1"}};
   how.output = child_stream::pipe;
   how.state_pipe = false;
   process_ = std::make_unique<process>(how);

@@ -173,6 +173,7 @@ class budget_world {
   /// Models that ended by themselves, and may leave with work under way.
   std::set<std::string> crashed;
   std::vector<std::string> log;
+  std::vector<std::string> reasons;  ///< of evictions
 
  private:
   void run_job(std::uint64_t number) {
@@ -224,6 +225,7 @@ class budget_world {
       special->second();
     }
     log.push_back(what.model + " " + what.level);
+    reasons.push_back(what.why);
     ++leaver.evictions;
     leaver.in = false;
     if (leaky.count(what.model) != 0) {
