@@ -66,6 +66,28 @@ class Allocator : public testing::Test {
   lull_allocator_options how_{};
 };
 
+TEST_F(Allocator, WhatAnEngineWritesAfterADiscardIsKeptByTheNextOffload) {
+  create();
+  auto* const cache = static_cast<char*>(lull_allocator_alloc(allocator_, MiB, 0));
+  ASSERT_NE(cache, nullptr) << lull_last_error_message();
+  const auto sleep_by = [&](lull_contents_action action) {
+    const lull_eviction_plan plan{action, nullptr, 0};
+    EXPECT_EQ(lull_memory_evict(memory_, &plan, nullptr, nullptr), LULL_OK);
+    const lull_residency where = find(cache).residency;
+    EXPECT_EQ(lull_memory_restore(memory_, nullptr, 0, nullptr, nullptr), LULL_OK);
+    return where;
+  };
+  const auto expect_kept = [&] {
+    EXPECT_EQ(sleep_by(LULL_CONTENTS_DISCARD), LULL_RESIDENCY_DISCARDED);
+    std::memset(cache, 7, MiB);  // nobody tells lull
+    EXPECT_EQ(sleep_by(LULL_CONTENTS_OFFLOAD), LULL_RESIDENCY_OFFLOADED);
+    EXPECT_EQ(std::string(cache, MiB), std::string(MiB, 7));
+  };
+  expect_kept();
+  ASSERT_EQ(lull_allocator_set_refill(allocator_, cache, nullptr, nullptr), LULL_OK);
+  expect_kept();
+}
+
 TEST_F(Allocator, GivesRegionsThatAreFoundByAnyAddressInThem) {
   create();
   auto* const weights = static_cast<char*>(lull_allocator_alloc(allocator_, 3 * MiB, 0));

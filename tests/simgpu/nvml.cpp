@@ -77,6 +77,7 @@ LULL_API int nvmlDeviceGetHandleByUUID(const char* uuid, nvml::device* device) {
 
 LULL_API int nvmlDeviceGetMemoryInfo(nvml::device device, nvml::memory* memory) {
   return run("nvmlDeviceGetMemoryInfo", [&] {
+    gpu().follow_processes();
     const auto seen = gpu().observe(device_of(device));
     const bool parent = gpu().made().slices && !is_slice(device);
     const std::uint64_t total = seen.total_bytes * (parent ? 7 : 1);
@@ -89,6 +90,7 @@ LULL_API int nvmlDeviceGetMemoryInfo(nvml::device device, nvml::memory* memory) 
 LULL_API int nvmlDeviceGetComputeRunningProcesses_v3(nvml::device device, unsigned* count,
                                                      nvml::process_info* processes) {
   return run("nvmlDeviceGetComputeRunningProcesses_v3", [&]() -> int {
+    gpu().follow_processes();
     const auto seen = gpu().observe(device_of(device));
     if (!gpu().made().per_process) return nvml::not_supported;
     // Others are listed first.
