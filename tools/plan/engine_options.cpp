@@ -14,8 +14,6 @@
 namespace lull::plan {
 namespace {
 
-using words = std::vector<std::string>;
-
 [[noreturn]] void fail(std::string_view option, std::string_view value, std::string_view should) {
   throw error(status::invalid_argument, fmt::format("'{} {}': {}", option, value, should));
 }
@@ -93,7 +91,7 @@ std::map<std::string_view, setter> setters() {
 
 }  // namespace
 
-std::optional<engine_options> engine_options_of(const words& command) {
+std::optional<engine_options> engine_options_of(const std::vector<std::string>& command) {
   const auto known = setters();
   engine_options options;
   for (std::size_t at = 1; at < command.size(); ++at) {

@@ -191,9 +191,9 @@ budget_snapshot parse_snapshot(const std::string& text, const std::string& file)
     throw error(status::invalid_argument,
                 fmt::format("{}:{}: is no JSON: {}", file, line, mistake.what()));
   }
-  const object whole(parsed, file, "");
+  const object top(parsed, file, "");
   budget_snapshot snapshot;
-  whole.each("devices", [&](const object& from) {
+  top.each("devices", [&](const object& from) {
     budget_device_snapshot device;
     device.name = from.text("name");
     if (device.name.empty()) from.fail("name", "is missing");
@@ -203,8 +203,8 @@ budget_snapshot parse_snapshot(const std::string& text, const std::string& file)
     device.held_bytes = from.count("held_bytes");
     snapshot.devices.push_back(std::move(device));
   });
-  whole.each("models", [&](const object& from) { snapshot.models.push_back(model_of(from)); });
-  snapshot.aging = whole.number("aging");
+  top.each("models", [&](const object& from) { snapshot.models.push_back(model_of(from)); });
+  snapshot.aging = top.number("aging");
   return snapshot;
 }
 
