@@ -143,7 +143,8 @@ class world {
   /// same. Processes that have none use no GPU then. The environment variable SIMGPU_PROCESSES says
   /// it too.
   void set_process_folder(const std::filesystem::path& folder);
-  /// Learns of processes that have come since, and of those that have ended.
+  /// Learns of processes that have come since, and of those that have ended; with the environment
+  /// variable SIMGPU_PROCESSES_CHANGE also of what the others hold now.
   void follow_processes();
   /// Where a process is in being suspended, as CUDA numbers it: 0 running, 1 locked, 2 suspended.
   [[nodiscard]] int process_state(int pid) const;
@@ -358,6 +359,7 @@ class world {
   code expect_process(int pid, int state);
   void load_processes();
   void load_process(const std::filesystem::path& file);
+  void read_processes_again();
   void store_process(int pid) const;
   void enter_state(int pid, int state);
   void write_sysfs() const;
