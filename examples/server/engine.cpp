@@ -47,7 +47,8 @@ model_facts engine::facts() const {
   return facts_;
 }
 
-void engine::join(lull::sleeper& with) {
+void engine::join(lull::sleeper& with, bool unloaded) {
+  if (unloaded) model_.reset();
   using lull::make_participant;
   using lull::sleep_plan;
   using lull::transition;
@@ -71,6 +72,12 @@ void engine::join(lull::sleeper& with) {
           if (kept) load_again(from, current);
         }));
   } else {
+    if (unloaded) {
+      with.add(make_participant(
+          "model", nothing,
+          [this](const sleep_plan& plan, transition& current) { load_again(plan, current); },
+          {device_}, nothing_deeper));
+    }
     with.manage(memory_);
   }
   with.manage(graphs_.cache());
@@ -91,7 +98,7 @@ void engine::join(lull::sleeper& with) {
 /// a moment ago may still be on its way back.
 void engine::prepare(const lull::sleep_plan& plan, lull::transition& current) {
   const bool reads_files = plan.contents.action_for("weights") == lull::contents_action::discard;
-  if (reads_files && options_.mode == sleep_mode::regions) {
+  if (model_ && reads_files && options_.mode == sleep_mode::regions) {
     current.step("check files", [this] { model_->check_files(); });
   }
   current.step("settle", [&] { settle(current.stop()); });

@@ -54,7 +54,8 @@ class engine {
   engine(lull::device device, engine_options options);
 
   /// Adds to the sleeper what sleeps and wakes with it. Hold a lease meanwhile.
-  void join(lull::sleeper& with);
+  /// @param unloaded the model is loaded by the first wake, and not by load()
+  void join(lull::sleeper& with, bool unloaded = false);
 
   /// Loads the model for the first time.
   /// @param stop also ends later loads, in the middle of a tensor

@@ -170,7 +170,7 @@ std::uint64_t resident_bytes() {
 }
 
 std::string metrics_text(const lull::sleeper& sleeper, const engine& what,
-                         const completion_counters& completions) {
+                         const completion_counters& completions, const earlier_counts& earlier) {
   metrics_writer out;
   write_sleeper(out, sleeper.observe());
   write_memory(out, what.memory());
@@ -187,7 +187,9 @@ std::string metrics_text(const lull::sleeper& sleeper, const engine& what,
              completions.abandoned.load());
   out.single("server_tokens_total", "counter", "Tokens that were generated.",
              completions.tokens.load());
-  write_graphs(out, what.graphs().stats());
+  lull::graph_cache_stats graphs = what.graphs().stats();
+  add_earlier(earlier, graphs);
+  write_graphs(out, graphs);
   return out.take();
 }
 

@@ -30,7 +30,7 @@ server::server(lull::device device, server_options options)
     : options_(std::move(options)),
       engine_(std::move(device), options_),
       door_(
-          {.host = options_.host, .port = options_.port},
+          door_options(),
           [this](http::request&& asked, http::reply&& to) { handle(asked, std::move(to)); },
           [](int status, const std::string& reason) { return error_answer(status, reason); }),
       rules_{options_.token, door_.is_loopback(), options_.host},
@@ -42,7 +42,8 @@ server::server(lull::device device, server_options options)
         fmt::format("{} can be reached by others: that takes a token", options_.host));
   }
   loading_.emplace(sleeper_.acquire());
-  engine_.join(sleeper_);
+  engine_.join(sleeper_, options_.before.has_value());
+  if (options_.before) begin_reborn();
   add_observers();
   add_routes();
 }
@@ -69,6 +70,8 @@ lull::sleeper_options server::sleeper_options_from() {
   result.run_on = [this](lull::transition_work work) {
     loop_.post(std::packaged_task<void()>(std::move(work)));
   };
+  result.rebirth.hand_over = [this](const lull::sleep_counters& then) { return hand_over(then); };
+  result.rebirth.called_off = [this] { door_.open_again(); };
   result.releases = &engine_.releases();
   result.log = options_.log;
   return result;
@@ -94,6 +97,7 @@ void server::run(const std::function<void()>& on_ready) {
 
 /// On the compute loop.
 void server::load(const std::function<void()>& on_ready) {
+  if (options_.before) return;  // by the first wake
   try {
     engine_.load(stopping_.get_token());
   } catch (const lull::error& failure) {
@@ -126,7 +130,7 @@ void server::add_observers() {
                            run_on(observers_, std::move(to), [this] {
                              return http::answer{
                                  .type = "text/plain; version=0.0.4",
-                                 .body = metrics_text(sleeper_, engine_, counters_)};
+                                 .body = metrics_text(sleeper_, engine_, counters_, earlier_)};
                            });
                          }};
 }
@@ -233,12 +237,22 @@ void server::sleep(const http::request& asked, http::reply&& to) {
       options_.sleep_ladder.empty() ? options_.sleep_level : options_.sleep_ladder.front().level;
   const auto level = wanted.level ? lull::parse_sleep_level(*wanted.level) : first;
   const lull::sleep_plan plan = wanted.tags.empty() ? plan_of(level) : plan_for_tags(wanted.tags);
-  run_on(sleepers_, std::move(to), [this, plan] {
+  const auto go = [this, plan] {
     lull::transition_report report = sleeper_.sleep(plan);
     // It was asleep by another plan: what that has not done is done now, without a wake.
     if (report.plan != plan.name) report = sleeper_.deepen(plan);
     return json_answer(to_json(report));
-  });
+  };
+  if (plan.context != lull::context_action::rebirth) return run_on(sleepers_, std::move(to), go);
+  // Nobody is there to answer afterwards, and it is done when nobody waits for an answer.
+  lull::expect_rebirth_possible();
+  to.send({.status = 202, .body = to_text({{"plan", plan.name}, {"accepted", true}})});
+  static_cast<void>(run_beside(sleepers_, [go] {
+    try {
+      static_cast<void>(go());
+    } catch (const lull::error&) {  // NOLINT(bugprone-empty-catch): the log and /props tell
+    }
+  }));
 }
 
 /// Tags are checked, and all comes back whichever are named.
@@ -258,20 +272,25 @@ void server::wake(const http::request& asked, http::reply&& to) {
 
 /// For what may block. On the front door's thread, as all requests.
 void server::run_on(helpers& who, http::reply&& to, std::function<http::answer()> work) {
-  std::erase_if(who.running, [](const std::future<void>& each) {
-    return each.wait_for(std::chrono::seconds{0}) == std::future_status::ready;
-  });
-  if (who.running.size() >= who.most) {
-    return to.send(error_answer(503, "too many such requests are waiting already"));
-  }
   const auto answer = shared(std::move(to));
-  who.running.push_back(std::async(std::launch::async, [answer, work = std::move(work)] {
+  const bool began = run_beside(who, [answer, work = std::move(work)] {
     try {
       answer->send(work());
     } catch (const std::exception& failure) {
       answer->send(error_answer(failure));
     }
-  }));
+  });
+  if (!began) answer->send(error_answer(503, "too many such requests are waiting already"));
+}
+
+/// @return false: there are too many already
+bool server::run_beside(helpers& who, std::function<void()> work) {
+  std::erase_if(who.running, [](const std::future<void>& each) {
+    return each.wait_for(std::chrono::seconds{0}) == std::future_status::ready;
+  });
+  if (who.running.size() >= who.most) return false;
+  who.running.push_back(std::async(std::launch::async, std::move(work)));
+  return true;
 }
 
 }  // namespace example

@@ -21,6 +21,7 @@
 #include "server/completion.hpp"
 #include "server/compute_loop.hpp"
 #include "server/engine.hpp"
+#include "server/rebirth.hpp"
 #include "server/sleep_plans.hpp"
 
 namespace example {
@@ -40,6 +41,8 @@ struct server_options : engine_options {
   std::chrono::milliseconds request_timeout = std::chrono::minutes{2};
   /// For tests: makes every word take this much longer.
   std::chrono::milliseconds word_delay{0};
+  /// What the image before this one left: the server begins asleep, with nothing loaded.
+  std::optional<lull::reborn> before;
 };
 
 /// An inference server in the style of llama.cpp's, over a stand-in for inference.
@@ -101,6 +104,10 @@ class server {
   void load(const std::function<void()>& on_ready);
   [[nodiscard]] lull::sleeper_options sleeper_options_from();
   [[nodiscard]] lull::sleep_plan plan_of(lull::sleep_level level) const;
+  // rebirth.cpp
+  void begin_reborn();
+  [[nodiscard]] lull::rebirth_handover hand_over(const lull::sleep_counters& then);
+  [[nodiscard]] http::front_door_options door_options() const;
 
   [[nodiscard]] nlohmann::json props() const;
   [[nodiscard]] nlohmann::json models() const;
@@ -109,11 +116,13 @@ class server {
   void sleep(const http::request& asked, http::reply&& to);
   void wake(const http::request& asked, http::reply&& to);
   void run_on(helpers& who, http::reply&& to, std::function<http::answer()> work);
+  [[nodiscard]] static bool run_beside(helpers& who, std::function<void()> work);
 
   const server_options options_;
   std::stop_source stopping_;
   std::atomic<bool> ready_{false};
   completion_counters counters_;
+  earlier_counts earlier_;  ///< of images before this one
   std::map<std::string, route, std::less<>> routes_;
   // In the order in which they need each other: the last one ends first.
   engine engine_;

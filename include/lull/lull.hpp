@@ -18,6 +18,7 @@
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
 #include <lull/process.hpp>
+#include <lull/rebirth.hpp>
 #include <lull/registry.hpp>
 #include <lull/report.hpp>
 #include <lull/reset.hpp>

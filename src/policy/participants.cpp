@@ -236,9 +236,24 @@ std::vector<device> participants::prepare_suspension(const sleep_plan& plan) con
   return used;
 }
 
+/// What is in the way is known before anything is touched.
+void participants::prepare_rebirth() const {
+  process_sleep::shared().expect_others_asleep(this);
+  check_rebirth_();
+}
+
+void participants::adopt_sleep() {
+  for (member& each : list_) each.asleep = true;
+  process_sleep::shared().note_asleep(this, true);
+}
+
 outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
                             transition& current) {
   outcome result;
+  if (plan.context == context_action::rebirth) {
+    result.failure = attempt("plan", [&] { prepare_rebirth(); });
+    if (result.failure) return result;
+  }
   std::vector<device> to_suspend;
   if (plan.context == context_action::suspend) {
     result.failure = attempt("plan", [&] { to_suspend = prepare_suspension(plan); });
@@ -278,7 +293,11 @@ outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
       return result;
     }
   }
+  if (!result.failure && plan.context == context_action::rebirth) {
+    result.failure = attempt("rebirth", [&] { replace_image_(current); });
+  }
   if (result.failure) wake_again(done, plan, current, result);
+  if (!result.failure) process_sleep::shared().note_asleep(this, true);
   return result;
 }
 
@@ -297,6 +316,7 @@ void participants::wake_again(const std::vector<member*>& asleep, const sleep_pl
 
 outcome participants::wake(const sleep_plan& plan, transition& current) {
   outcome result;
+  process_sleep::shared().note_asleep(this, false);
   // By whichever plan it sleeps: another sleeper may have suspended the process.
   result.failure =
       attempt("suspend", [&] { process_sleep::shared().wake(this, suspension_, current); });
@@ -329,6 +349,15 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
 outcome participants::deepen(const sleep_plan& from, const sleep_plan& to,
                              const reset_options& reset, transition& current) {
   outcome result;
+  if (to.context == context_action::rebirth && from.context != to.context) {
+    // Nothing that anybody here keeps outlives the image, and nothing is touched: not even a
+    // process that is suspended, which would need room on its devices to be restored.
+    result.failure = attempt("rebirth", [&] {
+      prepare_rebirth();
+      replace_image_(current);
+    });
+    return result;
+  }
   const bool was_suspended = from.context == context_action::suspend;
   const bool suspends = to.context == context_action::suspend;
   const bool resets = to.context == context_action::reset && from.context != to.context;

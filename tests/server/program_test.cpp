@@ -10,8 +10,10 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -71,6 +73,14 @@ class child {
   std::string line() const { return line_of(output_[0]); }
   std::string error_line() const { return line_of(errors_[0]); }
   void tell(int number) const { ::kill(id_, number); }
+  std::size_t descriptors() const {
+    std::size_t count = 0;
+    for ([[maybe_unused]] const auto& each :
+         fs::directory_iterator("/proc/" + std::to_string(id_) + "/fd")) {
+      ++count;
+    }
+    return count;
+  }
   /// The second number of its statm (proc(5)).
   std::uint64_t resident_pages() const {
     std::uint64_t all = 0;
@@ -156,9 +166,8 @@ TEST_F(Program, NumbersThatAreNoneAreWrongUsage) {
                              "--port -1",
                              "--port 0.5",
                              "--wake-delay-ms -1",
-                             "--sleep-level rebirth",
                              "--sleep-ladder offload",
-                             "--sleep-ladder offload:30s,rebirth:10m",
+                             "--sleep-ladder rebirth:30s,offload:10m",
                              "--sleep-ladder discard:30s,offload:10m",
                              "--sleep-ladder offload:30s,discard:30s",
                              "--sleep-ladder offload:30s --sleep-idle-seconds 30",
@@ -223,6 +232,88 @@ TEST_F(Program, AnErrorOutputThatNobodyReadsStopsNothing) {
   std::chrono::milliseconds took{};
   EXPECT_EQ(server.wait(took), 0);
   EXPECT_LT(took, 5s);
+}
+
+/// A server that is told, or waits, to be replaced by its next image.
+class reborn_server {
+ public:
+  explicit reborn_server(const std::vector<std::string>& arguments) : child_(arguments) {
+    const std::string line = child_.line();
+    EXPECT_THAT(line, StartsWith("listening on http://127.0.0.1:"));
+    client_.emplace("127.0.0.1", std::stoi(line.substr(line.rfind(':') + 1)));
+    client_->set_read_timeout(60s);
+    expected_ = answer();
+  }
+
+  /// Asks the one image and the next, each of which answers everybody.
+  void await_rebirth() {
+    EXPECT_TRUE(lull::test::eventually([&] {
+      const std::string seen = get("/props");
+      return seen.find(R"("is_sleeping":true)") != seen.npos &&
+             seen.find(R"("sleep_level":"rebirth")") != seen.npos;
+    }));
+  }
+  std::string get(const std::string& path) {
+    const auto result = client_->Get(path);
+    EXPECT_TRUE(result && result->status == 200) << path << ": " << to_string(result.error());
+    return result ? result->body : "";
+  }
+  std::string answer() {
+    const auto result = client_->Post("/completion", R"({"prompt":"x"})", "application/json");
+    EXPECT_TRUE(result && result->status == 200);
+    return result ? result->body : "";
+  }
+  int sleep() {
+    return client_->Post("/sleep", R"({"level":"rebirth"})", "application/json")->status;
+  }
+  child& program() { return child_; }
+  const std::string& expected() const { return expected_; }
+
+ private:
+  child child_;
+  std::optional<httplib::Client> client_;
+  std::string expected_;
+};
+
+TEST_F(Program, IsReplacedByItselfAsleepAndItsCountersGoOn) {
+  for (const bool reload : {false, true}) {
+    std::vector<std::string> arguments{"--model", model(),         "--port",
+                                       "0",       "--sleep-level", "discard"};
+    if (reload) arguments.emplace_back("--reload");
+    reborn_server server(arguments);
+    const std::size_t descriptors = server.program().descriptors();
+    for (int round = 1; round <= 3; ++round) {
+      ASSERT_EQ(server.sleep(), 202);
+      server.await_rebirth();
+      const std::string metrics = server.get("/metrics");
+      for (const auto& [name, value] :
+           {std::pair("lull_sleeps_total", round),
+            {"lull_wakes_total", round - 1},
+            {"server_completions_total", round},
+            {"lull_graph_cache_captures_total{cache=\"graphs\"}", round}}) {
+        EXPECT_THAT(metrics, HasSubstr(fmt::format("\n{} {}\n", name, value))) << reload;
+      }
+      EXPECT_THAT(metrics, HasSubstr("lull_last_transition_seconds"));
+      EXPECT_EQ(server.answer(), server.expected());
+    }
+    EXPECT_TRUE(lull::test::eventually([&] {
+      return server.program().descriptors() == descriptors;
+    })) << server.program().descriptors()
+        << " instead of " << descriptors;
+    server.program().tell(SIGTERM);
+    std::chrono::milliseconds took{};
+    EXPECT_EQ(server.program().wait(took), 0);
+  }
+}
+
+TEST_F(Program, GoesDownALadderToItsNextImage) {
+  reborn_server server(
+      {"--model", model(), "--port", "0", "--sleep-ladder", "offload:20ms,rebirth:60ms"});
+  for (int round = 0; round < 2; ++round) {
+    server.await_rebirth();
+    EXPECT_EQ(server.answer(), server.expected());
+  }
+  EXPECT_THAT(server.get("/metrics"), HasSubstr("\nlull_wakes_total "));
 }
 
 #ifdef LULL_SIMULATED_GPU
