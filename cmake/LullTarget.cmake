@@ -21,8 +21,9 @@ function(lull_target target)
     target_link_options(${target} PRIVATE -fuse-ld=mold)
   endif()
   if(LULL_SANITIZE)
+    # What the tests call a million times is worth optimizing; the tests themselves are not.
     target_compile_options(${target} PRIVATE -fsanitize=${LULL_SANITIZE}
-      -fno-sanitize-recover=all -fno-omit-frame-pointer)
+      -fno-sanitize-recover=all -fno-omit-frame-pointer -O1)
     if(LULL_SANITIZE MATCHES "undefined")
       # It asks the kernel about memory through a pipe, for which tests leave no descriptor.
       target_compile_options(${target} PRIVATE -fno-sanitize=vptr)
@@ -33,9 +34,10 @@ endfunction()
 
 # lull_precompile(<target> <header>...): reads heavy headers once instead of once a file, in builds for
 # tests (LULL_PRECOMPILE). Release builds stay without, so that a file which lacks an include does not
-# compile there.
+# compile there; and a unity build has them once in each of its few files anyway.
 function(lull_precompile target)
-  if(LULL_PRECOMPILE)
+  get_target_property(unity ${target} UNITY_BUILD)
+  if(LULL_PRECOMPILE AND NOT unity)
     target_precompile_headers(${target} PRIVATE ${ARGN})
   endif()
 endfunction()

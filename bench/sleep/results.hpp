@@ -16,7 +16,8 @@ namespace sleep_bench {
 /// Which way contents go.
 enum class way : std::uint8_t { out, in, both };
 
-/// What all rounds took: cases, each with its share of the machine's limit, and levels side by side.
+/// What all rounds took: cases, each with its share of the machine's limit, and levels beside each
+/// other.
 class results {
  public:
   /// @param bytes that each case moves

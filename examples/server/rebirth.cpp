@@ -44,6 +44,12 @@ lull::graph_cache_stats graphs_from(const json& from) {
   return of;
 }
 
+/// What is in the cache goes with the image.
+void give_up(lull::graph_cache_stats& of) {
+  of.returned_bytes += of.bytes;
+  of.evictions[static_cast<std::size_t>(lull::graph_eviction::cleared)] += of.entries;
+}
+
 }  // namespace
 
 std::string to_blob(const lasting_state& state, const completion_counters& completions) {
@@ -134,6 +140,7 @@ lull::rebirth_handover server::hand_over(const lull::sleep_counters& then) {
   }
   state.sleeps = then;
   state.earlier.graphs = graphs().stats();
+  give_up(state.earlier.graphs);
   add_earlier(earlier_, state.earlier.graphs);
   return {{{listener_name, door_.listener()}}, blob_version, to_blob(state, counters_)};
 }

@@ -17,12 +17,14 @@
 #include <lull/host_graph.hpp>
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
+#include <lull/participant.hpp>
 #include <lull/process.hpp>
 #include <lull/rebirth.hpp>
 #include <lull/registry.hpp>
 #include <lull/report.hpp>
 #include <lull/reset.hpp>
 #include <lull/settle.hpp>
+#include <lull/sleep_plan.hpp>
 #include <lull/sleeper.hpp>
 #include <lull/stop.hpp>
 #include <lull/suspend.hpp>

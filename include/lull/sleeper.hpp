@@ -10,9 +10,11 @@
 #include <lull/export.h>
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
+#include <lull/participant.hpp>
 #include <lull/rebirth.hpp>
 #include <lull/report.hpp>
 #include <lull/reset.hpp>
+#include <lull/sleep_plan.hpp>
 #include <lull/stop.hpp>
 
 #include <cstdint>
@@ -37,57 +39,6 @@ struct sleeper_access;
 class handed_work;
 }  // namespace detail
 
-/// Named depths of sleep: presets over a sleep_plan.
-enum class sleep_level : std::uint8_t {
-  trim,     ///< empty caches and the vendor's pools, keep contents
-  offload,  ///< contents to the backing store
-  discard,  ///< contents dropped, refilled on wake
-  suspend,  ///< contents to the backing store, the rest moved by the driver: nothing stays
-  reset,    ///< contents dropped, the GPU context destroyed
-  rebirth,  ///< contents dropped, the process image replaced: nothing stays anywhere
-};
-LULL_API std::string_view to_string(sleep_level level) noexcept;
-
-/// @throws error (invalid_argument) that lists the levels
-LULL_API sleep_level parse_sleep_level(std::string_view text);
-
-/// What happens to the GPU context while asleep.
-enum class context_action : std::uint8_t { keep, suspend, reset, rebirth };
-LULL_API std::string_view to_string(context_action action) noexcept;
-
-/// What a sleep does: with the contents, and with the context.
-struct sleep_plan {
-  std::string name = {};  ///< for reports: the level's name, or the caller's own
-  eviction_plan contents = {};
-  context_action context = context_action::keep;
-  backing_store backing = backing_store::host_memory();  ///< for what is offloaded
-  /// Where the devices cannot do what it says about the context: do the nearest that is less, and
-  /// say so in the report, instead of refusing.
-  bool fallback = false;
-  /// How much this process may still hold of each of the devices, as measured when the plan has
-  /// been carried out. More is told in the report, and the next rung of the ladder comes at once.
-  /// What cannot be measured is told, and hurries nothing. Absent: no bound.
-  std::optional<std::uint64_t> max_residue_bytes = {};
-};
-
-/// One step of a ladder: what is done after so long without a lease.
-struct sleep_rung {
-  duration after{};  ///< not below 0
-  sleep_plan plan = {};
-};
-
-/// The levels that this build of lull can carry out. Ask before use.
-[[nodiscard]] LULL_API std::vector<sleep_level> supported_levels();
-
-/// Those of them that these devices can do together: `reset` needs one with a context at least, and
-/// `suspend` that all but the host can. `rebirth` needs nothing of devices, but of the program
-/// (sleeper_rebirth_options).
-[[nodiscard]] LULL_API std::vector<sleep_level> supported_levels(
-    const std::vector<device>& devices);
-
-/// The plan of a level.
-[[nodiscard]] LULL_API sleep_plan plan_for(sleep_level level);
-
 enum class sleep_state : std::uint8_t {
   awake,     ///< leases are given out at once
   draining,  ///< waiting for the leases that are out; new ones wait
@@ -96,135 +47,6 @@ enum class sleep_state : std::uint8_t {
   waking,
 };
 LULL_API std::string_view to_string(sleep_state state) noexcept;
-
-/// What a transition did.
-struct transition_report {
-  enum class direction : std::uint8_t {
-    sleep,
-    wake,
-    deepen,  ///< from one sleep to a deeper one
-  };
-  direction way = direction::sleep;
-  std::string plan;            ///< the plan's name
-  std::string fell_back_from;  ///< the plan that was asked for, if devices lack what it says; empty
-  bool succeeded = false;
-  bool rolled_back = true;         ///< after a failure: whether all is as it was before
-  std::string failure;             ///< the error's message; empty on success
-  std::vector<step_report> steps;  ///< in the order they began; the last one failed if any did
-  std::vector<device_report> devices;
-  std::vector<std::string> problems;  ///< what went wrong without making the transition fail
-  duration elapsed{};
-};
-
-LULL_API std::string_view to_string(transition_report::direction way) noexcept;
-
-/// What a transition lends to those that take part in it.
-class LULL_API transition {
- public:
-  /// @param time must outlive the object
-  transition(const lull::clock& time, stop_view stop, progress_callback progress,
-             log_sink log = {});
-
-  /// Set when the sleeper is told to give up; then throw error(cancelled).
-  [[nodiscard]] const stop_view& stop() const noexcept { return stop_; }
-  [[nodiscard]] const progress_callback& progress() const noexcept { return progress_; }
-  /// The sleeper's clock and log, for what a participant times or has to say.
-  [[nodiscard]] const lull::clock& clock() const noexcept { return *clock_; }
-  [[nodiscard]] const log_sink& log() const noexcept { return log_; }
-
-  /// Runs `work` and records it as a step, also when it throws.
-  void step(std::string_view name, const std::function<void()>& work);
-  // Reporting never fails a transition: where there is no memory for it, the report lacks it.
-
-  /// Adds steps that were timed elsewhere, and what devices held before and after them.
-  void add(std::vector<step_report> steps, std::vector<device_report> devices);
-  /// Adds what a transfer did.
-  void add(transfer_report report) { add(std::move(report.steps), std::move(report.devices)); }
-  /// Says that memory of a device was given up by other means than a transfer, for example by
-  /// unloading a model: it is in the transition's report, and sleeper_options::releases gets a mark
-  /// for the device.
-  /// @param bytes how much; absent: not known
-  void released(const device& from, std::optional<std::uint64_t> bytes = std::nullopt);
-  /// Adds what went wrong without making the transition fail, and logs it as a warning.
-  void add_problem(std::string words);
-
- private:
-  friend class sleeper;
-  void write_to(transition_report& report, const std::optional<error>& failure, bool rolled_back);
-
-  const lull::clock* clock_;
-  stop_view stop_;
-  progress_callback progress_;
-  log_sink log_;
-  std::vector<step_report> steps_;
-  std::vector<device_report> devices_;
-  std::vector<std::string> released_;  ///< devices of which memory was given up by other means
-  std::vector<std::string> problems_;
-};
-
-/// Something that sleeps and wakes with the sleeper. Called on the sleeper's own thread, or where
-/// sleeper_options::run_on says, one call at a time and with no lease out, except where a function
-/// says otherwise. Of the sleeper it may call observe() only.
-class LULL_API participant {
- public:
-  virtual ~participant() = default;
-  [[nodiscard]] virtual std::string_view name() const noexcept = 0;
-
-  /// All or nothing: after a throw everything is as before the call.
-  virtual void sleep(const sleep_plan& plan, transition& current) = 0;
-  /// All or nothing, as sleep. Also called to undo a sleep when a later participant failed.
-  /// @param plan of the sleep that it wakes from: what was done with the contents
-  virtual void wake(const sleep_plan& plan, transition& current) = 0;
-
-  /// @name Going from one sleep to a deeper one, without waking
-  /// @{
-  /// Gives up what `to` gives up and `from` did not. All or nothing, as sleep. What could not be
-  /// taken back again is for deepened(). Afterwards it sleeps by `to`.
-  /// @param to is no shallower than `from` in anything
-  /// @throws error (unsupported): the default. Then the sleep stays as it was.
-  virtual void deepen(const sleep_plan& from, const sleep_plan& to, transition& current);
-  /// Takes a deepen() back, because what came after it failed: it sleeps by `from` again. All or
-  /// nothing. By default there is nothing to do.
-  virtual void undo_deepen(const sleep_plan& /*from*/, const sleep_plan& /*to*/,
-                           transition& /*current*/) {}
-  /// All have gone deeper, and nothing will be taken back: gives up what was kept for that, such as
-  /// copies of what `to` discards. Not called where the process is suspended. What it throws is
-  /// told as a problem. By default there is nothing to do.
-  virtual void deepened(const sleep_plan& /*to*/, transition& /*current*/) {}
-  /// @}
-
-  /// The devices that it uses. A plan that resets contexts resets those of all participants once
-  /// all of them sleep.
-  [[nodiscard]] virtual std::vector<device> devices() const { return {}; }
-
-  /// When upkeep() is due, on the sleeper's clock; absent: not for now. Called on any thread, at
-  /// any time, under the sleeper's lock: be quick, and call nothing of the sleeper, not even
-  /// observe().
-  [[nodiscard]] virtual std::optional<time_point> next_upkeep() const noexcept {
-    return std::nullopt;
-  }
-  /// What has to be done from time to time while awake, such as evicting what was idle for too
-  /// long. Leases may be out, and be taken meanwhile. What it throws is logged. Called again after
-  /// 10 ms at the earliest, also where next_upkeep() always says "now".
-  virtual void upkeep(time_point /*now*/) {}
-};
-
-/// What a participant made of two functions does; see participant for what they have to keep to.
-using transition_function = std::function<void(const sleep_plan&, transition&)>;
-
-/// What such a participant does to go from one sleep to a deeper one, and to take that back.
-using deepen_function =
-    std::function<void(const sleep_plan& from, const sleep_plan& to, transition&)>;
-
-/// A participant without a class of its own.
-/// @param devices those that it uses; a plan that resets contexts resets theirs
-/// @param deepen as participant::deepen(); empty: it cannot, and no ladder takes it deeper
-/// @param undo_deepen as participant::undo_deepen(); empty: there is nothing to do
-/// @throws error (invalid_argument) when the name, or `sleep` or `wake`, is empty
-[[nodiscard]] LULL_API std::shared_ptr<participant> make_participant(
-    std::string name, transition_function sleep, transition_function wake,
-    std::vector<device> devices = {}, deepen_function deepen = {},
-    deepen_function undo_deepen = {});
 
 /// Event counts since construction.
 struct sleep_counters {
@@ -349,9 +171,9 @@ struct sleeper_options {
   /// What suspends the process, at level `suspend`. It is suspended when all sleepers of the
   /// process that have participants sleep by such a plan, and restored by the first that wakes.
   sleeper_suspend_options suspend = {};
-  /// What replaces the image of the process, at level `rebirth`, when all sleepers of the process
-  /// that have participants sleep. From a sleep of another level it goes there as it is, with
-  /// nothing of its participants touched, so that a failure leaves all as it was.
+  /// What replaces the image of the process, at level `rebirth`, when all other sleepers of the
+  /// process that have participants sleep. Participants are not called: nothing of theirs outlives
+  /// the image, and a failure leaves all as it was, awake or asleep.
   sleeper_rebirth_options rebirth = {};
   /// Watch the idle time, and what participants have to do from time to time, on the sleeper's own
   /// thread. Off: call poll().

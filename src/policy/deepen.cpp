@@ -120,29 +120,17 @@ void sleeper::impl::carry_out_deepening(std::unique_lock<std::mutex>& lock,
   deepening = true;
   rung_at_once = false;
 
-  lock.unlock();
-  transition current = begin_transition();
-  bool too_much = false;
-  const detail::outcome result = run_participants([&] {
-    if (auto failure = settle_on_possible(attempt)) return detail::outcome{std::move(failure)};
+  const bool too_much = ask_participants(lock, attempt, [&](transition& current) {
     attempt.plan = detail::joined(from, attempt.plan);
-    if (!deeper()) return detail::outcome{};  // it fell back to what is done already
-    detail::outcome gone = members.deepen(from, attempt.plan, options_of_resets(), current);
-    too_much = !gone.failure && leaves_too_much(attempt.plan, current);
-    return gone;
+    // It may have fallen back to what is done already.
+    return deeper() ? members.deepen(from, attempt.plan, options_of_resets(), current)
+                    : detail::outcome{};
   });
-  if (options.releases != nullptr && (!result.failure || !result.rolled_back)) {
-    detail::mark_released(*options.releases, current.devices_, current.released_,
-                          attempt.plan.context);
-  }
-  lock.lock();
-
-  attempt.failure = result.failure;
-  current.write_to(report, result.failure, result.rolled_back);
   report.elapsed = clock.now() - begun;
-  if (!result.failure && !deeper()) attempt.plan.name = report.plan = from.name;
+  const bool went_deeper = deeper();
+  if (!attempt.failure && !went_deeper) attempt.plan.name = report.plan = from.name;
   end_deepening(attempt);
-  rung_at_once = too_much;
+  rung_at_once = too_much && went_deeper;
   finish(lock, report);
 }
 

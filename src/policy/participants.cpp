@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <new>
 
+#include "policy/half_asleep.hpp"
 #include "policy/process_sleep.hpp"
 #include "vocabulary/call_back.hpp"
 #include "vocabulary/current_error.hpp"
@@ -13,11 +14,6 @@
 
 namespace lull::detail {
 namespace {
-
-/// Thrown by a participant that could not take back what it had done: it is asleep in part.
-struct half_asleep : error {
-  explicit half_asleep(const error& why) : error(why) {}
-};
 
 /// Whether that is what is being handled.
 bool is_half_asleep() noexcept {
@@ -65,90 +61,6 @@ void add_problem(transition& current, const error& failure) noexcept {
 transition quiet_transition(const transition& current) {
   return {current.clock(), {}, {}, current.log()};
 }
-
-/// Has a transfer report to `current`, also when it fails.
-template <class Transfer>
-void report_transfer(transition& current, transfer_options options, Transfer&& run) {
-  transfer_report done;
-  options.progress = current.progress();
-  options.stop = current.stop();
-  options.failed_report = &done;
-  try {
-    done = run(options);
-  } catch (...) {
-    const bool half = !done.rolled_back;
-    current.add(std::move(done));
-    if (half) throw half_asleep(current_error(status::internal));
-    throw;
-  }
-  current.add(std::move(done));
-}
-
-class memory_participant final : public participant {
- public:
-  explicit memory_participant(memory& what) : memory_(what) {}
-
-  [[nodiscard]] std::string_view name() const noexcept override { return "memory"; }
-  [[nodiscard]] std::vector<device> devices() const override { return memory_.devices(); }
-
-  void sleep(const sleep_plan& plan, transition& current) override {
-    // First, because it cannot be taken back, and need not be.
-    for (const device& each : memory_.devices()) {
-      if (each.supports(capability::pools)) trim_pools(each, current);
-    }
-    report_transfer(current, {.backing = plan.backing}, [&](const transfer_options& options) {
-      return memory_.evict(plan.contents, options);
-    });
-  }
-
-  void wake(const sleep_plan&, transition& current) override {
-    report_transfer(current, {},
-                    [&](const transfer_options& options) { return memory_.restore({}, options); });
-  }
-
-  void deepen(const sleep_plan&, const sleep_plan& to, transition& current) override {
-    report_transfer(current, {.backing = to.backing}, [&](const transfer_options& options) {
-      return memory_.evict(to.contents, options);
-    });
-  }
-
-  void undo_deepen(const sleep_plan& from, const sleep_plan& to, transition& current) override {
-    const std::vector<std::string> tags = tags_that_left(from.contents, to.contents);
-    if (tags.empty()) return;
-    report_transfer(current, {}, [&](const transfer_options& options) {
-      return memory_.restore(tags, options);
-    });
-  }
-
-  void deepened(const sleep_plan& to, transition& current) override {
-    current.step("drop backups", [&] { memory_.drop_backups(to.contents); });
-  }
-
- private:
-  [[nodiscard]] std::vector<std::string> tags_that_left(const eviction_plan& from,
-                                                        const eviction_plan& to) const {
-    std::vector<std::string> tags;
-    for (const region_info& each : memory_.regions()) {
-      const bool left = from.action_for(each.tag) == contents_action::keep &&
-                        to.action_for(each.tag) != contents_action::keep;
-      if (left && std::find(tags.begin(), tags.end(), each.tag) == tags.end()) {
-        tags.push_back(each.tag);
-      }
-    }
-    return tags;
-  }
-
-  /// What a failed trim leaves is no reason to keep the rest.
-  static void trim_pools(const device& of, transition& current) {
-    try {
-      current.step(text("{}: trim pools", of.name()), [&of] { of.pool_trim(); });
-    } catch (...) {
-      current.add_problem(current_error(status::internal, "trimming pools failed").what());
-    }
-  }
-
-  memory& memory_;
-};
 
 /// Records what a reset did in the transition.
 void record(reset_report done, transition& current) noexcept {
@@ -236,10 +148,16 @@ std::vector<device> participants::prepare_suspension(const sleep_plan& plan) con
   return used;
 }
 
-/// What is in the way is known before anything is touched.
-void participants::prepare_rebirth() const {
-  process_sleep::shared().expect_others_asleep(this);
-  check_rebirth_();
+/// Nothing that anybody here keeps outlives the image. So nobody is asked to give anything up, and
+/// a failure leaves all as it was; a process that is suspended needs no room to be restored in.
+outcome participants::replace_image(transition& current) const {
+  outcome result;
+  result.failure = attempt("rebirth", [&] {
+    process_sleep::shared().expect_others_asleep(this);
+    check_rebirth_();
+    replace_image_(current);
+  });
+  return result;
 }
 
 void participants::adopt_sleep() {
@@ -249,11 +167,8 @@ void participants::adopt_sleep() {
 
 outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
                             transition& current) {
+  if (plan.context == context_action::rebirth) return replace_image(current);
   outcome result;
-  if (plan.context == context_action::rebirth) {
-    result.failure = attempt("plan", [&] { prepare_rebirth(); });
-    if (result.failure) return result;
-  }
   std::vector<device> to_suspend;
   if (plan.context == context_action::suspend) {
     result.failure = attempt("plan", [&] { to_suspend = prepare_suspension(plan); });
@@ -293,9 +208,6 @@ outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
       return result;
     }
   }
-  if (!result.failure && plan.context == context_action::rebirth) {
-    result.failure = attempt("rebirth", [&] { replace_image_(current); });
-  }
   if (result.failure) wake_again(done, plan, current, result);
   if (!result.failure) process_sleep::shared().note_asleep(this, true);
   return result;
@@ -315,8 +227,14 @@ void participants::wake_again(const std::vector<member*>& asleep, const sleep_pl
 }
 
 outcome participants::wake(const sleep_plan& plan, transition& current) {
-  outcome result;
   process_sleep::shared().note_asleep(this, false);
+  outcome result = wake_members(plan, current);
+  process_sleep::shared().note_asleep(this, all_asleep());
+  return result;
+}
+
+outcome participants::wake_members(const sleep_plan& plan, transition& current) {
+  outcome result;
   // By whichever plan it sleeps: another sleeper may have suspended the process.
   result.failure =
       attempt("suspend", [&] { process_sleep::shared().wake(this, suspension_, current); });
@@ -348,16 +266,10 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
 
 outcome participants::deepen(const sleep_plan& from, const sleep_plan& to,
                              const reset_options& reset, transition& current) {
+  // In the image that has begun asleep by it, it has been done.
+  const bool replaces = to.context == context_action::rebirth && from.context != to.context;
+  if (replaces) return replace_image(current);
   outcome result;
-  if (to.context == context_action::rebirth && from.context != to.context) {
-    // Nothing that anybody here keeps outlives the image, and nothing is touched: not even a
-    // process that is suspended, which would need room on its devices to be restored.
-    result.failure = attempt("rebirth", [&] {
-      prepare_rebirth();
-      replace_image_(current);
-    });
-    return result;
-  }
   const bool was_suspended = from.context == context_action::suspend;
   const bool suspends = to.context == context_action::suspend;
   const bool resets = to.context == context_action::reset && from.context != to.context;
@@ -484,10 +396,6 @@ bool only_trims(const sleep_plan& plan) noexcept {
   return plan.context == context_action::keep && keeps(plan.contents.otherwise) &&
          std::all_of(plan.contents.by_tag.begin(), plan.contents.by_tag.end(),
                      [&](const auto& each) { return keeps(each.second); });
-}
-
-std::shared_ptr<participant> make_participant(memory& what) {
-  return std::make_shared<memory_participant>(what);
 }
 
 }  // namespace lull::detail

@@ -84,6 +84,7 @@ class participants {
     }
   };
 
+  outcome wake_members(const sleep_plan& plan, transition& current);
   static void wake_again(const std::vector<member*>& asleep, const sleep_plan& plan,
                          transition& current, outcome& result);
   [[nodiscard]] std::optional<error> give_up_contents(const sleep_plan& from, const sleep_plan& to,
@@ -95,7 +96,7 @@ class participants {
                           outcome& result);
   [[nodiscard]] std::vector<device> devices_to_reset() const;
   [[nodiscard]] std::vector<device> prepare_suspension(const sleep_plan& plan) const;
-  void prepare_rebirth() const;
+  outcome replace_image(transition& current) const;
 
   std::vector<member> list_;
   sleeper_suspend_options suspension_;

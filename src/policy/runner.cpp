@@ -158,6 +158,31 @@ reset_options sleeper::impl::options_of_resets() const {
   return how;
 }
 
+/// Has the participants do what an attempt is about, with the lock let go; takes down in its report
+/// what came of it.
+/// @return whether a device is left with more than the plan allows
+bool sleeper::impl::ask_participants(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt,
+                                     const std::function<detail::outcome(transition&)>& act) {
+  lock.unlock();
+  transition current = begin_transition();
+  bool too_much = false;
+  const detail::outcome result = run_participants([&] {
+    if (auto failure = settle_on_possible(attempt)) return detail::outcome{std::move(failure)};
+    detail::outcome done = act(current);
+    too_much = !done.failure && leaves_too_much(attempt.plan, current);
+    return done;
+  });
+  // What was taken back holds its memory again.
+  if (options.releases != nullptr && (!result.failure || !result.rolled_back)) {
+    detail::mark_released(*options.releases, current.devices_, current.released_,
+                          attempt.plan.context);
+  }
+  lock.lock();
+  attempt.failure = result.failure;
+  current.write_to(attempt.report, result.failure, result.rolled_back);
+  return too_much;
+}
+
 void sleeper::impl::perform_sleep(std::unique_lock<std::mutex>& lock) {
   const auto attempt = std::exchange(wanted_sleep, nullptr);
   last_sleep = attempt;
@@ -191,24 +216,9 @@ void sleeper::impl::carry_out(std::unique_lock<std::mutex>& lock, sleep_attempt&
   current_plan = attempt.plan;
   set_state(sleep_state::sleeping);
 
-  lock.unlock();
-  transition current = begin_transition();
-  bool too_much = false;
-  const detail::outcome result = run_participants([&] {
-    if (auto failure = settle_on_possible(attempt)) return detail::outcome{std::move(failure)};
-    detail::outcome slept = members.sleep(attempt.plan, options_of_resets(), current);
-    too_much = !slept.failure && leaves_too_much(attempt.plan, current);
-    return slept;
+  const bool too_much = ask_participants(lock, attempt, [&](transition& current) {
+    return members.sleep(attempt.plan, options_of_resets(), current);
   });
-  // A sleep that was taken back holds its memory again.
-  if (options.releases != nullptr && (!result.failure || !result.rolled_back)) {
-    detail::mark_released(*options.releases, current.devices_, current.released_,
-                          attempt.plan.context);
-  }
-  lock.lock();
-
-  attempt.failure = result.failure;
-  current.write_to(report, result.failure, result.rolled_back);
   report.elapsed = clock.now() - begun;
   std::swap(current_plan, attempt.plan);  // it may have fallen back
   end_sleep(attempt);

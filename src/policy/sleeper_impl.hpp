@@ -142,6 +142,8 @@ struct sleeper::impl {
   [[nodiscard]] detail::outcome run_participants(const std::function<detail::outcome()>& run);
   void run();
   [[nodiscard]] std::optional<time_point> take_turn(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool ask_participants(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt,
+                                      const std::function<detail::outcome(transition&)>& act);
   void perform_sleep(std::unique_lock<std::mutex>& lock);
   void carry_out(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt);
   void end_sleep(sleep_attempt& attempt);

@@ -12,8 +12,8 @@ namespace lull::detail {
 /// The variable that has the number of the memory file from the image before.
 inline constexpr const char* rebirth_variable = "LULL_REBIRTH_FD";
 
-/// What the first image of a process began with, and a replacement would change, since it is that of
-/// a thread.
+/// What the first image of a process began with, and a replacement would change, since it belongs
+/// to a thread.
 struct beginning {
   std::uint64_t signals = 0;  ///< that were blocked, a bit each, from signal 1 on
   std::string name;           ///< that the kernel shows for the process

@@ -30,16 +30,6 @@
 #include "vocabulary/text.hpp"
 #include "vocabulary/unique_fd.hpp"
 
-#ifndef CLOSE_RANGE_UNSHARE
-#define CLOSE_RANGE_UNSHARE (1U << 1)
-#endif
-#ifndef CLOSE_RANGE_CLOEXEC
-#define CLOSE_RANGE_CLOEXEC (1U << 2)
-#endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8U
-#endif
-
 namespace lull {
 namespace {
 
@@ -51,6 +41,12 @@ using detail::text;
 using detail::unique_fd;
 
 constexpr const char* own_program = "/proc/self/exe";
+
+// Of kernels that are newer than the C library's headers may be (linux/close_range.h,
+// linux/memfd.h).
+constexpr unsigned close_range_unshare = 1U << 1;
+constexpr unsigned close_range_cloexec = 1U << 2;
+constexpr unsigned memory_file_noexec = 8U;
 
 /// The file that becomes the next image.
 class program_file {
@@ -181,7 +177,7 @@ unique_fd make_memory_file() {
   constexpr const char* name = "lull-rebirth";
   constexpr unsigned sealable = MFD_CLOEXEC | MFD_ALLOW_SEALING;
   // Older kernels do not know the flag that newer ones may insist on.
-  unique_fd file(::memfd_create(name, sealable | MFD_NOEXEC_SEAL));
+  unique_fd file(::memfd_create(name, sealable | memory_file_noexec));
   if (!file && errno == EINVAL) file = unique_fd(::memfd_create(name, sealable));
   if (!file) {
     fail_call(errno == ENOSYS ? status::unsupported : status::out_of_host_memory, "memfd_create",
@@ -237,7 +233,7 @@ const char* close_each_on_exec() {
 const char* own_descriptors() {
 #ifdef SYS_close_range
   if (::syscall(SYS_close_range, STDERR_FILENO + 1, ~0U,
-                CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) == 0) {
+                close_range_unshare | close_range_cloexec) == 0) {
     return nullptr;
   }
 #endif

@@ -49,7 +49,7 @@ layer(graphs PATHS
 layer(process PATHS "include/lull/(process|rebirth|suspend)\\.hpp" "src/process/.*"
   USES ${foundation} settle)
 set(mechanisms settle reset memory graphs process)
-layer(policy PATHS "include/lull/sleeper\\.hpp" "src/policy/.*"
+layer(policy PATHS "include/lull/(participant|sleep_plan|sleeper)\\.hpp" "src/policy/.*"
   USES ${foundation} ${mechanisms})
 layer(budget PATHS "include/lull/budget(_plan)?\\.hpp" "src/budget/.*"
   USES ${foundation} settle)

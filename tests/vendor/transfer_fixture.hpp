@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,7 @@ inline host_arena arena_of(std::uint64_t budget_bytes = 1024 * MiB) {
   return host_arena({.budget_bytes = budget_bytes, .slice_bytes = 2 * MiB});
 }
 
-/// Bytes that tell where they belong.
+/// Bytes that tell where they belong, also in a longer one.
 /// Eight at a time, which a sanitizer slows less.
 inline std::vector<std::byte> pattern(std::uint64_t bytes, unsigned seed) {
   std::vector<std::byte> all(bytes);
@@ -39,8 +40,13 @@ inline std::vector<std::byte> pattern(std::uint64_t bytes, unsigned seed) {
   return all;
 }
 
-inline bool equal(const std::vector<std::byte>& a, const std::vector<std::byte>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size()) == 0;
+/// Whether they are the pattern. Makes it once: that, and fresh pages to compare in, would take the
+/// sanitizers longer than the transfers.
+inline bool is_pattern(const std::byte* bytes, std::uint64_t count, unsigned seed) {
+  static thread_local std::map<unsigned, std::vector<std::byte>> made;
+  std::vector<std::byte>& whole = made[seed];
+  if (whole.size() < count) whole = pattern(count, seed);
+  return std::memcmp(bytes, whole.data(), count) == 0;
 }
 
 class Transfer : public Vendor {
@@ -56,10 +62,13 @@ class Transfer : public Vendor {
     which.device().copy_from_host(which.address(), bytes.data(), bytes.size());
   }
   static bool holds(const region& which, unsigned seed) {
-    std::vector<std::byte> seen(which.size_bytes());
+    static thread_local std::vector<std::byte> seen;
+    const std::uint64_t count = which.size_bytes();
+    if (seen.size() < count) seen.resize(count);
+    std::memset(seen.data(), 0, count);  // what an earlier look left must not pass for a copy
     const auto lease = which.acquire();
-    which.device().copy_to_host(seen.data(), which.address(), seen.size());
-    return equal(seen, pattern(which.size_bytes(), seed));
+    which.device().copy_to_host(seen.data(), which.address(), count);
+    return is_pattern(seen.data(), count, seed);
   }
 
   static std::vector<region> make_regions(memory& of, const device& where) {

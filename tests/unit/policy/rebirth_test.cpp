@@ -97,7 +97,7 @@ TEST_F(RebirthSleep, OneThatFailsLeavesTheSleepThatItCameFrom) {
   EXPECT_EQ(refills_, 1) << "nothing of it was given up";
 }
 
-TEST_F(RebirthSleep, OneThatFailsFromAwakeIsTakenBack) {
+TEST_F(RebirthSleep, OneThatFailsFromAwakeLeavesItAwakeWithNothingGivenUp) {
   sleeper awake(options());
   awake.manage(memory_);
   EXPECT_EQ(error_of([&] { awake.sleep(plan_for(sleep_level::rebirth)); }).code(), status::io);
@@ -106,6 +106,7 @@ TEST_F(RebirthSleep, OneThatFailsFromAwakeIsTakenBack) {
   EXPECT_EQ(awake.observe().state, sleep_state::awake);
   EXPECT_EQ(awake.observe().counters.failed_sleeps, 1u);
   expect_contents();
+  EXPECT_EQ(refills_, 1);
 }
 
 TEST_F(RebirthSleep, WhatIsKnownBeforehandIsRefusedBeforeAnythingIsTouched) {
