@@ -50,7 +50,7 @@ endforeach()
 set(loaded $<TARGET_FILE:lull_backend_cuda>)
 if(TARGET lull-torch)
   add_library(bundle_lull-torch MODULE EXCLUDE_FROM_ALL $<TARGET_OBJECTS:lull-torch>)
-  target_link_libraries(bundle_lull-torch PRIVATE lull::lull)
+  target_link_libraries(bundle_lull-torch PRIVATE $<TARGET_PROPERTY:lull-torch,LINK_LIBRARIES>)
   target_link_options(bundle_lull-torch PRIVATE LINKER:--disable-new-dtags)
   set_target_properties(bundle_lull-torch PROPERTIES
     PREFIX "lib"
@@ -74,6 +74,7 @@ add_custom_target(gpu_bundle_folder
     -D "programs=${program_files}"
     -D "modules=${loaded};${cudart}"
     -D files=${PROJECT_SOURCE_DIR}/bench/torch_sleep.py
+    -D packages=${PROJECT_SOURCE_DIR}/adapters/python/lull
     -D strip=${CMAKE_STRIP}
     -D source_dir=${PROJECT_SOURCE_DIR}
     -P ${CMAKE_CURRENT_LIST_DIR}/gather_bundle.cmake

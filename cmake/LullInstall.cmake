@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 
 set(lull_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lull)
 
-# Three parts, which are packages of their own (LullPackage.cmake).
+# Parts, which are packages of their own (LullPackage.cmake).
 install(TARGETS lull EXPORT lull-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     COMPONENT lull_library NAMELINK_COMPONENT lull_development
@@ -21,6 +21,30 @@ if(TARGET lull-cli)
     ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
   set_target_properties(lull-cli PROPERTIES INSTALL_RPATH "$ORIGIN/${lull_libdir_from_bin}")
   install(TARGETS lull-cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT lull_tools)
+endif()
+if(TARGET lull-serve)
+  file(RELATIVE_PATH lull_libdir_from_bin
+    ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+  set_target_properties(lull-serve PROPERTIES INSTALL_RPATH "$ORIGIN/${lull_libdir_from_bin}")
+  install(TARGETS lull-serve RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT lull_tools)
+endif()
+
+# For any Python from 3.9 on: no part of it is compiled for one. The folder is Debian's.
+if(TARGET lull-torch)
+  set(lull_python_dir lib/python3/dist-packages)
+  set_target_properties(lull-torch PROPERTIES INSTALL_RPATH "$ORIGIN")
+  install(TARGETS lull-torch LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lull_python)
+  install(DIRECTORY adapters/torch/include/lull DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    COMPONENT lull_development FILES_MATCHING PATTERN "*.h")
+  install(DIRECTORY adapters/python/lull DESTINATION ${lull_python_dir} COMPONENT lull_python
+    FILES_MATCHING PATTERN "*.py" PATTERN "py.typed" PATTERN "__pycache__" EXCLUDE)
+  # What tells vLLM, and whoever lists packages, that it is there.
+  set(lull_dist_info lull-${PROJECT_VERSION}.dist-info)
+  configure_file(adapters/python/METADATA.in ${CMAKE_CURRENT_BINARY_DIR}/${lull_dist_info}/METADATA @ONLY)
+  install(FILES
+    ${CMAKE_CURRENT_BINARY_DIR}/${lull_dist_info}/METADATA
+    adapters/python/entry_points.txt
+    DESTINATION ${lull_python_dir}/${lull_dist_info} COMPONENT lull_python)
 endif()
 
 install(EXPORT lull-targets NAMESPACE lull:: DESTINATION ${lull_package_dir}

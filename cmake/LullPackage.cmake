@@ -1,11 +1,14 @@
 # Debian packages (the target `package`, or cpack in the build tree): the shared library, named after its
-# soname; what is needed to build against it; the command line with the vendors' modules.
+# soname; what is needed to build against it; the command line with the vendors' modules; what Python needs.
 
 set(lull_library_package liblull${lull_soversion})
 
 set(CPACK_COMPONENTS_ALL lull_development lull_tools)
 if(lull_kind STREQUAL "SHARED")
   list(APPEND CPACK_COMPONENTS_ALL lull_library)
+endif()
+if(TARGET lull-torch)
+  list(APPEND CPACK_COMPONENTS_ALL lull_python)
 endif()
 
 set(CPACK_PACKAGE_NAME lull)
@@ -51,6 +54,11 @@ endif()
 lull_deb(lull_library ${lull_library_package} libs "the library")
 lull_deb(lull_development liblull-dev libdevel "headers" ${same_library})
 lull_deb(lull_tools lull-tools utils "the command line, and the modules for GPUs" ${same_library})
+# The program says what is free while a process is suspended; the modules are beside it.
+set(library_and_python ${same_library} "python3 (>= 3.9)")
+list(JOIN library_and_python ", " library_and_python)
+lull_deb(lull_python python3-lull python "for Python, PyTorch and vLLM" "${library_and_python}")
+set(CPACK_DEBIAN_LULL_PYTHON_PACKAGE_RECOMMENDS lull-tools)
 # CPack's own would complain of the modules, which have no soname.
 file(WRITE ${PROJECT_BINARY_DIR}/debian/shlibs
   "liblull ${lull_soversion} ${lull_library_package} (>= ${PROJECT_VERSION})\n")

@@ -4,6 +4,7 @@
 #                                   found beside them too
 #   -D "modules=<file>;..."         what is loaded at run time
 #   -D "files=<file>;..."           the rest
+#   -D "packages=<folder>;..."      of Python, for a folder of their own: there is a program lull here
 #   -D strip=<strip>  -D source_dir=<source tree>, for the commit
 
 cmake_policy(VERSION 3.25)
@@ -44,6 +45,7 @@ endforeach()
 foreach(file IN LISTS modules files)
   copy_named(${destination} ${file})
 endforeach()
+file(COPY ${packages} DESTINATION ${destination}/python PATTERN __pycache__ EXCLUDE)
 foreach(file IN LISTS libraries)
   get_filename_component(name ${file} NAME)
   if(name MATCHES "${cxx_runtime}")

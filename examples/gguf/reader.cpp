@@ -25,6 +25,8 @@ constexpr std::uint64_t longest_tensor_name = 64;
 constexpr std::uint32_t most_dimensions = 4;
 // Deeper than any writer goes; bounds the recursion on a hostile file.
 constexpr int deepest_array = 8;
+// More than any model has layers.
+constexpr std::uint64_t longest_list = 1024;
 
 // The least that one entry takes, with an empty name: a count above what the file can hold is
 // refused before anything is allocated for it.
@@ -137,7 +139,44 @@ std::optional<std::uint64_t> fixed_size(value_type type) {
   return std::nullopt;
 }
 
-void skip_array(cursor& in, int depth) {
+/// A whole number that is not negative. Nothing for other types, and for numbers that are.
+std::optional<std::uint64_t> read_count_of(cursor& in, value_type type) {
+  const char* const what = "a number in an array";
+  const auto positive = [](std::int64_t number) {
+    return number < 0 ? std::nullopt : std::optional(static_cast<std::uint64_t>(number));
+  };
+  switch (type) {
+    case value_type::uint8: return in.read<std::uint8_t>(what);
+    case value_type::int8: return positive(in.read<std::int8_t>(what));
+    case value_type::uint16: return in.read<std::uint16_t>(what);
+    case value_type::int16: return positive(in.read<std::int16_t>(what));
+    case value_type::uint32: return in.read<std::uint32_t>(what);
+    case value_type::int32: return positive(in.read<std::int32_t>(what));
+    case value_type::uint64: return in.read<std::uint64_t>(what);
+    case value_type::int64: return positive(in.read<std::int64_t>(what));
+    default: return std::nullopt;
+  }
+}
+
+bool is_whole_number(value_type type) {
+  return fixed_size(type) && type != value_type::float32 && type != value_type::float64 &&
+         type != value_type::boolean;
+}
+
+std::optional<std::vector<std::uint64_t>> read_list(cursor& in, value_type type,
+                                                    std::uint64_t count) {
+  std::vector<std::uint64_t> list;
+  bool whole = true;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const auto number = read_count_of(in, type);
+    whole &= number.has_value();
+    list.push_back(number.value_or(0));
+  }
+  return whole ? std::optional(std::move(list)) : std::nullopt;
+}
+
+/// @return the numbers of a short list of numbers; nothing for other arrays, which are checked
+std::optional<std::vector<std::uint64_t>> read_array(cursor& in, int depth) {
   const std::uint64_t at = in.offset();
   const auto type = static_cast<value_type>(in.read<std::uint32_t>("the element type of an array"));
   const auto count = in.read<std::uint64_t>("the length of an array");
@@ -153,9 +192,10 @@ void skip_array(cursor& in, int depth) {
         defect::bad_count, at,
         fmt::format("array of {} elements; {} bytes are left in the file", count, in.left()));
   }
+  if (is_whole_number(type) && count <= longest_list) return read_list(in, type, count);
   if (size) {
     in.skip(count * *size, "an array");
-    return;
+    return std::nullopt;
   }
   if (type == value_type::array && depth == deepest_array) {
     throw format_error(defect::bad_value, at,
@@ -163,15 +203,15 @@ void skip_array(cursor& in, int depth) {
   }
   for (std::uint64_t i = 0; i < count; ++i) {
     if (type == value_type::array) {
-      skip_array(in, depth + 1);
+      read_array(in, depth + 1);
     } else {
       in.read_string(std::numeric_limits<std::uint64_t>::max(), "a string in an array");
     }
   }
+  return std::nullopt;
 }
 
-std::optional<value> read_value(cursor& in) {
-  const auto type = in.read<std::uint32_t>("the type of a value");
+value read_value(cursor& in, std::uint32_t type) {
   const char* const what = "a value";
   switch (static_cast<value_type>(type)) {
     case value_type::uint8: return std::uint64_t{in.read<std::uint8_t>(what)};
@@ -187,7 +227,7 @@ std::optional<value> read_value(cursor& in) {
     case value_type::boolean: return in.read<std::uint8_t>(what) != 0;
     case value_type::string:
       return in.read_string(std::numeric_limits<std::uint64_t>::max(), "a string");
-    case value_type::array: skip_array(in, 0); return std::nullopt;
+    case value_type::array: break;
   }
   throw format_error(defect::bad_value, in.offset() - sizeof type,
                      fmt::format("value of unknown type {}", type));
@@ -230,9 +270,14 @@ void read_metadata(cursor& in, std::uint64_t count, model_header& header) {
                          fmt::format("metadata key '{}' is there twice", key));
     }
     const std::uint64_t value_at = in.offset();
-    auto read = read_value(in);
+    const auto type = in.read<std::uint32_t>("the type of a value");
+    if (static_cast<value_type>(type) == value_type::array && key != "general.alignment") {
+      if (auto list = read_array(in, 0)) header.lists.emplace(key, std::move(*list));
+      continue;
+    }
+    value read = read_value(in, type);
     if (key == "general.alignment") {
-      const auto* const alignment = read ? std::get_if<std::uint64_t>(&*read) : nullptr;
+      const auto* const alignment = std::get_if<std::uint64_t>(&read);
       constexpr std::uint64_t largest = 1 << 20;
       if (alignment == nullptr || !std::has_single_bit(*alignment) || *alignment > largest) {
         throw format_error(
@@ -241,7 +286,7 @@ void read_metadata(cursor& in, std::uint64_t count, model_header& header) {
       }
       header.alignment = *alignment;
     }
-    if (read) header.metadata.emplace(key, std::move(*read));
+    header.metadata.emplace(key, std::move(read));
   }
 }
 

@@ -57,7 +57,7 @@ struct tensor {
   std::uint64_t size_bytes = 0;
 };
 
-/// A value of the metadata. Arrays are checked and left out.
+/// A value of the metadata that is no array.
 using value = std::variant<std::uint64_t, std::int64_t, double, bool, std::string>;
 
 struct model_header {
@@ -66,6 +66,9 @@ struct model_header {
   std::uint64_t alignment = 32;   ///< of tensors in the file
   std::uint64_t data_offset = 0;  ///< where the tensors begin
   std::map<std::string, value, std::less<>> metadata;
+  /// Arrays of up to 1024 whole numbers, none of them negative: what differs from layer to layer.
+  /// Other arrays are checked and left out.
+  std::map<std::string, std::vector<std::uint64_t>, std::less<>> lists;
   std::vector<tensor> tensors;  ///< in the order of the file's table
 
   [[nodiscard]] std::uint64_t tensor_bytes() const noexcept;

@@ -160,17 +160,30 @@ class header_writer {
   std::vector<std::byte> bytes_;
 };
 
+using numbers_by_key = std::vector<std::pair<std::string_view, std::uint32_t>>;
+
+numbers_by_key attention_of(const model_options& options) {
+  numbers_by_key numbers{{"llama.context_length", options.context_length},
+                         {"llama.embedding_length", options.embedding_length},
+                         {"llama.attention.head_count", options.heads},
+                         {"llama.attention.head_count_kv", options.kv_heads}};
+  std::erase_if(numbers, [](const auto& each) { return each.second == 0; });
+  return numbers;
+}
+
 std::vector<std::byte> make_header(const model_options& options,
                                    const std::vector<planned_tensor>& tensors) {
+  const numbers_by_key attention = attention_of(options);
   header_writer out;
   out.put(std::uint32_t{0x46554747});  // "GGUF"
   out.put(std::uint32_t{3});
   out.put(std::uint64_t{tensors.size()});
-  out.put(std::uint64_t{4});
+  out.put(std::uint64_t{4 + attention.size()});
   out.put_metadata("general.architecture", "llama");
   out.put_metadata("general.name", fmt::format("lull demonstration, seed {}", options.seed));
   out.put_metadata("general.alignment", static_cast<std::uint32_t>(alignment));
   out.put_metadata("llama.block_count", options.blocks);
+  for (const auto& [key, number] : attention) out.put_metadata(key, number);
   for (const planned_tensor& each : tensors) {
     out.put_string(each.name);
     out.put(static_cast<std::uint32_t>(each.dimensions.size()));

@@ -12,6 +12,12 @@ struct model_options {
   std::uint64_t total_bytes = std::uint64_t{1} << 30;  ///< of the file, about; 1 MiB at least
   std::uint64_t seed = 1;
   std::uint32_t blocks = 24;  ///< 1 to 1000
+  /// What the header says of attention, from which the size of a context is estimated. Zeros leave
+  /// it out.
+  std::uint32_t context_length = 0;
+  std::uint32_t embedding_length = 0;
+  std::uint32_t heads = 0;
+  std::uint32_t kv_heads = 0;
 };
 
 /// Writes a valid GGUF file. The file appears whole or not at all. The same options make the same

@@ -29,7 +29,7 @@ completion::~completion() {
 /// The lease goes first: who has got the answer may ask for a sleep at once.
 void completion::end(std::atomic<std::uint64_t>& counter) {
   ended_ = true;
-  lease_.reset();
+  permit_.reset();
   ++counter;
 }
 

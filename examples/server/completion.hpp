@@ -1,6 +1,7 @@
 #ifndef EXAMPLES_SERVER_COMPLETION_HPP
 #define EXAMPLES_SERVER_COMPLETION_HPP
 
+#include <lull/budget.hpp>
 #include <lull/clock.hpp>
 #include <lull/sleeper.hpp>
 
@@ -27,6 +28,12 @@ struct completion_counters {
   std::atomic<int> present{0};  ///< wait or are computed now
 };
 
+/// What work holds from its beginning to its end.
+struct permit {
+  lull::budget_ticket room;    ///< the model's bytes are its own
+  lull::sleeper::lease lease;  ///< and are there; given back first
+};
+
 /// A completion on its way: from the request to the wake, through the queue to its last word. Used
 /// by one thread at a time, and counted when it ends, however it does.
 class completion {
@@ -44,7 +51,7 @@ class completion {
   [[nodiscard]] std::stop_token unwanted() const { return to_.unwanted(); }
 
   /// Keeps the model awake from now to the end: the lease belongs to the work.
-  void hold(lull::sleeper::lease lease) { lease_.emplace(std::move(lease)); }
+  void hold(permit what) { permit_.emplace(std::move(what)); }
 
   void say(std::string_view word);
   void finish();
@@ -57,7 +64,7 @@ class completion {
   http::reply to_;
   lull::time_point deadline_;
   completion_counters& counters_;
-  std::optional<lull::sleeper::lease> lease_;
+  std::optional<permit> permit_;
   std::string content_;
   int said_ = 0;
   bool ended_ = false;

@@ -7,39 +7,33 @@
 namespace example {
 namespace {
 
-void nothing(const lull::sleep_plan&, lull::transition&) {}
-void nothing_deeper(const lull::sleep_plan&, const lull::sleep_plan&, lull::transition&) {}
+using lull::sleep_plan;
+using lull::transition;
 
-/// Makes waking slow, so that tests can look at the server meanwhile.
-void delay(lull::transition& current, std::chrono::milliseconds span, const std::stop_token& stop) {
-  current.step("delay", [&] {
-    const auto end = std::chrono::steady_clock::now() + span;
-    while (std::chrono::steady_clock::now() < end && !stop.stop_requested()) {
-      std::this_thread::sleep_for(std::chrono::milliseconds{5});
-    }
-  });
-}
+void nothing(const sleep_plan&, transition&) {}
+void nothing_deeper(const sleep_plan&, const sleep_plan&, transition&) {}
 
 }  // namespace
 
-engine::engine(lull::device device, engine_options options)
-    : options_(std::move(options)),
-      device_(std::move(device)),
-      memory_({.log = options_.log}),
-      graphs_(device_, options_.graphs, options_.log) {
+engine::engine(const std::filesystem::path& file, shared_resources with, engine_options options)
+    : file_(file),
+      with_(std::move(with)),
+      options_(std::move(options)),
+      memory_({.log = options_.log, .arena = with_.arena}),
+      graphs_(with_.device, options_.graphs, options_.log) {
   read_model();
+  if (options_.mode == sleep_mode::regions) {
+    model_->declare(options_.kv_bytes);
+  } else {
+    model_.reset();
+  }
 }
 
 void engine::read_model() {
-  model_.emplace(memory_, device_, options_.model);
+  model_.emplace(memory_, with_.device, file_);
   graphs_.use(*model_);
   const std::lock_guard lock(mutex_);
   facts_ = {model_->path(), model_->tensor_count(), model_->tensor_bytes()};
-}
-
-void engine::load(std::stop_token stop) {
-  stop_ = std::move(stop);
-  model_->load(options_.kv_bytes, stop_);
 }
 
 model_facts engine::facts() const {
@@ -47,116 +41,98 @@ model_facts engine::facts() const {
   return facts_;
 }
 
-void engine::join(lull::sleeper& with, bool unloaded) {
-  if (unloaded) model_.reset();
-  using lull::make_participant;
-  using lull::sleep_plan;
-  using lull::transition;
+std::uint64_t engine::held_bytes() const {
+  std::uint64_t sum = 0;
+  for (const lull::region_info& each : memory_.regions()) {
+    const bool there =
+        each.state == lull::residency::resident || each.state == lull::residency::unfilled;
+    if (there) sum += each.device_bytes;
+  }
+  return sum;
+}
+
+void engine::join(lull::sleeper& with) {
   // In this order they wake, and in the reverse one they sleep: the graphs before the memory that
-  // they use, and what measures before anything is given up.
-  with.add(make_participant(
+  // they use.
+  with.add(lull::make_participant(
       "preparation", nothing,
       [this](const sleep_plan& plan, transition& current) { prepare(plan, current); }, {},
       nothing_deeper));
   if (options_.mode == sleep_mode::reload) {
-    with.add(make_participant(
-        "model", [this](const sleep_plan& plan, transition& current) { unload(plan, current); },
-        [this](const sleep_plan& plan, transition& current) { load_again(plan, current); },
-        {device_},
-        [this](const sleep_plan&, const sleep_plan& to, transition& current) {
-          if (model_) unload(to, current);
-        },
-        // What was unloaded for nothing is needed only where the sleep had kept it.
-        [this](const sleep_plan& from, const sleep_plan&, transition& current) {
-          const bool kept = from.contents.action_for("weights") == lull::contents_action::keep;
-          if (kept) load_again(from, current);
-        }));
+    with.add(reloading());
   } else {
-    if (unloaded) {
-      with.add(make_participant(
-          "model", nothing,
-          [this](const sleep_plan& plan, transition& current) { load_again(plan, current); },
-          {device_}, nothing_deeper));
-    }
     with.manage(memory_);
   }
   with.manage(graphs_.cache());
-  with.add(make_participant(
-      "measurement", [this](const sleep_plan&, transition&) { free_before_ = free_bytes(); },
-      nothing, {}, nothing_deeper));
-  if (options_.wake_delay.count() > 0) {
-    with.add(make_participant(
-        "delay", nothing,
-        [this](const sleep_plan&, transition& current) {
-          delay(current, options_.wake_delay, stop_);
-        },
-        {}, nothing_deeper));
-  }
+  if (options_.wake_delay.count() == 0) return;
+  with.add(lull::make_participant(
+      "delay", nothing, [this](const sleep_plan&, transition& current) { delay(current); }, {},
+      nothing_deeper));
 }
 
-/// Other files than those that went to sleep would give other answers; and memory that was given up
-/// a moment ago may still be on its way back.
-void engine::prepare(const lull::sleep_plan& plan, lull::transition& current) {
+/// Other files than those that went to sleep would give other answers; and memory that somebody
+/// gave up a moment ago may still be on its way back.
+void engine::prepare(const sleep_plan& plan, transition& current) {
   const bool reads_files = plan.contents.action_for("weights") == lull::contents_action::discard;
-  if (model_ && reads_files && options_.mode == sleep_mode::regions) {
+  if (reads_files && options_.mode == sleep_mode::regions) {
     current.step("check files", [this] { model_->check_files(); });
   }
-  current.step("settle", [&] { settle(current.stop()); });
+  current.step("settle", [&] {
+    lull::settle_options how;
+    how.releases = &with_.releases;  // they know how much comes back
+    how.stop = current.stop();
+    // Whatever it says, the load is tried: it knows best whether there is room.
+    static_cast<void>(lull::settle({with_.device}, how));
+  });
 }
 
-void engine::settle(const std::stop_token& stop) {
-  // What the host device has is its own book: it is back at once.
-  if (device_.type() == lull::device_type::host) return;
-  std::uint64_t gone = given_up_;
-  for (const lull::region_info& each : memory_.regions()) {
-    const bool there =
-        each.state == lull::residency::resident || each.state == lull::residency::unfilled;
-    if (!there) gone += each.size_bytes;
-  }
-  lull::settle_options how;
-  how.releases = &releases_;
-  how.expected = {
-      {.device = device_.name(), .gain_bytes = gone, .baseline_free_bytes = free_before_}};
-  how.stop = stop;
-  // Whatever it says, the load is tried: it knows best whether there is room.
-  static_cast<void>(lull::settle({device_}, how));
+/// A participant as an engine has it that knows nothing of regions.
+std::shared_ptr<lull::participant> engine::reloading() {
+  return lull::make_participant(
+      "model", [this](const sleep_plan& plan, transition& current) { unload(plan, current); },
+      [this](const sleep_plan&, transition& current) { load_again(current); }, {with_.device},
+      [this](const sleep_plan&, const sleep_plan& to, transition& current) { unload(to, current); },
+      // What was unloaded for nothing is needed only where the sleep had kept it.
+      [this](const sleep_plan& from, const sleep_plan&, transition& current) {
+        const bool kept = from.contents.action_for("weights") == lull::contents_action::keep;
+        if (kept) load_again(current);
+      });
 }
 
-std::optional<std::uint64_t> engine::free_bytes() const {
-  try {
-    return device_.memory().free_bytes;
-  } catch (const lull::error&) {
-    return std::nullopt;  // a guess less for settle()
-  }
-}
-
-void engine::unload(const lull::sleep_plan& plan, lull::transition& current) {
+void engine::unload(const sleep_plan& plan, transition& current) {
   const lull::contents_action action = plan.contents.action_for("weights");
-  if (action == lull::contents_action::keep) return;
+  if (!model_ || action == lull::contents_action::keep) return;
   if (action == lull::contents_action::offload) {
     throw lull::error(lull::status::unsupported,
                       "a model that is loaded anew keeps no contents: use discard, or reset");
   }
-  current.step("unload", [&] {
-    given_up_ = model_->tensor_bytes() + options_.kv_bytes;
-    model_.reset();
-  });
-  current.released(device_, given_up_);
+  const std::uint64_t given_up = held_bytes();
+  current.step("unload", [&] { model_.reset(); });
+  current.released(with_.device, given_up);
 }
 
 /// All or nothing: a load that fails leaves no part of the model behind.
-void engine::load_again(const lull::sleep_plan&, lull::transition& current) {
+void engine::load_again(transition& current) {
   if (model_) return;
-  current.step("load", [this] {
+  current.step("load", [&] {
     try {
       read_model();
-      model_->load(options_.kv_bytes, stop_);
+      model_->load(options_.kv_bytes, current.stop());
     } catch (...) {
       model_.reset();
       throw;
     }
   });
-  given_up_ = 0;
+}
+
+void engine::delay(transition& current) {
+  if (!std::exchange(woken_before_, true)) return;
+  current.step("delay", [&] {
+    const auto end = std::chrono::steady_clock::now() + options_.wake_delay;
+    while (std::chrono::steady_clock::now() < end && !current.stop().stop_requested()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    }
+  });
 }
 
 }  // namespace example

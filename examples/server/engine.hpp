@@ -8,8 +8,6 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
-#include <stop_token>
-#include <string>
 #include <string_view>
 
 #include "stand_in/graph_runner.hpp"
@@ -25,15 +23,22 @@ enum class sleep_mode : std::uint8_t {
 };
 
 struct engine_options {
-  std::filesystem::path model;
   sleep_mode mode = sleep_mode::regions;
   std::uint64_t kv_bytes = std::uint64_t{64} << 20;
   /// Of the captured graphs. An absent bound does not bound.
   lull::graph_limits graphs{
       .entries = 64, .bytes = std::uint64_t{256} << 20, .idle_time = std::chrono::minutes{1}};
-  /// For tests: makes every wake take this much longer.
+  /// For tests: makes every wake but the first take this much longer.
   std::chrono::milliseconds wake_delay{0};
   lull::log_sink log;
+};
+
+/// What the models of a server share.
+struct shared_resources {
+  lull::device device;
+  /// Gets the marks of what any of them releases, which is waited for before anything is loaded.
+  lull::release_clock& releases;
+  lull::host_arena arena;  ///< where what is offloaded goes
 };
 
 /// What is known of the model that is loaded, or was.
@@ -43,24 +48,19 @@ struct model_facts {
   std::uint64_t bytes = 0;
 };
 
-/// The model with all that computing with it takes, and how it sleeps and wakes.
+/// A model with all that computing with it takes, and how it sleeps and wakes. It begins asleep:
+/// the first wake loads it.
 ///
-/// Everything but facts() and the observers runs on the compute loop, the sleeper's transitions
-/// too: so nothing here is touched by two threads, and no lock is needed.
+/// Everything but what says otherwise runs on the compute loop, the sleeper's transitions too: so
+/// nothing here is touched by two threads, and no lock is needed.
 class engine {
  public:
   /// Reads the headers of the model's files.
   /// @throws gguf::format_error, gguf::model_error, std::system_error, lull::error
-  engine(lull::device device, engine_options options);
+  engine(const std::filesystem::path& file, shared_resources with, engine_options options);
 
   /// Adds to the sleeper what sleeps and wakes with it. Hold a lease meanwhile.
-  /// @param unloaded the model is loaded by the first wake, and not by load()
-  void join(lull::sleeper& with, bool unloaded = false);
-
-  /// Loads the model for the first time.
-  /// @param stop also ends later loads, in the middle of a tensor
-  /// @throws lull::error (cancelled), and as the constructor
-  void load(std::stop_token stop);
+  void join(lull::sleeper& with);
 
   /// As graph_runner::digest(), under a lease.
   [[nodiscard]] std::uint64_t digest(std::string_view prompt) { return graphs_.digest(prompt); }
@@ -68,31 +68,29 @@ class engine {
   /// @name From any thread
   /// @{
   [[nodiscard]] model_facts facts() const;
-  [[nodiscard]] const lull::device& device() const noexcept { return device_; }
+  /// What the model will hold of the device: the tensors, by the files' headers, and the KV cache.
+  [[nodiscard]] std::uint64_t estimated_bytes() const { return facts().bytes + options_.kv_bytes; }
+  /// What it holds now.
+  [[nodiscard]] std::uint64_t held_bytes() const;
   [[nodiscard]] const lull::memory& memory() const noexcept { return memory_; }
   [[nodiscard]] const lull::any_graph_cache& graphs() const noexcept { return graphs_.cache(); }
-  /// Gets the marks of what is released, and is waited for before anything is loaded.
-  [[nodiscard]] lull::release_clock& releases() noexcept { return releases_; }
   /// @}
 
  private:
   void read_model();
-  void unload(const lull::sleep_plan& plan, lull::transition& current);
-  void load_again(const lull::sleep_plan& plan, lull::transition& current);
   void prepare(const lull::sleep_plan& plan, lull::transition& current);
-  void settle(const std::stop_token& stop);
-  [[nodiscard]] std::optional<std::uint64_t> free_bytes() const;
+  void unload(const lull::sleep_plan& plan, lull::transition& current);
+  void load_again(lull::transition& current);
+  void delay(lull::transition& current);
+  [[nodiscard]] std::shared_ptr<lull::participant> reloading();
 
+  const std::filesystem::path file_;
+  const shared_resources with_;
   const engine_options options_;
-  const lull::device device_;
-  lull::release_clock releases_;
   lull::memory memory_;
   std::optional<model> model_;
   graph_runner graphs_;
-  std::stop_token stop_;
-  /// Before the last sleep, and what it gave up: what is there to be waited for.
-  std::optional<std::uint64_t> free_before_;
-  std::uint64_t given_up_ = 0;
+  bool woken_before_ = false;
   mutable std::mutex mutex_;
   model_facts facts_;  ///< under the mutex
 };

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <optional>
@@ -19,16 +20,21 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "server/answers.hpp"
 #include "server/log_writer.hpp"
 #include "server/server.hpp"
 #include "server/sleep_plans.hpp"
 
 namespace {
 
+namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 struct arguments {
   example::server_options server;
+  std::vector<std::string> models;
+  std::string memory_margin;
+  std::string host_memory;
   std::string device = "HOST";
   std::string level = "discard";
   std::string ladder;
@@ -102,9 +108,23 @@ void add_sleep_options(CLI::App& app, arguments& given) {
       ->check(CLI::ExistingDirectory);
 }
 
+void add_model_options(CLI::App& app, arguments& given) {
+  app.add_option("-m,--model", given.models,
+                 "FILE or NAME=FILE: a GGUF file, or the first shard of one, and how requests name "
+                 "it; may be repeated. The first is loaded at once, others when they are asked for")
+      ->required()
+      ->allow_extra_args(false);
+  app.add_option("--models-memory-margin", given.memory_margin,
+                 "What models leave free of the device [1GiB with several models, else 0]");
+  app.add_option("--host-memory", given.host_memory,
+                 "What the device HOST offers [the memory of the machine]");
+  app.add_option("--models-max", given.server.most_loaded,
+                 "Models that are loaded at once, whatever they hold")
+      ->check(CLI::Range(1, 1000));
+}
+
 void add_options(CLI::App& app, arguments& given) {
-  app.add_option("-m,--model", given.server.model, "GGUF file, or the first shard of one")
-      ->required();
+  add_model_options(app, given);
   add(app, "--device", given.device, "Device by name, PCI address or UUID");
   add(app, "--host", given.server.host, "Address to listen on");
   add(app, "--port", given.server.port, "Port to listen on; 0: any that is free")
@@ -116,19 +136,21 @@ void add_options(CLI::App& app, arguments& given) {
                      token_variable))
       ->check(CLI::ExistingFile);
   add_sleep_options(app, given);
-  add(app, "--parallel", given.server.parallel, "Completions computed at once")
+  add(app, "--parallel", given.server.parallel, "Completions of a model computed at once")
       ->check(CLI::Range(1, 1024));
   add(app, "--request-timeout", given.request_timeout, "Seconds that a request may wait")
       ->check(seconds_within(0.001, 86400));
-  add(app, "--kv-size", given.kv_size, "Size of the cache, which no sleep keeps; 0: none");
+  add(app, "--kv-size", given.kv_size, "Size of a model's cache, which no sleep keeps; 0: none");
   add_graph_options(app, given);
-  add(app, "--wake-delay-ms", given.wake_delay_ms, "For tests: make each wake this much longer")
+  add(app, "--wake-delay-ms", given.wake_delay_ms, "For tests: make wakes this much longer")
       ->check(CLI::Range(0, 600000));
   add(app, "--word-delay-ms", given.word_delay_ms, "For tests: make each word this much longer")
       ->check(CLI::Range(0, 600000));
   app.footer(
-      "Routes: GET /health /props /models /metrics /is_sleeping (never wake it);\n"
-      "POST /completion /sleep /wake /wake_up\n"
+      "Routes: GET /health /props /models /metrics /is_sleeping (never wake a model);\n"
+      "POST /completion /sleep /wake /wake_up. \"model\" in the body, or ?model=, names one; "
+      "without "
+      "it\nthe first completes, and all sleep or wake.\n"
       "Exit codes: 0 stopped by a signal, 1 failed, 2 wrong usage");
 }
 
@@ -164,21 +186,43 @@ std::string token_from(const arguments& given) {
   return token;
 }
 
-/// The levels that it may sleep by.
-std::vector<lull::sleep_level> levels_of(const example::server_options& options) {
-  if (options.sleep_ladder.empty()) return {options.sleep_level};
-  std::vector<lull::sleep_level> levels;
-  for (const example::ladder_step& each : options.sleep_ladder) levels.push_back(each.level);
-  return levels;
+/// NAME=FILE, or a file that is named after itself.
+example::model_file model_from(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  const std::string name = text.substr(0, equals == text.npos ? 0 : equals);
+  const bool named = !name.empty() && name.find('/') == text.npos && !fs::exists(text);
+  const fs::path path = named ? text.substr(equals + 1) : text;
+  // Names of files need not be UTF-8, what is told of models has to be.
+  const nlohmann::json shown = named ? name : path.stem().string();
+  return {nlohmann::json::parse(example::to_text(shown)), path};
+}
+
+std::vector<example::model_file> models_from(const std::vector<std::string>& texts) {
+  std::vector<example::model_file> models;
+  for (const std::string& text : texts) {
+    const example::model_file made = model_from(text);
+    for (const example::model_file& each : models) {
+      if (each.name != made.name) continue;
+      throw lull::error(lull::status::invalid_argument,
+                        fmt::format("two models are named '{}'; NAME=FILE names them", made.name));
+    }
+    models.push_back(made);
+  }
+  return models;
 }
 
 /// What can be said about the levels without touching a device.
 void check_levels(const example::server_options& options) {
-  for (const lull::sleep_level level : levels_of(options)) {
+  for (const lull::sleep_level level : options.levels()) {
     static_cast<void>(lull::plan_for(level));  // throws if there is no such level yet
     if (options.mode == example::sleep_mode::reload && level == lull::sleep_level::offload) {
       throw lull::error(lull::status::invalid_argument,
                         "--reload keeps no contents that could be offloaded; use discard or reset");
+    }
+    if (options.files.size() > 1 && level == lull::sleep_level::reset) {
+      throw lull::error(lull::status::invalid_argument,
+                        "a reset takes the context of all models; with several use offload or "
+                        "discard");
     }
   }
   lull::sleeper_options tried;
@@ -192,6 +236,9 @@ void check_levels(const example::server_options& options) {
 example::server_options options_from(const arguments& given) {
   example::server_options options = given.server;
   if (given.idle_seconds >= 0) options.sleep_idle = to_ms(given.idle_seconds);
+  options.files = models_from(given.models);
+  if (!given.host_memory.empty()) static_cast<void>(lull::parse_bytes(given.host_memory));
+  if (!given.memory_margin.empty()) options.memory_margin = lull::parse_bytes(given.memory_margin);
   options.sleep_level = lull::parse_sleep_level(given.level);
   if (!given.ladder.empty()) options.sleep_ladder = example::parse_ladder(given.ladder);
   options.mode = given.reload ? example::sleep_mode::reload : example::sleep_mode::regions;
@@ -227,15 +274,20 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-void serve(const arguments& given, std::optional<lull::reborn> before, const lull::log_sink& log,
+void serve(const arguments& given, std::optional<lull::reborn> left, const lull::log_sink& log,
            const sigset_t& ending) {
   raise_descriptor_limit();
   example::server_options options = options_from(given);
   options.log = log;
-  options.before = std::move(before);
-  lull::device device = lull::registry::shared().find(given.device);
-  example::expect_levels(device, levels_of(options));
-  example::server server(std::move(device), std::move(options));
+  options.left = std::move(left);
+  lull::registry_options where;
+  if (!given.host_memory.empty()) {
+    where.settings = {{"host", "capacity_bytes", given.host_memory}};
+  }
+  const lull::registry devices(where);
+  const lull::device device = devices.find(given.device);
+  example::expect_levels(device, options.levels());
+  example::server server(device, std::move(options));
   log.write(lull::log_level::info,
             fmt::format("loading; port {} answers observers meanwhile", server.port()));
   // Ends with the process: it may wait for a signal that never comes.
@@ -258,9 +310,9 @@ void serve(const arguments& given, std::optional<lull::reborn> before, const lul
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::optional<lull::reborn> before;  // what was left for this image, if it is not the first
+  std::optional<lull::reborn> left;  // for this image, if it is not the first
   try {
-    before = lull::take_rebirth();
+    left = lull::take_rebirth();
   } catch (const lull::error& failure) {
     std::cerr << fmt::format("lull-example-server: {}\n", failure.what());
     return 1;
@@ -281,11 +333,8 @@ int main(int argc, char** argv) {
   const sigset_t ending = block_signals();  // before there are other threads
   const example::log_writer log(STDERR_FILENO);
   try {
-    serve(given, std::move(before), log.sink(), ending);
+    serve(given, std::move(left), log.sink(), ending);
     return 0;
-  } catch (const gguf::format_error& failure) {
-    log.sink().write(lull::log_level::error,
-                     fmt::format("{}: {}", given.server.model.string(), failure.what()));
   } catch (const std::exception& failure) {
     log.sink().write(lull::log_level::error, failure.what());
   }

@@ -9,125 +9,168 @@
 #include <map>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 namespace example {
 namespace {
 
-/// Backslash, quote and newline must be escaped in a label's value (Prometheus's exposition
-/// formats).
-std::string escaped(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    if (c == '\\' || c == '"') result += '\\';
-    if (c == '\n') {
-      result += "\\n";
-    } else {
-      result += c;
-    }
-  }
-  return result;
-}
-
 /// Observers should be answered within a second also where the platform hangs.
 constexpr std::chrono::milliseconds probe_limit{500};
+
+/// Labels of a sample, "model=\"a\",state=\"awake\"".
+class labels {
+ public:
+  labels() = default;
+  [[nodiscard]] labels with(std::string_view name, std::string_view value) const {
+    labels more = *this;
+    fmt::format_to(std::back_inserter(more.text_), "{}{}=\"", text_.empty() ? "" : ",", name);
+    // Backslash, quote and newline must be escaped (Prometheus's exposition formats).
+    for (const char c : value) {
+      if (c == '\\' || c == '"') more.text_ += '\\';
+      more.text_ += c == '\n' ? "\\n" : std::string(1, c);
+    }
+    more.text_ += '"';
+    return more;
+  }
+  [[nodiscard]] std::string text() const { return text_.empty() ? "" : "{" + text_ + "}"; }
+
+ private:
+  std::string text_;
+};
+
+/// Puts the samples of a metric together, in whatever order they come.
+class metrics_writer {
+ public:
+  template <class Value>
+  void add(std::string_view name, std::string_view type, std::string_view help, const labels& of,
+           Value value) {
+    const auto [place, is_new] = places_.emplace(name, families_.size());
+    if (is_new) {
+      families_.push_back(fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type));
+    }
+    fmt::format_to(std::back_inserter(families_[place->second]), "{}{} {}\n", name, of.text(),
+                   value);
+  }
+  template <class Value>
+  void gauge(std::string_view name, std::string_view help, const labels& of, Value value) {
+    add(name, "gauge", help, of, value);
+  }
+  void counter(std::string_view name, std::string_view help, const labels& of,
+               std::uint64_t value) {
+    add(name, "counter", help, of, value);
+  }
+  [[nodiscard]] std::string text() const { return fmt::format("{}", fmt::join(families_, "")); }
+
+ private:
+  std::vector<std::string> families_;
+  std::map<std::string, std::size_t, std::less<>> places_;
+};
 
 double seconds(lull::duration span) {
   return std::chrono::duration<double>(span).count();
 }
 
-class metrics_writer {
- public:
-  void family(std::string_view name, std::string_view type, std::string_view help) {
-    name_ = name;
-    fmt::format_to(std::back_inserter(text_), "# HELP {} {}\n# TYPE {} {}\n", name, help, name,
-                   type);
+void write_sleeper(metrics_writer& out, const labels& of, const lull::sleeper_snapshot& seen) {
+  using lull::sleep_state;
+  for (const auto state : {sleep_state::awake, sleep_state::draining, sleep_state::sleeping,
+                           sleep_state::asleep, sleep_state::waking}) {
+    out.gauge("lull_state", "1 for the state that the model is in.",
+              of.with("state", to_string(state)), seen.state == state ? 1 : 0);
   }
-  template <class Value>
-  void sample(Value value, std::string_view labels = {}) {
-    fmt::format_to(std::back_inserter(text_), "{}{}{}{} {}\n", name_, labels.empty() ? "" : "{",
-                   labels, labels.empty() ? "" : "}", value);
-  }
-  template <class Value>
-  void single(std::string_view name, std::string_view type, std::string_view help, Value value) {
-    family(name, type, help);
-    sample(value);
-  }
-  std::string take() { return std::move(text_); }
-
- private:
-  std::string name_;
-  std::string text_;
-};
-
-void write_sleeper(metrics_writer& out, const lull::sleeper_snapshot& seen) {
-  out.family("lull_state", "gauge", "1 for the state that the server is in.");
-  for (const auto state :
-       {lull::sleep_state::awake, lull::sleep_state::draining, lull::sleep_state::sleeping,
-        lull::sleep_state::asleep, lull::sleep_state::waking}) {
-    out.sample(seen.state == state ? 1 : 0, fmt::format("state=\"{}\"", to_string(state)));
-  }
-  out.family("lull_sleep_level", "gauge", "1 for the plan by which the server is asleep.");
-  bool is_level = false;
-  for (const auto level :
-       {lull::sleep_level::trim, lull::sleep_level::offload, lull::sleep_level::discard,
-        lull::sleep_level::suspend, lull::sleep_level::reset, lull::sleep_level::rebirth}) {
-    const bool here = seen.state == lull::sleep_state::asleep && seen.plan == to_string(level);
-    is_level = is_level || here;
-    out.sample(here ? 1 : 0, fmt::format("level=\"{}\"", to_string(level)));
-  }
-  if (seen.state == lull::sleep_state::asleep && !is_level) {
-    out.sample(1, fmt::format("level=\"{}\"", escaped(seen.plan)));
-  }
-  out.single("lull_leases", "gauge", "Work in flight.", seen.leases);
-  out.single("lull_waiting", "gauge", "Requests that wait for a wake.", seen.waiting);
-  out.single("lull_idle_seconds", "gauge", "Time since the last work ended.", seconds(seen.idle));
-  out.single("lull_sleeps_total", "counter", "Sleeps that succeeded.", seen.counters.sleeps);
-  out.single("lull_wakes_total", "counter", "Wakes that succeeded.", seen.counters.wakes);
-  out.single("lull_failed_sleeps_total", "counter", "Sleeps that failed.",
-             seen.counters.failed_sleeps);
-  out.single("lull_failed_wakes_total", "counter", "Wakes that failed.",
-             seen.counters.failed_wakes);
-  out.single("lull_deepenings_total", "counter", "Times that a sleep became deeper.",
-             seen.counters.deepenings);
-  out.single("lull_failed_deepenings_total", "counter", "Times that this failed.",
-             seen.counters.failed_deepenings);
-  out.single("lull_transfer_done_bytes", "gauge", "Bytes moved by the last or current transition.",
-             seen.done_bytes);
-  out.single("lull_transfer_total_bytes", "gauge", "Bytes to move by it.", seen.total_bytes);
-  if (seen.last) {
-    out.single("lull_last_transition_seconds", "gauge", "How long the last transition took.",
-               seconds(seen.last->elapsed));
-  }
+  const std::string_view level = seen.state == sleep_state::asleep ? seen.plan : "";
+  bool is_level = level.empty();
+  const auto write_level = [&](std::string_view name) {
+    is_level = is_level || name == level;
+    out.gauge("lull_sleep_level", "1 for the plan by which the model is asleep.",
+              of.with("level", name), name == level ? 1 : 0);
+  };
+  for (const lull::sleep_level each : lull::supported_levels()) write_level(to_string(each));
+  if (!is_level) write_level(level);
+  out.gauge("lull_leases", "Work in flight.", of, seen.leases);
+  out.gauge("lull_waiting", "Requests that wait for a wake.", of, seen.waiting);
+  out.gauge("lull_idle_seconds", "Time since the last work ended.", of, seconds(seen.idle));
+  const lull::sleep_counters& all = seen.counters;
+  out.counter("lull_sleeps_total", "Sleeps that succeeded.", of, all.sleeps);
+  out.counter("lull_wakes_total", "Wakes that succeeded.", of, all.wakes);
+  out.counter("lull_failed_sleeps_total", "Sleeps that failed.", of, all.failed_sleeps);
+  out.counter("lull_failed_wakes_total", "Wakes that failed.", of, all.failed_wakes);
+  out.counter("lull_deepenings_total", "Times that a sleep became deeper.", of, all.deepenings);
+  out.counter("lull_failed_deepenings_total", "Times that this failed.", of, all.failed_deepenings);
+  out.gauge("lull_transfer_done_bytes", "Bytes moved by the last or current transition.", of,
+            seen.done_bytes);
+  out.gauge("lull_transfer_total_bytes", "Bytes to move by it.", of, seen.total_bytes);
+  if (!seen.last) return;
+  out.gauge("lull_last_transition_seconds", "How long the last transition took.", of,
+            seconds(seen.last->elapsed));
 }
 
-void write_memory(metrics_writer& out, const lull::memory& memory) {
+void write_memory(metrics_writer& out, const labels& of, const lull::memory& memory) {
   std::map<std::pair<std::string, std::string>, std::uint64_t> bytes;
   for (const lull::region_info& region : memory.regions()) {
     bytes[{region.tag, std::string(to_string(region.state))}] += region.size_bytes;
   }
-  out.family("lull_region_bytes", "gauge", "Bytes of regions, by tag and by where they are.");
   for (const auto& [key, sum] : bytes) {
-    out.sample(sum, fmt::format("tag=\"{}\",where=\"{}\"", escaped(key.first), key.second));
+    out.gauge("lull_region_bytes", "Bytes of regions, by tag and by where they are.",
+              of.with("tag", key.first).with("where", key.second), sum);
   }
 }
 
+void write_graphs(metrics_writer& out, const labels& model, const lull::graph_cache_stats& stats) {
+  const labels of = model.with("cache", stats.name);
+  const auto count = [&](std::string_view name, std::string_view help, std::uint64_t value) {
+    out.counter(fmt::format("lull_graph_cache_{}_total", name), help, of, value);
+  };
+  const auto gauge = [&](std::string_view name, std::string_view help, std::uint64_t value) {
+    out.gauge(fmt::format("lull_graph_cache_{}", name), help, of, value);
+  };
+  count("hits", "Lookups that found a graph.", stats.hits);
+  count("misses", "Lookups that did not.", stats.misses);
+  count("captures", "Graphs captured.", stats.captures);
+  count("rejected", "Graphs that are too large for the bounds.", stats.rejected);
+  constexpr std::array causes{"entries", "bytes", "idle", "cleared", "erased", "stale"};
+  static_assert(causes.size() == lull::graph_eviction_causes);
+  for (std::size_t i = 0; i < causes.size(); ++i) {
+    out.counter("lull_graph_cache_evictions_total", "Graphs that left, by cause.",
+                of.with("cause", causes[i]), stats.evictions[i]);
+  }
+  gauge("entries", "Graphs that can be found.", stats.entries);
+  gauge("bytes", "What they count for.", stats.bytes);
+  gauge("handles", "Graphs in use.", stats.handles);
+  gauge("leaving_bytes", "Evicted, but not destroyed yet.", stats.leaving_bytes);
+  count("returned_bytes", "What destroyed graphs counted for.", stats.returned_bytes);
+}
+
+void write_model(metrics_writer& out, const served_model& which) {
+  const labels of = labels().with("model", which.name());
+  write_sleeper(out, of, which.sleeper().observe());
+  write_memory(out, of, which.engine().memory());
+  const completion_counters& all = which.counters;
+  out.counter("server_completions_total", "Completions that were answered.", of, all.completed);
+  out.counter("server_rejected_total", "Completions that were turned away: too many waited.", of,
+              all.rejected);
+  out.counter("server_failed_total", "Completions that failed.", of, all.failed);
+  out.counter("server_abandoned_total", "Completions whose clients left before the end.", of,
+              all.abandoned);
+  out.counter("server_tokens_total", "Tokens that were generated.", of, all.tokens);
+  lull::graph_cache_stats graphs = which.engine().graphs().stats();
+  add(which.earlier, graphs);
+  write_graphs(out, of, graphs);
+}
+
 void write_device(metrics_writer& out, const lull::device& device) {
-  const std::string label = fmt::format("device=\"{}\"", escaped(device.name()));
+  const labels of = labels().with("device", device.name());
   lull::memory_info info;
   try {
     info = device.memory(probe_limit);
   } catch (const lull::error&) {
     // A management library that hangs is no reason for the other metrics to be missing.
-    out.family("lull_device_probe_failed", "gauge", "The device's memory could not be asked for.");
-    out.sample(1, label);
+    out.gauge("lull_device_probe_failed", "The device's memory could not be asked for.", of, 1);
   }
   const auto write = [&](std::string_view name, std::string_view help,
                          const std::optional<std::uint64_t>& figure) {
-    if (!figure) return;  // not known: a missing sample, not 0
-    out.family(name, "gauge", help);
-    out.sample(*figure, label);
+    if (figure) out.gauge(name, help, of, *figure);  // not known: a missing sample, not 0
   };
   write("lull_device_total_bytes", "Memory of the device.", info.total_bytes);
   write("lull_device_free_bytes", "Memory of the device that can be had.", info.free_bytes);
@@ -135,29 +178,25 @@ void write_device(metrics_writer& out, const lull::device& device) {
         info.used_by_process_bytes);
 }
 
-void write_graphs(metrics_writer& out, const lull::graph_cache_stats& stats) {
-  const std::string label = fmt::format("cache=\"{}\"", escaped(stats.name));
-  const auto write = [&](std::string_view name, std::string_view type, std::string_view help,
-                         std::uint64_t value) {
-    out.family(fmt::format("lull_graph_cache_{}", name), type, help);
-    out.sample(value, label);
-  };
-  write("hits_total", "counter", "Lookups that found a graph.", stats.hits);
-  write("misses_total", "counter", "Lookups that did not.", stats.misses);
-  write("captures_total", "counter", "Graphs captured.", stats.captures);
-  write("rejected_total", "counter", "Graphs that are too large for the bounds.", stats.rejected);
-  out.family("lull_graph_cache_evictions_total", "counter", "Graphs that left, by cause.");
-  constexpr std::array causes{"entries", "bytes", "idle", "cleared", "erased", "stale"};
-  static_assert(causes.size() == lull::graph_eviction_causes);
-  for (std::size_t i = 0; i < causes.size(); ++i) {
-    out.sample(stats.evictions[i], fmt::format("{},cause=\"{}\"", label, causes[i]));
+void write_budget(metrics_writer& out, const lull::budget_snapshot& seen) {
+  for (const lull::budget_model_snapshot& each : seen.models) {
+    for (const auto& [device, bytes] : each.estimate) {
+      out.gauge("lull_budget_estimate_bytes",
+                "What the model is expected to hold when it is there.",
+                labels().with("model", each.name).with("device", device), bytes);
+    }
   }
-  write("entries", "gauge", "Graphs that can be found.", stats.entries);
-  write("bytes", "gauge", "What they count for.", stats.bytes);
-  write("handles", "gauge", "Graphs in use.", stats.handles);
-  write("leaving_bytes", "gauge", "Evicted, but not destroyed yet.", stats.leaving_bytes);
-  write("returned_bytes_total", "counter", "What destroyed graphs counted for.",
-        stats.returned_bytes);
+  for (const lull::budget_device_snapshot& each : seen.devices) {
+    const labels of = labels().with("device", each.name);
+    out.gauge("lull_budget_held_bytes", "What models hold and were promised.", of, each.held_bytes);
+    out.gauge("lull_budget_foreign_bytes", "What others hold of it.", of, each.foreign_bytes);
+  }
+  const lull::budget_counters& all = seen.counters;
+  out.counter("lull_budget_evictions_total", "Models put to sleep for others.", {}, all.evictions);
+  out.counter("lull_budget_failed_evictions_total", "Times that this failed.", {},
+              all.failed_evictions);
+  out.counter("lull_budget_refused_total", "Requests for models that can never fit.", {},
+              all.refused);
 }
 
 }  // namespace
@@ -169,28 +208,13 @@ std::uint64_t resident_bytes() {
   return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-std::string metrics_text(const lull::sleeper& sleeper, const engine& what,
-                         const completion_counters& completions, const earlier_counts& earlier) {
+std::string metrics_text(const models& of) {
   metrics_writer out;
-  write_sleeper(out, sleeper.observe());
-  write_memory(out, what.memory());
-  write_device(out, what.device());
-  out.single("process_resident_memory_bytes", "gauge", "Resident set of the server.",
-             resident_bytes());
-  out.single("server_completions_total", "counter", "Completions that were answered.",
-             completions.completed.load());
-  out.single("server_rejected_total", "counter",
-             "Completions that were turned away: too many waited.", completions.rejected.load());
-  out.single("server_failed_total", "counter", "Completions that failed.",
-             completions.failed.load());
-  out.single("server_abandoned_total", "counter", "Completions whose clients left before the end.",
-             completions.abandoned.load());
-  out.single("server_tokens_total", "counter", "Tokens that were generated.",
-             completions.tokens.load());
-  lull::graph_cache_stats graphs = what.graphs().stats();
-  add_earlier(earlier, graphs);
-  write_graphs(out, graphs);
-  return out.take();
+  for (const auto& each : of.all()) write_model(out, *each);
+  write_device(out, of.device());
+  write_budget(out, of.budget());
+  out.gauge("process_resident_memory_bytes", "Resident set of the server.", {}, resident_bytes());
+  return out.text();
 }
 
 }  // namespace example

@@ -3,22 +3,19 @@
 
 #include <lull/lull.hpp>
 
+#include <array>
+#include <cstdint>
+#include <map>
 #include <string>
-
-#include "server/completion.hpp"
 
 namespace example {
 
-/// What counters of the images before this one had come to, where this image counts from 0.
-struct earlier_counts {
-  lull::graph_cache_stats graphs;
-};
-
-/// What goes on counting when the image of the server is replaced, and how it came to that.
+/// What goes on counting of a model when the image of the server is replaced.
 struct lasting_state {
   lull::sleep_counters sleeps;
-  earlier_counts earlier;
-  std::string plan;  ///< of the sleep
+  lull::graph_cache_stats graphs;
+  std::array<std::uint64_t, 5> completions{};  ///< completed, rejected, failed, abandoned, tokens
+  std::string plan;                            ///< by which it sleeps
   lull::transition_report::direction way = lull::transition_report::direction::sleep;
   lull::time_point since{};  ///< it was handed over; the clock goes on too
 };
@@ -26,14 +23,13 @@ struct lasting_state {
 /// The format of what to_blob() writes.
 constexpr std::uint32_t blob_version = 1;
 
-std::string to_blob(const lasting_state& state, const completion_counters& completions);
+std::string to_blob(const std::map<std::string, lasting_state>& models);
 
-/// @param completions get what they had come to
 /// @throws lull::error (io) when it cannot be read
-lasting_state from_blob(const lull::reborn& before, completion_counters& completions);
+std::map<std::string, lasting_state> from_blob(const lull::reborn& left);
 
-/// Adds them to what this image has counted.
-void add_earlier(const earlier_counts& earlier, lull::graph_cache_stats& to);
+/// Adds what images before have counted to what this one has.
+void add(const lull::graph_cache_stats& earlier, lull::graph_cache_stats& to);
 
 }  // namespace example
 

@@ -31,6 +31,11 @@ std::optional<T> member(const json& object, const char* name, bool (json::*is)()
   return found->template get<T>();
 }
 
+/// Empty: none is named.
+std::string model_in(const json& object) {
+  return member<std::string>(object, "model", &json::is_string, "a string").value_or("");
+}
+
 std::string level_named(const std::string& text) {
   if (text == "1") return "offload";
   if (text == "2") return "discard";
@@ -67,6 +72,11 @@ void read_tags(const json& value, sleep_request& into) {
 
 }  // namespace
 
+std::string model_in(const http::fields& query) {
+  const std::string* const name = http::find(query, "model");
+  return name == nullptr ? std::string() : *name;
+}
+
 completion_request parse_completion(const std::string& body) {
   const json object = parse_object(body);
   auto prompt = member<std::string>(object, "prompt", &json::is_string, "a string");
@@ -79,16 +89,17 @@ completion_request parse_completion(const std::string& body) {
     throw refusal(400, fmt::format("'n_predict' must be 1 to {}", most_tokens));
   }
   const auto stream = member<bool>(object, "stream", &json::is_boolean, "true or false");
-  return {std::move(*prompt), static_cast<int>(tokens), stream.value_or(false)};
+  return {model_in(object), std::move(*prompt), static_cast<int>(tokens), stream.value_or(false)};
 }
 
 sleep_request parse_sleep(const http::request& asked) {
-  sleep_request result;
+  sleep_request result{.model = model_in(asked.query)};
   for (const auto& [name, value] : asked.query) {
     if (name == "level") result.level = level_named(value);
     if (name == "tags") result.tags.push_back(tag_named(value));
   }
   const json object = parse_object(asked.body);
+  if (object.contains("model")) result.model = model_in(object);
   if (const auto level = object.find("level"); level != object.end()) read_level(*level, result);
   if (const auto tags = object.find("tags"); tags != object.end()) read_tags(*tags, result);
   return result;

@@ -62,7 +62,7 @@ model::model(lull::memory& memory, const lull::device& device, const std::filesy
       memory_(memory),
       device_(device) {}
 
-void model::load(std::uint64_t kv_bytes, const std::stop_token& stop) {
+void model::declare(std::uint64_t kv_bytes) {
   for (const gguf::shard& shard : shards_) {
     const lull::file_source file(shard.path);
     gguf::check_unchanged(shard);
@@ -80,7 +80,10 @@ void model::load(std::uint64_t kv_bytes, const std::stop_token& stop) {
     kv_.push_back(memory_.allocate(device_, kv_bytes,
                                    {.tag = "kv", .name = "kv", .refill = clear, .absent = true}));
   }
-  // All at once, so that files are read while other tensors are copied.
+}
+
+void model::load(std::uint64_t kv_bytes, const lull::stop_view& stop) {
+  declare(kv_bytes);
   memory_.restore({}, {.stop = stop});
 }
 

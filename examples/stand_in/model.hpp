@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,12 +25,18 @@ class model {
   model(const model&) = delete;
   model& operator=(const model&) = delete;
 
-  /// Reads the files into regions with the tag "weights", and makes one of `kv_bytes` (0: none)
-  /// with the tag "kv", which is zeroed whenever it comes back. Once.
+  /// Makes regions with the tag "weights", which are filled from the files, and one of `kv_bytes`
+  /// (0: none) with the tag "kv", which is zeroed whenever it comes back. All are discarded: they
+  /// are on the device once they are restored. Once.
+  /// @throws lull::error; gguf::model_error: a file is not the one whose header was read;
+  ///         std::system_error
+  void declare(std::uint64_t kv_bytes);
+
+  /// declare(), and all of it onto the device at once, so that files are read while other tensors
+  /// are copied.
   /// @param stop ends it, in the middle of a tensor too
-  /// @throws lull::error: cancelled, or what memory::allocate() and restore() throw;
-  ///         gguf::model_error: a file is not the one whose header was read; std::system_error
-  void load(std::uint64_t kv_bytes, const std::stop_token& stop);
+  /// @throws as declare(); lull::error: cancelled, or what memory::restore() throws
+  void load(std::uint64_t kv_bytes, const lull::stop_view& stop);
 
   /// Looks whether the files are the ones that were loaded: answers from others would be wrong
   /// ones.

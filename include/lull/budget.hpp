@@ -70,6 +70,7 @@ struct budget_eviction {
   std::string level;          ///< of its levels
   std::size_t depth = 0;      ///< the place of the level among them
   bytes_by_device gain = {};  ///< what should come back
+  std::string why = {};       ///< for whom, and the sums of the devices that are short
 };
 
 /// What a device says.
@@ -175,6 +176,12 @@ struct budget_model_snapshot {
   std::uint32_t leases = 0;   ///< tickets out
   std::uint32_t waiting = 0;  ///< callers that wait for it
   duration wake_time{};       ///< measured, the last ones counting most
+  std::int32_t priority = 0;
+  bool pinned = false;
+  duration kept_for{};             ///< how long it is not put away yet: its minimum residence
+  std::optional<duration> idle{};  ///< since it was last used; absent: never was
+  double uses_per_second = 0;      ///< as plans count it
+  double aging = 0;                ///< plan_model::aging
 };
 
 /// Event counts since construction.
@@ -192,6 +199,7 @@ struct budget_snapshot {
   std::vector<budget_device_snapshot> devices;
   std::vector<budget_model_snapshot> models;
   budget_counters counters;
+  double aging = 0;  ///< plan_books::aging
 };
 
 /// What would be done to let a model in.
@@ -228,6 +236,16 @@ class LULL_API budget {
   ///         a model of which nobody knows what it needs
   void add(budget_model model);
 
+  /// Replaces what is said of a known model: from now on it counts. A `need` that is not empty and
+  /// other than what was given before replaces what was measured, until the next load.
+  /// @throws error as add() does; not_found; busy: other levels for a model that sleeps or leaves,
+  ///         or another need for one that is on its way in
+  void change(budget_model model);
+
+  /// Forgets a model, but for what it was measured at.
+  /// @throws error not_found; busy: it is not unloaded, is still used, or somebody waits for it
+  void remove(std::string_view model);
+
   /// Leave to use a model. Blocks until it has it, at most until `deadline`, whatever the callbacks
   /// do.
   /// @throws error not_found; out_of_device_memory: can never fit, with the sum for each device
@@ -242,9 +260,10 @@ class LULL_API budget {
   };
   /// The same without a thread: calls `done` once, under no lock, perhaps before it returns.
   /// Between events deadlines are looked at by tick() alone. `done` must not throw.
+  /// @param stop ends the wait with `cancelled`, on the thread that stops it
   /// @throws error not_found
-  void admit_async(std::string_view model, time_point deadline,
-                   std::function<void(admission)> done);
+  void admit_async(std::string_view model, time_point deadline, std::function<void(admission)> done,
+                   const stop_view& stop = {});
 
   /// Does what has become due: deadlines, max_wait, patience, a look at the devices.
   void tick();
@@ -253,6 +272,31 @@ class LULL_API budget {
 
   /// Asks the probe, on the calling thread, and makes room where other programs took it.
   void refresh();
+
+  /// @name What happens without a request for it
+  /// @{
+  /// Puts away a model that nobody uses or waits for, as any other that leaves. Returns when that
+  /// has begun.
+  /// @param depth of its levels, as in budget_eviction
+  /// @return whether it has: not one that is used, waited for, loading, leaving, or that deep
+  /// @throws error not_found; invalid_argument: no such level
+  bool put_away(std::string_view model, std::size_t depth);
+  /// The model has ended by itself: it gets no work any more, also while tickets for it are out,
+  /// and leaves to its deepest level. `evict` is called for that, where nothing is left to do but
+  /// to wait for its memory.
+  /// @return whether that has begun: not for one that loads, leaves, or is that deep
+  /// @throws error not_found
+  bool lost(std::string_view model);
+  /// Ends all waits for a model with `cancelled`. One that has a ticket keeps it.
+  /// @throws error not_found
+  void withdraw(std::string_view model);
+  /// What a model holds, as measured while it is ready, or asleep: corrects the books, and what is
+  /// expected the next time. Does nothing while it loads or leaves.
+  /// @throws error not_found; invalid_argument for a device that the budget does not have
+  void correct(std::string_view model, const bytes_by_device& holds);
+  /// @throws error not_found
+  void pin(std::string_view model, bool pinned);
+  /// @}
 
   /// What admit() would do now. Nothing is done.
   /// @throws error not_found

@@ -48,6 +48,7 @@
 #include <lull/backend.h>
 #include <lull/c/allocator.h>
 #include <lull/c/arena.h>
+#include <lull/c/budget.h>
 #include <lull/c/bytes.h>
 #include <lull/c/cancel.h>
 #include <lull/c/device.h>

@@ -50,13 +50,21 @@ void budget::add(budget_model model) {
   state_->add(std::move(model));
 }
 
+void budget::change(budget_model model) {
+  state_->change(std::move(model));
+}
+
+void budget::remove(std::string_view model) {
+  state_->remove(model);
+}
+
 budget_ticket budget::admit(std::string_view model, time_point deadline, stop_view stop) {
   return state_->admit(model, deadline, stop);
 }
 
 void budget::admit_async(std::string_view model, time_point deadline,
-                         std::function<void(admission)> done) {
-  state_->admit_async(model, deadline, std::move(done));
+                         std::function<void(admission)> done, const stop_view& stop) {
+  state_->admit_async(model, deadline, std::move(done), stop);
 }
 
 void budget::tick() {
@@ -69,6 +77,26 @@ time_point budget::next_tick() const {
 
 void budget::refresh() {
   state_->refresh();
+}
+
+bool budget::put_away(std::string_view model, std::size_t depth) {
+  return state_->put_away(model, depth);
+}
+
+bool budget::lost(std::string_view model) {
+  return state_->put_away(model, std::nullopt);
+}
+
+void budget::withdraw(std::string_view model) {
+  state_->withdraw(model);
+}
+
+void budget::correct(std::string_view model, const bytes_by_device& holds) {
+  state_->correct(model, holds);
+}
+
+void budget::pin(std::string_view model, bool pinned) {
+  state_->pin(model, pinned);
 }
 
 budget_preview budget::preview(std::string_view model) const {

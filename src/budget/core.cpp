@@ -9,10 +9,6 @@
 namespace lull::detail {
 namespace {
 
-double seconds_of(duration span) noexcept {
-  return std::chrono::duration<double>(span).count();
-}
-
 std::uint64_t margin_of(const budget_device& device) {
   if (device.name.empty()) fail(status::invalid_argument, "a device of a budget without a name");
   if (!(device.margin_share >= 0 && device.margin_share <= 1)) {
@@ -67,50 +63,13 @@ bytes_by_device budget_core::to_named(const amounts& list) const {
   return named;
 }
 
-std::size_t budget_core::add(budget_model model, const std::optional<bytes_by_device>& measured) {
-  if (model.name.empty()) fail(status::invalid_argument, "a model of a budget without a name");
-  if (by_name_.find(model.name) != by_name_.end()) {
-    fail(status::invalid_argument, "model '{}' is in the budget already", model.name);
-  }
-  if (model.levels.empty()) {
-    fail(status::invalid_argument, "model '{}' has no level to be put away to", model.name);
-  }
-  if (model.need.empty() && !measured) {
-    fail(status::invalid_argument,
-         "model '{}': what it needs is not given, and it was never measured", model.name);
-  }
-  slot made;
-  made.need = to_amounts(measured ? *measured : model.need, model.name);
-  made.measured = measured.has_value();
-  made.real = made.before = made.leaves_to = amounts(books_.devices.size(), 0);
-  plan_model planned;
-  planned.name = model.name;
-  planned.pinned = model.pinned;
-  planned.wake_seconds = seconds_of(model.wake_time);
-  planned.depth = model.levels.size();
-  for (const budget_level& level : model.levels) {
-    plan_level entry{level.name};
-    const amounts left = to_amounts(level.left, model.name);
-    for (std::uint32_t device = 0; device < left.size(); ++device) {
-      if (left[device] > 0) entry.left.push_back({device, left[device]});
-    }
-    planned.levels.push_back(std::move(entry));
-  }
-  made.given = std::move(model);
-  const std::size_t index = slots_.size();
-  books_.models.push_back(std::move(planned));
-  slots_.push_back(std::move(made));
-  by_name_.emplace(slots_.back().given.name, index);
-  return index;
-}
-
 std::size_t budget_core::find(std::string_view model) const {
   const auto found = by_name_.find(model);
   if (found == by_name_.end()) fail(status::not_found, "the budget has no model '{}'", model);
   return found->second;
 }
 
-void budget_core::set_real(std::size_t index, const amounts& list) {
+void budget_core::set_real(std::size_t index, const amounts& list) noexcept {
   slot& changed = slots_[index];
   for (std::size_t device = 0; device < list.size(); ++device) {
     real_held_[device] += list[device] - changed.real[device];
@@ -119,7 +78,8 @@ void budget_core::set_real(std::size_t index, const amounts& list) {
   ++version_;
 }
 
-void budget_core::set_planned(std::size_t index, const amounts& list) {
+/// Its list has room for all devices since it was added.
+void budget_core::set_planned(std::size_t index, const amounts& list) noexcept {
   std::vector<device_bytes>& holds = model_of(index).holds;
   for (const device_bytes& held : holds) books_.devices[held.device].held_bytes -= held.bytes;
   holds.clear();
@@ -165,7 +125,7 @@ void budget_core::rest(std::size_t index) noexcept {
 }
 
 /// Uses are counted with less and less weight: after ten minutes about a third is left.
-void budget_core::count_use(std::size_t index, time_point now) {
+void budget_core::count_use(std::size_t index, time_point now) noexcept {
   constexpr double memory_seconds = 600;
   slot& used = slots_[index];
   plan_model& model = model_of(index);
@@ -176,7 +136,8 @@ void budget_core::count_use(std::size_t index, time_point now) {
   model.aging = books_.aging;
 }
 
-bool budget_core::confirm(std::size_t index, const std::optional<amounts>& holds, time_point now) {
+bool budget_core::confirm(std::size_t index, const std::optional<amounts>& holds,
+                          time_point now) noexcept {
   slot& loaded = slots_[index];
   plan_model& model = model_of(index);
   bool wrong = false;
@@ -195,14 +156,14 @@ bool budget_core::confirm(std::size_t index, const std::optional<amounts>& holds
   set_real(index, loaded.need);
   set_planned(index, loaded.need);
   model.depth = 0;
-  model.leases = 1;
+  ++model.leases;
   model.keep_until = now + loaded.given.min_residence;
   rest(index);
   count_use(index, now);
   return wrong;
 }
 
-void budget_core::give_up(std::size_t index, time_point) {
+void budget_core::give_up(std::size_t index, time_point) noexcept {
   slot& loaded = slots_[index];
   loaded.granted = false;
   ++counters.given_up;
@@ -211,36 +172,45 @@ void budget_core::give_up(std::size_t index, time_point) {
   rest(index);
 }
 
-void budget_core::end_use(std::size_t index, time_point now) {
+void budget_core::end_use(std::size_t index, time_point now) noexcept {
   plan_model& model = model_of(index);
   --model.leases;
   model.last_used = now;
   model.aging = books_.aging;
 }
 
-void budget_core::start_leaving(const plan_victim& victim, time_point now) {
+/// Puts the victims of a plan on their way. @param whom the plan was made for
+void budget_core::let_leave(const plan_result& plan, const std::string& whom, time_point now) {
+  if (plan.victims.empty()) return;
+  const std::string why = text("{}: {}", whom, describe(plan, books_));
+  for (const plan_victim& victim : plan.victims) start_leaving(victim, why, now);
+}
+
+void budget_core::start_leaving(const plan_victim& victim, std::string why,
+                                time_point now) noexcept {
   slot& leaver = slots_[victim.model];
   leaver.before = leaver.real;
   leaver.since = now;
   leaver.stuck = false;
   leaver.deferred = victim;
+  leaver.leaves_because = std::move(why);
   model_of(victim.model).state = model_state::leaving;
   books_.aging = std::max(books_.aging, victim.key);
   leave_to(victim.model, victim.level);
 }
 
 /// Sets what will be left of it.
-void budget_core::leave_to(std::size_t index, std::size_t level) {
+void budget_core::leave_to(std::size_t index, std::size_t level) noexcept {
   slot& leaver = slots_[index];
   const plan_model& model = books_.models[index];
-  amounts left(books_.devices.size(), 0);
+  amounts& left = leaver.leaves_to;
+  std::fill(left.begin(), left.end(), 0);
   for (const device_bytes& rest : model.levels[level].left) left[rest.device] = rest.bytes;
   const bool deepest = level + 1 == model.levels.size();
   for (std::size_t device = 0; deepest && device < left.size(); ++device) {
     left[device] = std::min(left[device], leaver.real[device]);
   }
   set_planned(index, left);
-  leaver.leaves_to = std::move(left);
   leaver.leaving_level = level;
 }
 
@@ -260,9 +230,10 @@ void budget_core::start_deferred() {
       }
       return list;
     };
+    amounts then = meanwhile();
     bool fits = true;
     for (std::size_t device = 0; device < real_held_.size(); ++device) {
-      const std::uint64_t grows = meanwhile()[device] - leaver.real[device];
+      const std::uint64_t grows = then[device] - leaver.real[device];
       fits &= grows == 0 || real_held_[device] + grows <= limit(device);
     }
     if (!fits) {
@@ -271,17 +242,21 @@ void budget_core::start_deferred() {
       if (others && !leaver.stuck) continue;
       // Nobody leaves room for it any more.
       leave_to(index, leaver.given.levels.size() - 1);
+      then = meanwhile();
     }
     orders.push_back({index, order_of(index)});
     leaver.deferred.reset();
-    set_real(index, meanwhile());
+    set_real(index, then);
   }
 }
 
 budget_eviction budget_core::order_of(std::size_t index) const {
   const slot& leaver = slots_[index];
-  budget_eviction what{
-      leaver.given.name, leaver.given.levels[leaver.leaving_level].name, leaver.leaving_level, {}};
+  budget_eviction what{leaver.given.name,
+                       leaver.given.levels[leaver.leaving_level].name,
+                       leaver.leaving_level,
+                       {},
+                       leaver.leaves_because};
   for (std::size_t device = 0; device < leaver.before.size(); ++device) {
     const std::uint64_t before = leaver.before[device];
     const std::uint64_t left = leaver.leaves_to[device];
@@ -290,10 +265,10 @@ budget_eviction budget_core::order_of(std::size_t index) const {
   return what;
 }
 
-void budget_core::left(std::size_t index, bool succeeded, time_point now) {
+void budget_core::left(std::size_t index, bool succeeded, time_point now) noexcept {
   slot& leaver = slots_[index];
   plan_model& model = model_of(index);
-  const amounts then = succeeded ? leaver.leaves_to : leaver.before;
+  const amounts& then = succeeded ? leaver.leaves_to : leaver.before;
   set_real(index, then);
   set_planned(index, then);
   leaver.stuck = false;
@@ -308,25 +283,26 @@ void budget_core::left(std::size_t index, bool succeeded, time_point now) {
 }
 
 /// What models hold is known but for those that load or leave, which hold something in between.
-void budget_core::read(const std::vector<budget_reading>& readings) {
-  amounts uncertain(books_.devices.size(), 0);
+std::uint64_t budget_core::uncertain_on(std::size_t device) const noexcept {
+  std::uint64_t uncertain = 0;
   for (std::size_t index = 0; index < slots_.size(); ++index) {
     const slot& each = slots_[index];
     const bool leaves = books_.models[index].state == model_state::leaving;
     if (!leaves && !each.granted) continue;
-    const amounts& least = leaves ? each.leaves_to : each.before;
-    for (std::size_t device = 0; device < uncertain.size(); ++device) {
-      const std::uint64_t from =
-          leaves ? std::min(least[device], each.before[device]) : least[device];
-      uncertain[device] += each.real[device] - std::min(each.real[device], from);
-    }
+    const std::uint64_t from =
+        leaves ? std::min(each.leaves_to[device], each.before[device]) : each.before[device];
+    uncertain += each.real[device] - std::min(each.real[device], from);
   }
+  return uncertain;
+}
+
+void budget_core::read(const std::vector<budget_reading>& readings) noexcept {
   for (const budget_reading& reading : readings) {
     for (std::size_t device = 0; device < books_.devices.size(); ++device) {
       plan_device& where = books_.devices[device];
       if (where.name != reading.device) continue;
       const std::uint64_t held = real_held_[device];
-      const std::uint64_t sure = held - uncertain[device];
+      const std::uint64_t sure = held - uncertain_on(device);
       const std::uint64_t least = reading.used_bytes > held ? reading.used_bytes - held : 0;
       const std::uint64_t most = reading.used_bytes > sure ? reading.used_bytes - sure : 0;
       where.foreign_bytes = std::clamp(where.foreign_bytes, least, most);

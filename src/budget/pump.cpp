@@ -17,12 +17,7 @@ time_point later(time_point from, duration span) noexcept {
 void budget_core::submit(const budget_wait_ptr& wait, time_point now) {
   const plan_model& model = books_.models[wait->model];
   slot& wanted = slots_[wait->model];
-  if (model.state == model_state::ready && !wanted.draining) {
-    ++model_of(wait->model).leases;
-    count_use(wait->model, now);
-    finish(wait, {});
-    return;
-  }
+  if (model.state == model_state::ready && !wanted.draining) return serve(wait, now);
   wanted.waits.push_back(wait);
   enqueue(wait->model, now);
   if (fits_alone(wait->model, now)) {
@@ -48,18 +43,37 @@ bool budget_core::lacks_room() const noexcept {
   return false;
 }
 
-void budget_core::abandon(budget_wait_ptr wait, error why, time_point now) {
+void budget_core::abandon(const budget_wait_ptr& wait, error why) {
   if (wait->over) return;
-  auto& waits = slots_[wait->model].waits;
-  waits.erase(std::find(waits.begin(), waits.end(), wait));
   finish(wait, std::move(why));
-  pump(now);
+  drop(wait);
 }
 
+void budget_core::forget(const budget_wait_ptr& wait, time_point now) noexcept {
+  drop(wait);
+  finished.erase(std::remove(finished.begin(), finished.end(), wait), finished.end());
+  if (!wait->over) return;
+  if (!wait->failure) wait->must_load ? give_up(wait->model, now) : end_use(wait->model, now);
+}
+
+/// Takes it out of those who wait.
+void budget_core::drop(const budget_wait_ptr& wait) noexcept {
+  auto& waits = slots_[wait->model].waits;
+  waits.erase(std::remove(waits.begin(), waits.end(), wait), waits.end());
+  if (waits.empty()) leave_queue(wait->model);
+}
+
+/// Takes memory before anything is changed, as whatever comes before it in a decision.
 void budget_core::finish(const budget_wait_ptr& wait, std::optional<error> failure) {
+  finished.push_back(wait);
   wait->failure = std::move(failure);
   wait->over = true;
-  finished.push_back(wait);
+}
+
+void budget_core::serve(const budget_wait_ptr& wait, time_point now) {
+  finish(wait, {});
+  ++model_of(wait->model).leases;
+  count_use(wait->model, now);
 }
 
 void budget_core::enqueue(std::size_t index, time_point now) {
@@ -72,7 +86,7 @@ void budget_core::enqueue(std::size_t index, time_point now) {
   ++queue_length_;
 }
 
-void budget_core::leave_queue(std::size_t index) {
+void budget_core::leave_queue(std::size_t index) noexcept {
   slot& gone = slots_[index];
   if (!gone.queued) return;
   gone.queued = false;
@@ -105,10 +119,10 @@ void budget_core::expire(time_point now) {
     }
     for (const budget_wait_ptr& wait : late) {
       const std::string words = words_for(index, now);
-      each.waits.erase(std::find(each.waits.begin(), each.waits.end(), wait));
-      ++counters.timed_out;
       finish(wait, error(status::timed_out,
                          text("no room for model '{}' in time: {}", each.given.name, words)));
+      drop(wait);
+      ++counters.timed_out;
     }
     if (each.queued && each.waits.empty()) leave_queue(index);
   }
@@ -173,7 +187,7 @@ void budget_core::decide(std::size_t index, time_point now, const std::vector<st
     if (blocked[sum.device]) return;
   }
   if (plan.outcome == plan_outcome::planned) {
-    for (const plan_victim& victim : plan.victims) start_leaving(victim, now);
+    let_leave(plan, text("model '{}' comes in", each.given.name), now);
     promise(index, now);
     count_overtaking(index, queue);
     if (fits_really(index)) grant(index, now);
@@ -190,22 +204,23 @@ void budget_core::decide(std::size_t index, time_point now, const std::vector<st
 }
 
 void budget_core::promise(std::size_t index, time_point) {
-  slots_[index].promised = true;
   set_planned(index, ready_amounts(index));
+  slots_[index].promised = true;
   model_of(index).state = model_state::loading;
 }
 
 void budget_core::grant(std::size_t index, time_point now) {
   slot& each = slots_[index];
+  const amounts then = ready_amounts(index);
+  const budget_wait_ptr first = each.waits.front();
+  finish(first, {});
+  each.waits.pop_front();
+  first->must_load = true;
   each.promised = false;
   each.granted = true;
   each.since = now;
   each.before = each.real;
-  set_real(index, ready_amounts(index));
-  const budget_wait_ptr first = each.waits.front();
-  each.waits.pop_front();
-  first->must_load = true;
-  finish(first, {});
+  set_real(index, then);
   if (each.waits.empty()) leave_queue(index);
 }
 
@@ -214,8 +229,11 @@ void budget_core::refuse(std::size_t index, time_point now) {
   const error why(status::out_of_device_memory,
                   text("model '{}' can never fit: {}", each.given.name,
                        describe(plan_for(index, now, false), books_)));
-  counters.refused += each.waits.size();
-  for (const budget_wait_ptr& wait : std::exchange(each.waits, {})) finish(wait, why);
+  while (!each.waits.empty()) {
+    finish(each.waits.front(), why);
+    each.waits.pop_front();
+    ++counters.refused;
+  }
   leave_queue(index);
 }
 
@@ -244,10 +262,9 @@ void budget_core::serve_ready(time_point now) {
     if (each.waits.empty() || each.draining || books_.models[index].state != model_state::ready) {
       continue;
     }
-    for (const budget_wait_ptr& wait : std::exchange(each.waits, {})) {
-      ++model_of(index).leases;
-      count_use(index, now);
-      finish(wait, {});
+    while (!each.waits.empty()) {
+      serve(each.waits.front(), now);
+      each.waits.pop_front();
     }
     leave_queue(index);
   }
@@ -258,7 +275,7 @@ void budget_core::make_room(time_point now) {
   for (std::uint32_t device = 0; device < books_.devices.size(); ++device) {
     if (books_.devices[device].held_bytes <= limit(device)) continue;
     const plan_result plan = plan_admission(books_, {{}, {{device, 0}}, now});
-    for (const plan_victim& victim : plan.victims) start_leaving(victim, now);
+    let_leave(plan, "more is used than should be", now);
   }
 }
 

@@ -1,8 +1,9 @@
 #include "budget/state.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <stop_token>
-#include <thread>
+#include <tuple>
 #include <utility>
 
 #include "vocabulary/call_back.hpp"
@@ -40,7 +41,7 @@ budget_state::budget_state(budget_options options)
       log_warning(options_.log, "budget", current_error(status::io).what());
     }
   }
-  look([] {});
+  look();
 }
 
 void budget_state::add(budget_model model) {
@@ -60,11 +61,22 @@ void budget_state::add(budget_model model) {
   core_.add(std::move(model), measured);
 }
 
+void budget_state::change(budget_model model) {
+  const std::string name = model.name;
+  guard lock(mutex_);
+  const bool forgets = core_.change(std::move(model)) && estimates_.erase(name) > 0;
+  proceed(lock);
+  lock.unlock();
+  if (forgets && !options_.estimates_file.empty()) keep_estimates();
+}
+
+void budget_state::remove(std::string_view model) {
+  const guard lock(mutex_);
+  core_.remove(core_.find(model));
+}
+
 budget_ticket budget_state::ticket_for(const budget_wait& wait) {
   budget_ticket ticket;
-  ticket.state_ = shared_from_this();
-  ticket.index_ = wait.model;
-  ticket.must_load_ = wait.must_load;
   const budget_core::slot& slot = core_.slots()[wait.model];
   ticket.model_ = slot.given.name;
   if (wait.must_load) {
@@ -74,6 +86,10 @@ budget_ticket budget_state::ticket_for(const budget_wait& wait) {
     }
     ticket.granted_ = core_.to_named(extra);
   }
+  // From here on it is given back.
+  ticket.state_ = shared_from_this();
+  ticket.index_ = wait.model;
+  ticket.must_load_ = wait.must_load;
   return ticket;
 }
 
@@ -88,38 +104,88 @@ budget_ticket budget_state::admit(std::string_view model, time_point deadline,
   guard lock(mutex_);
   wait->model = core_.find(model);
   wait->deadline = deadline;
-  core_.submit(wait, now());
-  carry_out(lock);
-  while (!wait->over) {
-    if (token.stop_requested() || closed_) {
-      core_.abandon(wait, error(status::cancelled, text("waiting for model '{}'", model)), now());
-      carry_out(lock);
-      break;
+  try {
+    core_.submit(wait, now());
+    carry_out(lock);
+    while (!wait->over) {
+      if (token.stop_requested() || closed_) throw cancelled(*wait);
+      this->wait(lock);
     }
-    const time_point due = core_.next_due(now());
-    if (due <= now()) {
-      core_.pump(now());
-      carry_out(lock);
-      continue;
-    }
-    if (look_soon(lock)) continue;
-    const time_point look_at =
-        options_.probe ? time_->deadline_in(options_.look_every) : no_deadline;
-    time_->wait_until(changed_, lock, std::min(due, look_at));
+    if (wait->failure) throw error(*wait->failure);
+    return ticket_for(*wait);
+  } catch (...) {
+    core_.forget(wait, now());
+    proceed(lock);
+    throw;
   }
-  if (wait->failure) throw error(*wait->failure);
-  return ticket_for(*wait);
+}
+
+void budget_state::wait(guard& lock) {
+  const time_point due = std::min(core_.next_due(now()), again_at_);
+  if (due <= now()) return proceed(lock);
+  if (look_soon(lock)) return;
+  const time_point look_at = options_.probe ? time_->deadline_in(options_.look_every) : no_deadline;
+  time_->wait_until(changed_, lock, std::min(due, look_at));
 }
 
 void budget_state::admit_async(std::string_view model, time_point deadline,
-                               std::function<void(budget::admission)> done) {
+                               std::function<void(budget::admission)> done, const stop_view& stop) {
   const auto wait = std::make_shared<budget_wait>();
   wait->done = std::move(done);
-  guard lock(mutex_);
-  wait->model = core_.find(model);
   wait->deadline = deadline;
-  core_.submit(wait, now());
-  carry_out(lock);
+  {
+    const guard lock(mutex_);
+    wait->model = core_.find(model);
+  }
+  // Made and taken away (carry_out) without the lock, which it takes.
+  if (stop.stop_possible()) {
+    wait->give_up.emplace(stop, [this, weak = std::weak_ptr(wait)] {
+      if (const auto held = weak.lock()) give_up(held);
+    });
+  }
+  guard lock(mutex_);
+  try {
+    if (wait->stopped) {
+      core_.finish(wait, cancelled(*wait));
+    } else {
+      wait->submitted = true;
+      core_.submit(wait, now());
+    }
+  } catch (...) {
+    wait->submitted = false;
+    core_.forget(wait, now());
+    throw;
+  }
+  proceed(lock);
+}
+
+error budget_state::cancelled(const budget_wait& wait) const {
+  return {status::cancelled, text("waiting for model '{}'", core_.slots()[wait.model].given.name)};
+}
+
+void budget_state::give_up(const budget_wait_ptr& wait) {
+  guard lock(mutex_);
+  wait->stopped = true;
+  if (!wait->submitted || wait->over) return;
+  try {
+    core_.abandon(wait, cancelled(*wait));
+  } catch (...) {
+    wait->deadline = now();  // without memory to say so: it is over as soon as there is some
+  }
+  proceed(lock);
+}
+
+/// Decides what can be decided now. What there is no memory for is tried again a little later.
+void budget_state::proceed(guard& lock) noexcept {
+  again_at_ = no_deadline;
+  try {
+    core_.pump(now());
+    carry_out(lock);
+  } catch (...) {
+    again_at_ = time_->deadline_in(options_.look_every);
+    log_warning(options_.log, "budget", current_error(status::internal).what());
+  }
+  changed_.notify_all();
 }
 
 void budget_state::confirm(budget_ticket& ticket, const std::optional<bytes_by_device>& holds) {
@@ -127,17 +193,14 @@ void budget_state::confirm(budget_ticket& ticket, const std::optional<bytes_by_d
   guard lock(mutex_);
   std::optional<budget_core::amounts> measured;
   if (holds) measured = core_.to_amounts(*holds, ticket.model_);
-  const bytes_by_device before = core_.to_named(core_.slots()[ticket.index_].need);
+  const bool learned = holds && core_.to_named(core_.slots()[ticket.index_].need) != *holds;
+  if (learned) estimates_[ticket.model_] = *holds;
   ticket.must_load_ = false;
   const bool wrong = core_.confirm(ticket.index_, measured, now());
-  const bool learned = holds && before != *holds;
-  if (learned) estimates_[ticket.model_] = *holds;
-  core_.pump(now());
-  carry_out(lock);
+  proceed(lock);
   lock.unlock();
   if (wrong) {
-    log_warning(options_.log, "budget",
-                text("model '{}' holds other than estimated, which is corrected", ticket.model_));
+    warn_of(ticket.model_, "holds other than estimated, which is corrected");
   }
   if (learned && !options_.estimates_file.empty()) keep_estimates();
 }
@@ -163,167 +226,22 @@ void budget_state::release(const budget_ticket& ticket) noexcept {
   } else {
     core_.end_use(ticket.index_, now());
   }
-  if (!core_.anybody_waits() && !core_.lacks_room()) return;
-  core_.pump(now());
-  carry_out(lock);
-}
-
-void budget_state::carry_out(guard& lock) {
-  while (!core_.orders.empty() || !core_.finished.empty()) {
-    auto orders = std::exchange(core_.orders, {});
-    if (closed_) {
-      for (const budget_core::order& order : orders) core_.left(order.model, false, now());
-      orders.clear();
-    }
-    const auto finished = std::exchange(core_.finished, {});
-    std::vector<std::pair<budget_wait_ptr, budget::admission>> told;
-    for (const budget_wait_ptr& wait : finished) {
-      if (!wait->done) continue;
-      budget::admission result;
-      if (wait->failure) {
-        result.failure = wait->failure;
-      } else {
-        result.ticket = ticket_for(*wait);
-      }
-      told.emplace_back(wait, std::move(result));
-    }
-    jobs_ += orders.size();
-    changed_.notify_all();
-    lock.unlock();
-    for (const budget_core::order& order : orders) {
-      start([this, order] { put_away(order); },
-            [this, order] {
-              guard again(mutex_);
-              core_.left(order.model, false, now());
-              core_.pump(now());
-              carry_out(again);
-            });
-    }
-    for (auto& [wait, result] : told) wait->done(std::move(result));
-    lock.lock();
-  }
-}
-
-/// Runs a job that was counted. @param otherwise what to do where it cannot be run
-void budget_state::start(std::function<void()> job, std::function<void()> otherwise) noexcept {
-  const auto whole = [self = shared_from_this(), job = std::move(job)] {
-    job();
-    const guard lock(self->mutex_);
-    --self->jobs_;
-    self->changed_.notify_all();
-  };
-  try {
-    if (options_.run_on) {
-      options_.run_on(whole);
-    } else {
-      std::thread(whole).detach();
-    }
-  } catch (...) {
-    log_warning(options_.log, "budget", current_error(status::callback).what());
-    otherwise();
-    const guard lock(mutex_);
-    --jobs_;
-    changed_.notify_all();
-  }
-}
-
-void budget_state::put_away(const budget_core::order& order) {
-  const std::vector<settle_expectation> expected = expectations(order.what);
-  bool succeeded = true;
-  try {
-    options_.evict(order.what);
-  } catch (...) {
-    succeeded = false;
-    log_warning(options_.log, "budget",
-                text("model '{}' does not leave: {}", order.what.model,
-                     current_error(status::callback).what()));
-  }
-  if (succeeded) call_back(options_.log, "budget: settle", options_.settle, expected);
-  look([&] { core_.left(order.model, succeeded, now()); });
-}
-
-std::vector<settle_expectation> budget_state::expectations(const budget_eviction& what) {
-  std::vector<settle_expectation> expected;
-  if (!options_.settle) return expected;
-  const auto readings = ask();
-  for (const auto& [device, bytes] : what.gain) {
-    settle_expectation entry{device, bytes};
-    for (const budget_reading& reading : readings.value_or(std::vector<budget_reading>{})) {
-      for (const budget_device& known : options_.devices) {
-        if (reading.device != device || known.name != device) continue;
-        if (known.capacity_bytes < reading.used_bytes) continue;
-        entry.baseline_free_bytes = known.capacity_bytes - reading.used_bytes;
-      }
-    }
-    expected.push_back(std::move(entry));
-  }
-  return expected;
-}
-
-std::optional<std::vector<budget_reading>> budget_state::ask() noexcept {
-  if (!options_.probe) return {};
-  try {
-    return options_.probe();
-  } catch (...) {
-    log_warning(options_.log, "budget: probe", current_error(status::callback).what());
-    return {};
-  }
-}
-
-void budget_state::look(const std::function<void()>& then) {
-  constexpr int attempts = 3;
-  for (int attempt = 1;; ++attempt) {
-    guard lock(mutex_);
-    const std::uint64_t version = core_.version();
-    lock.unlock();
-    const auto readings = ask();
-    lock.lock();
-    const bool stands = version == core_.version();
-    if (!stands && attempt < attempts) continue;
-    then();
-    if (readings && stands) core_.read(*readings);
-    looked_at_ = now();
-    core_.pump(now());
-    carry_out(lock);
-    return;
-  }
-}
-
-/// At most one look at a time, and not under the caller's deadline: a probe may hang.
-bool budget_state::look_soon(guard& lock) {
-  if (!options_.probe || looking_ || now() - looked_at_ < options_.look_every) return false;
-  looking_ = true;
-  ++jobs_;
-  lock.unlock();
-  const auto done = [this] {
-    const guard again(mutex_);
-    looking_ = false;
-    looked_at_ = now();
-  };
-  start(
-      [this, done] {
-        look([] {});
-        done();
-      },
-      done);
-  lock.lock();
-  return true;
+  if (core_.anybody_waits() || core_.lacks_room()) proceed(lock);
 }
 
 void budget_state::refresh() {
-  look([] {});
+  look();
 }
 
 void budget_state::tick() {
   guard lock(mutex_);
-  core_.pump(now());
-  carry_out(lock);
+  proceed(lock);
   if (core_.anybody_waits()) look_soon(lock);
 }
 
 time_point budget_state::next_tick() {
   const guard lock(mutex_);
-  time_point next = core_.next_due(now());
+  time_point next = std::min(core_.next_due(now()), again_at_);
   if (options_.probe && core_.anybody_waits() && !looking_) {
     next = std::min(next, looked_at_ + options_.look_every);
   }
@@ -348,6 +266,7 @@ budget_snapshot budget_state::snapshot() {
   const guard lock(mutex_);
   budget_snapshot result;
   result.counters = core_.counters;
+  result.aging = core_.books().aging;
   for (std::size_t device = 0; device < core_.books().devices.size(); ++device) {
     const plan_device& each = core_.books().devices[device];
     result.devices.push_back({each.name, each.capacity_bytes, each.margin_bytes, each.foreign_bytes,
@@ -356,6 +275,7 @@ budget_snapshot budget_state::snapshot() {
   for (std::size_t index = 0; index < core_.slots().size(); ++index) {
     const budget_core::slot& slot = core_.slots()[index];
     const plan_model& model = core_.books().models[index];
+    if (slot.removed) continue;
     budget_model_snapshot each;
     each.name = model.name;
     const bool gone = model.depth == model.levels.size();
@@ -368,6 +288,12 @@ budget_snapshot budget_state::snapshot() {
     each.waiting = static_cast<std::uint32_t>(slot.waits.size());
     each.wake_time =
         std::chrono::duration_cast<duration>(std::chrono::duration<double>(model.wake_seconds));
+    each.priority = slot.given.priority;
+    each.pinned = model.pinned;
+    each.kept_for = std::max(model.keep_until - now(), duration::zero());
+    if (slot.uses > 0) each.idle = model.leases > 0 ? duration::zero() : now() - model.last_used;
+    each.uses_per_second = model.uses_per_second;
+    each.aging = model.aging;
     result.models.push_back(std::move(each));
   }
   return result;
@@ -378,12 +304,17 @@ void budget_state::close() noexcept {
   closed_ = true;
   for (std::size_t index = 0; index < core_.slots().size(); ++index) {
     while (!core_.slots()[index].waits.empty()) {
-      core_.abandon(core_.slots()[index].waits.front(), error(status::cancelled, "the budget ends"),
-                    now());
-      carry_out(lock);
+      const budget_wait_ptr first = core_.slots()[index].waits.front();
+      core_.abandon(first, error(status::cancelled, "the budget ends"));
+      proceed(lock);
     }
   }
   changed_.wait(lock, [this] { return jobs_ == 0; });
+  // Nothing calls them any more, also not where tickets are still out.
+  const auto callbacks =
+      std::make_tuple(std::exchange(options_.evict, {}), std::exchange(options_.settle, {}),
+                      std::exchange(options_.probe, {}), std::exchange(options_.run_on, {}));
+  lock.unlock();
 }
 
 }  // namespace lull::detail

@@ -150,21 +150,6 @@ class c_participant final : public lull::participant {
   std::vector<lull_tag_action> deeper_tags_;
 };
 
-bool is_failure(lull_status code) noexcept {
-  const auto number = static_cast<std::int32_t>(code);
-  return number > LULL_OK && number <= LULL_ERROR_INTERNAL;
-}
-
-/// This thread's last error with another status, if that is not its own.
-lull::error last_error_as(lull_status code) {
-  const auto status = static_cast<lull::status>(code);
-  const lull::error* const last = lull::capi::last_remembered();
-  if (last == nullptr) return {status, lull_status_text(code)};
-  if (last->code() == status) return *last;
-  if (last->vendor() != nullptr) return {status, last->what(), *last->vendor()};
-  return {status, last->what()};
-}
-
 }  // namespace
 
 void lull_participant_init(lull_participant* participant) {
@@ -187,11 +172,10 @@ lull_status lull_sleeper_add(lull_sleeper* sleeper, const lull_participant* part
 }
 
 lull_status lull_transition_fail(lull_transition* transition, lull_status status, const char* why) {
-  const lull_status result = is_failure(status) ? status : LULL_ERROR_CALLBACK;
+  const lull_status result = lull::capi::failure_or_callback(status);
   const lull_status code = guard([&] {
     auto& failure = required(transition, "transition").failure;
-    failure = why == nullptr ? last_error_as(result)
-                             : lull::error(static_cast<lull::status>(result), why);
+    failure = lull::capi::callback_failure(result, why);
   });
   return code == LULL_ERROR_INVALID_ARGUMENT ? code : result;
 }

@@ -39,4 +39,19 @@ void expect_callback_ok(lull_status code, const char* callback) {
   fail(status::callback, "the {} callback returned {}", callback, lull_status_name(code));
 }
 
+lull_status failure_or_callback(lull_status code) noexcept {
+  const auto number = static_cast<std::int32_t>(code);
+  return number > LULL_OK && number <= LULL_ERROR_INTERNAL ? code : LULL_ERROR_CALLBACK;
+}
+
+error callback_failure(lull_status code, const char* why) {
+  const auto status = static_cast<lull::status>(code);
+  if (why != nullptr) return {status, why};
+  const error* const last = last_remembered();
+  if (last == nullptr) return {status, lull_status_text(code)};
+  if (last->code() == status) return *last;
+  if (last->vendor() != nullptr) return {status, last->what(), *last->vendor()};
+  return {status, last->what()};
+}
+
 }  // namespace lull::capi

@@ -98,6 +98,14 @@ std::vector<Text> texts_of(const char* const* list, std::size_t count, const cha
 /// Throws if a callback of the caller failed.
 void expect_callback_ok(lull_status code, const char* callback);
 
+/// What a callback that fails in words returns: itself if it is a failure, else
+/// LULL_ERROR_CALLBACK.
+lull_status failure_or_callback(lull_status code) noexcept;
+/// The failure that a callback tells.
+/// @param code a failure
+/// @param why null: the words of this thread's last error
+error callback_failure(lull_status code, const char* why);
+
 /// The sink that the three log fields of an options struct ask for.
 template <class Options>
 log_sink log_of(const Options& given) {

@@ -112,8 +112,8 @@ detail::outcome sleeper::impl::run_participants(const std::function<detail::outc
 /// @return false when they did not come back in time: the gate is open again
 bool sleeper::impl::drain(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt) {
   if (attempt.only_if_idle) {
-    // Work that came in since the timer fired goes first.
-    return gate.close_if_idle(sleep_state::sleeping);
+    // Work that came in since the timer fired goes first, also when it is done by now.
+    return idle_since() == attempt.idle_since && gate.close_if_idle(sleep_state::sleeping);
   }
   set_state(sleep_state::draining);
   const time_point deadline = clock.deadline_in(options.drain_timeout);

@@ -195,6 +195,7 @@ bool sleeper::impl::start_idle_sleep(time_point now) {
   auto attempt = std::make_shared<sleep_attempt>();
   attempt->plan = rungs.front().plan;
   attempt->only_if_idle = true;
+  attempt->idle_since = idle_since();
   start_runner();
   wanted_sleep = std::move(attempt);
   work.notify_all();
@@ -359,6 +360,12 @@ void sleeper::set_idle_time(std::optional<duration> idle_time) {
   impl_->failed_idle_sleeps = 0;
   impl_->failed_rungs = 0;
   impl_->no_rung_before = time_point::min();
+  // What was due by the old time and has not begun is due no more; nobody waits for it.
+  if (impl_->wanted_sleep && impl_->wanted_sleep->only_if_idle) impl_->wanted_sleep.reset();
+  if (impl_->wanted_deepening && impl_->wanted_deepening->by_ladder && !impl_->rung_at_once) {
+    impl_->wanted_deepening.reset();
+    impl_->changed.notify_all();
+  }
   impl_->work.notify_all();
 }
 

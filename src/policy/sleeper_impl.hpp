@@ -21,6 +21,7 @@ namespace lull {
 struct sleep_attempt {
   sleep_plan plan;
   bool only_if_idle = false;  ///< give way to a lease instead of draining
+  time_point idle_since{};    ///< with it: what it was due by
   bool by_ladder = false;     ///< a deeper one that nobody waits for
   bool finished = false;
   std::optional<error> failure;

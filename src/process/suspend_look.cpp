@@ -23,8 +23,8 @@ namespace {
 /// include/linux/proc_ns.h): drivers list the ids of that one.
 constexpr std::string_view first_pid_namespace = "pid:[4026531836]";
 
-std::timed_mutex& turn_in_this_process() {
-  static immortal<std::timed_mutex> mutex;
+std::mutex& turn_in_this_process() {
+  static immortal<std::mutex> mutex;
   return mutex.get();
 }
 
@@ -86,24 +86,26 @@ std::vector<suspended_part> suspend_devices::listed(int id) const {
 }
 
 suspend_turn::suspend_turn(const std::filesystem::path& directory, time_point deadline) {
-  const auto late = [] {
-    fail(status::timed_out, "another process is being suspended or resumed for all this time");
-  };
   if (!directory.empty()) {
     make_own_directory(directory);
     directory_ = unique_fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!directory_) fail_call(status::io, "open", errno, text("'{}'", directory.string()));
   }
-  if (!turn_in_this_process().try_lock_until(deadline)) late();
-  try {
-    constexpr auto interval = std::chrono::milliseconds{5};
-    while (directory_ && ::flock(directory_.get(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK && errno != EINTR) {
-        fail_call(status::io, "flock", errno, text("'{}'", directory.string()));
+  const auto wait_for = [deadline](const auto& taken) {
+    while (!taken()) {
+      if (steady_clock().now() >= deadline) {
+        fail(status::timed_out, "another process is being suspended or resumed for all this time");
       }
-      if (steady_clock().now() >= deadline) late();
-      std::this_thread::sleep_for(interval);
+      std::this_thread::sleep_for(std::chrono::milliseconds{5});
     }
+  };
+  wait_for([] { return turn_in_this_process().try_lock(); });
+  try {
+    wait_for([&] {
+      if (!directory_ || ::flock(directory_.get(), LOCK_EX | LOCK_NB) == 0) return true;
+      if (errno == EWOULDBLOCK || errno == EINTR) return false;
+      fail_call(status::io, "flock", errno, text("'{}'", directory.string()));
+    });
   } catch (...) {
     turn_in_this_process().unlock();
     throw;

@@ -131,6 +131,43 @@ TEST(CApiDefaults, OfPreparingAnArena) {
   EXPECT_EQ(cpp_rate, std::nullopt);
 }
 
+TEST(CApiDefaults, OfBudgets) {
+  const auto [size, devices, device_count, evict, settle, probe, run_on, user, release, max_wait,
+              max_overtakes, patience, retry_after, look_every, estimates_file, level, log,
+              log_user] = prepared(lull_budget_options_init);
+  const auto [cpp_devices, cpp_evict, cpp_settle, cpp_probe, cpp_run_on, cpp_max_wait,
+              cpp_max_overtakes, cpp_patience, cpp_retry_after, cpp_look_every, cpp_estimates_file,
+              cpp_log, cpp_time] = lull::budget_options{};
+  expect_null(devices, evict, settle, probe, run_on, user, release, estimates_file, log, log_user,
+              cpp_time);
+  EXPECT_EQ(device_count, cpp_devices.size());
+  EXPECT_EQ(max_wait, cpp_max_wait.count());
+  EXPECT_EQ(max_overtakes, cpp_max_overtakes);
+  EXPECT_EQ(patience, cpp_patience.count());
+  EXPECT_EQ(retry_after, cpp_retry_after.count());
+  EXPECT_EQ(look_every, cpp_look_every.count());
+  EXPECT_TRUE(cpp_estimates_file.empty());
+  EXPECT_EQ(level, threshold);
+  EXPECT_FALSE(cpp_evict || cpp_settle || cpp_probe || cpp_run_on ||
+               cpp_log.wants(lull::log_level::error));
+}
+
+TEST(CApiDefaults, OfModels) {
+  const auto [size, name, need, need_count, levels, level_count, priority, pinned, min_residence,
+              wake_time] = prepared(lull_budget_model_init);
+  const auto [cpp_name, cpp_need, cpp_levels, cpp_priority, cpp_pinned, cpp_min_residence,
+              cpp_wake_time] = lull::budget_model{};
+  expect_null(need, levels);
+  EXPECT_EQ(name, cpp_name);
+  EXPECT_EQ(need_count, cpp_need.size());
+  EXPECT_EQ(level_count, 0u) << "which is the one of C++";
+  EXPECT_EQ(cpp_levels.size(), 1u);
+  EXPECT_EQ(priority, cpp_priority);
+  EXPECT_EQ(pinned != 0, cpp_pinned);
+  EXPECT_EQ(min_residence, cpp_min_residence.count());
+  EXPECT_EQ(wake_time, cpp_wake_time.count());
+}
+
 TEST(CApiDefaults, OfAllocators) {
   const auto [size, backend, tag, refill, user] = prepared(lull_allocator_options_init);
   EXPECT_STREQ(backend, "cuda") << "there is none in C++";

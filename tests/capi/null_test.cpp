@@ -60,6 +60,10 @@ class objects {
     ok(lull_graph_cache_create(&cache, &cache_));
     ok(lull_graph_budget_create(1, 1, &budget_));
     ok(lull_graph_hold_create(0, &hold_));
+    models_ = make_budget();
+    ok(lull_budget_preview(models_, "model", &plan_));
+    ok(lull_budget_observe(models_, &view_));
+    ok(lull_budget_admit(models_, "model", 0, nullptr, &ticket_));
     ok(lull_arena_create(nullptr, &arena_));
     ok(lull_file_source_open("/proc/self/exe", &source_));
     ok(lull_handover_create(&handover_));
@@ -68,6 +72,10 @@ class objects {
     lull_handover_destroy(handover_);
     lull_file_source_destroy(source_);
     lull_arena_destroy(arena_);
+    lull_budget_view_destroy(view_);
+    lull_budget_plan_destroy(plan_);
+    lull_budget_ticket_destroy(ticket_);
+    lull_budget_destroy(models_);
     lull_graph_hold_destroy(hold_);
     lull_graph_budget_destroy(budget_);
     lull_graph_cache_destroy(cache_);
@@ -87,13 +95,14 @@ class objects {
   objects(const objects&) = delete;
   objects& operator=(const objects&) = delete;
 
-  /// Runs `work` where there is what exists during a call only: a refill target, and a transition.
+  /// Runs `work` where there is what exists during a call only: a refill target, a call of a
+  /// budget, and a transition.
   void with_all(std::function<void()> work) {
     work_ = std::move(work);
     const auto refill = [](void* user, const lull_refill_target* target) -> lull_status {
       auto& self = *static_cast<objects*>(user);
       self.target_ = const_cast<lull_refill_target*>(target);
-      self.with_transition();
+      self.with_budget_call();
       return LULL_OK;
     };
     ok(lull_region_refill(region_, refill, this));
@@ -116,6 +125,12 @@ class objects {
   lull_graph_cache* get(lull_graph_cache*) const { return cache_; }
   lull_graph_budget* get(lull_graph_budget*) const { return budget_; }
   lull_graph_hold* get(lull_graph_hold*) const { return hold_; }
+  lull_budget* get(lull_budget*) const { return models_; }
+  lull_budget_ticket* get(lull_budget_ticket*) const { return ticket_; }
+  lull_budget_plan* get(lull_budget_plan*) const { return plan_; }
+  lull_budget_view* get(lull_budget_view*) const { return view_; }
+  lull_budget_call* get(lull_budget_call*) const { return call_; }
+  lull_budget_work* get(lull_budget_work*) const { return leaving_; }
   lull_arena* get(lull_arena*) const { return arena_; }
   lull_file_source* get(lull_file_source*) const { return source_; }
   lull_handover* get(lull_handover*) const { return handover_; }
@@ -127,6 +142,45 @@ class objects {
   lull_transition_work* get(lull_transition_work*) const { return handed_; }
 
  private:
+  /// With one model, which may come in.
+  lull_budget* make_budget() {
+    const lull_budget_device room{"HOST", 1, 0, 0};
+    lull_budget_options options;
+    lull_budget_options_init(&options);
+    options.devices = &room;
+    options.device_count = 1;
+    options.user = this;
+    options.evict = [](void* user, const lull_budget_eviction*, lull_budget_call* call) {
+      static_cast<objects*>(user)->call_ = call;
+      static_cast<objects*>(user)->with_transition();
+      return LULL_OK;
+    };
+    options.run_on = [](void* user, lull_budget_work* work) {
+      static_cast<objects*>(user)->leaving_ = work;
+      lull_budget_work_destroy(work);
+    };
+    lull_budget* made = nullptr;
+    ok(lull_budget_create(&options, &made));
+    const lull_device_bytes need{"HOST", 1};
+    lull_budget_model model;
+    lull_budget_model_init(&model);
+    model.name = "model";
+    model.need = &need;
+    model.need_count = 1;
+    ok(lull_budget_add(made, &model));
+    return made;
+  }
+
+  void with_budget_call() {
+    lull_budget* const other = make_budget();
+    lull_budget_ticket* ticket = nullptr;
+    ok(lull_budget_admit(other, "model", 0, nullptr, &ticket));
+    ok(lull_budget_ticket_confirm(ticket, nullptr, 0));
+    lull_budget_ticket_destroy(ticket);
+    ok(lull_budget_put_away(other, "model", 0, nullptr));
+    lull_budget_destroy(other);
+  }
+
   void with_transition() {
     lull_sleeper_options options;
     lull_sleeper_options_init(&options);
@@ -172,6 +226,12 @@ class objects {
   lull_graph_cache* cache_ = nullptr;
   lull_graph_budget* budget_ = nullptr;
   lull_graph_hold* hold_ = nullptr;
+  lull_budget* models_ = nullptr;
+  lull_budget_ticket* ticket_ = nullptr;
+  lull_budget_plan* plan_ = nullptr;
+  lull_budget_view* view_ = nullptr;
+  lull_budget_call* call_ = nullptr;
+  lull_budget_work* leaving_ = nullptr;
   lull_arena* arena_ = nullptr;
   lull_file_source* source_ = nullptr;
   lull_handover* handover_ = nullptr;

@@ -101,6 +101,25 @@ TEST_F(Gguf, ReadsEveryKindOfValue) {
   EXPECT_EQ(header.metadata.count("list"), 0u);
 }
 
+TEST_F(Gguf, KeepsShortListsOfCounts) {
+  file_text text;
+  text.start(0, 5);
+  const auto list = [&text](const char* key, std::uint32_t type, auto... numbers) {
+    text.text(key).put(std::uint32_t{9}).put(type).put(std::uint64_t{sizeof...(numbers)});
+    (text.put(numbers), ...);
+  };
+  list("heads", 5, std::int32_t{8}, std::int32_t{0}, std::int32_t{2});
+  list("signs", 5, std::int32_t{8}, std::int32_t{-1});
+  list("scales", 6, 1.5F);
+  list("none", 4);
+  text.text("long").put(std::uint32_t{9}).put(std::uint32_t{0}).put(std::uint64_t{1025});
+  text.bytes.append(1025, '\1');
+  const auto header = read(text.bytes);
+  EXPECT_THAT(header.lists,
+              testing::UnorderedElementsAre(std::pair("heads", std::vector<std::uint64_t>{8, 0, 2}),
+                                            std::pair("none", std::vector<std::uint64_t>{})));
+}
+
 TEST_F(Gguf, ATensorWithoutDimensionsIsOneElement) {
   const auto header = read(file_text{}
                                .start(2, 0)

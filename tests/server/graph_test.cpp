@@ -32,7 +32,7 @@ class ServerGraphs : public server_test {
   }
   /// For tests of many requests, each of which reads the whole model.
   void make_model_small() { gguf::write_model(model_, {.total_bytes = 1_MiB, .blocks = 2}); }
-  lull::graph_cache_stats stats() { return server_->graphs().stats(); }
+  lull::graph_cache_stats stats() { return server_->model().engine().graphs().stats(); }
   std::string metrics() { return client().Get("/metrics")->body; }
 };
 
@@ -166,16 +166,17 @@ TEST_F(ServerGraphs, MetricsAndPropsTellWithoutWaking) {
   answer("one");
   answer("two");
   for (const char* sample :
-       {"lull_graph_cache_captures_total{cache=\"graphs\"} 1\n",
-        "lull_graph_cache_hits_total{cache=\"graphs\"} 1\n",
-        "lull_graph_cache_evictions_total{cache=\"graphs\",cause=\"idle\"} 0\n",
-        "lull_graph_cache_entries{cache=\"graphs\"} 1\n",
-        "lull_graph_cache_bytes{cache=\"graphs\"} 1048576\n"}) {
+       {"lull_graph_cache_captures_total{model=\"m\",cache=\"graphs\"} 1\n",
+        "lull_graph_cache_hits_total{model=\"m\",cache=\"graphs\"} 1\n",
+        "lull_graph_cache_evictions_total{model=\"m\",cache=\"graphs\",cause=\"idle\"} 0\n",
+        "lull_graph_cache_entries{model=\"m\",cache=\"graphs\"} 1\n",
+        "lull_graph_cache_bytes{model=\"m\",cache=\"graphs\"} 1048576\n"}) {
     EXPECT_THAT(metrics(), HasSubstr(sample));
   }
   post(client(), "/sleep", json::object());
-  EXPECT_THAT(metrics(),
-              HasSubstr("lull_graph_cache_returned_bytes_total{cache=\"graphs\"} 1048576\n"));
+  EXPECT_THAT(
+      metrics(),
+      HasSubstr("lull_graph_cache_returned_bytes_total{model=\"m\",cache=\"graphs\"} 1048576\n"));
   EXPECT_EQ(seen().state, lull::sleep_state::asleep);
 
   const json limits = get("/props").at("graph_cache");

@@ -58,9 +58,10 @@ TEST_F(Http, MetricsAreWellFormed) {
   start();
   answer("one");
   const std::string text = client().Get("/metrics")->body;
-  EXPECT_THAT(text, HasSubstr("lull_state{state=\"awake\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("server_completions_total 1\n"));
-  EXPECT_THAT(text, HasSubstr("lull_region_bytes{tag=\"weights\",where=\"resident\"} "));
+  EXPECT_THAT(text, HasSubstr("lull_state{model=\"m\",state=\"awake\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("server_completions_total{model=\"m\"} 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("lull_region_bytes{model=\"m\",tag=\"weights\",where=\"resident\"} "));
   std::map<std::string, int> families;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
@@ -166,7 +167,7 @@ TEST_F(Http, WithATokenNothingIsChangedWithoutIt) {
 
 TEST_F(Http, BeyondThisMachineATokenIsRequired) {
   example::server_options options;
-  options.model = model_;
+  options.files = {{"m", model_}};
   options.port = 0;
   options.host = "0.0.0.0";
   EXPECT_THROW(example::server(registry_.find("HOST"), options), lull::error);
@@ -219,7 +220,7 @@ TEST_F(Http, ADeeperSleepThanTheOneThatIsThereNeedsNoWake) {
   EXPECT_EQ(tags->status, 200) << tags->body;
   EXPECT_EQ(json::parse(tags->body).at("plan"), "discard kv");
   EXPECT_THAT(client().Get("/metrics")->body,
-              HasSubstr("lull_sleep_level{level=\"discard kv\"} 1"));
+              HasSubstr("lull_sleep_level{model=\"m\",level=\"discard kv\"} 1"));
   EXPECT_EQ(status_of("/sleep", R"({"level": "offload"})"), 200);
   EXPECT_EQ(get("/props").at("sleep_level"), "offload");
   const auto deeper = post(client(), "/sleep", {{"level", "discard"}});
@@ -228,9 +229,9 @@ TEST_F(Http, ADeeperSleepThanTheOneThatIsThereNeedsNoWake) {
   EXPECT_EQ(report.at("transition"), "deepen");
   EXPECT_EQ(report.at("plan"), "discard");
   const std::string metrics = client().Get("/metrics")->body;
-  EXPECT_THAT(metrics, HasSubstr("lull_sleep_level{level=\"discard\"} 1"));
-  EXPECT_THAT(metrics, HasSubstr("lull_sleep_level{level=\"offload\"} 0"));
-  EXPECT_THAT(metrics, HasSubstr("\nlull_deepenings_total 3\n"));
+  EXPECT_THAT(metrics, HasSubstr("lull_sleep_level{model=\"m\",level=\"discard\"} 1"));
+  EXPECT_THAT(metrics, HasSubstr("lull_sleep_level{model=\"m\",level=\"offload\"} 0"));
+  EXPECT_THAT(metrics, HasSubstr("\nlull_deepenings_total{model=\"m\"} 3\n"));
   const auto shallower = post(client(), "/sleep", {{"level", "offload"}});
   EXPECT_EQ(shallower->status, 200) << "it sleeps deeper than that";
   EXPECT_EQ(get("/props").at("sleep_level"), "discard");

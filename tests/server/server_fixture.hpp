@@ -24,14 +24,17 @@
 /// A server of this process on a free port, and a small model that goes with it.
 class server_test : public testing::Test {
  protected:
-  server_test() { gguf::write_model(model_, {.total_bytes = std::uint64_t{8} << 20, .blocks = 2}); }
+  /// @param host_bytes what the device holds; empty: the memory of the machine
+  explicit server_test(const std::string& host_bytes = {}) : registry_(options_for(host_bytes)) {
+    gguf::write_model(model_, {.total_bytes = std::uint64_t{8} << 20, .blocks = 2});
+  }
   ~server_test() override {
     stop();
     std::filesystem::remove(model_);
   }
 
   void start(example::server_options options = {}) {
-    options.model = model_;
+    if (options.files.empty()) options.files = {{"m", model_}};
     options.port = 0;
     options.kv_bytes = std::uint64_t{1} << 20;
     server_.emplace(registry_.find("HOST"), std::move(options));
@@ -83,13 +86,22 @@ class server_test : public testing::Test {
     EXPECT_TRUE(nlohmann::json::parse(result->body).contains("error") || result->status == 200);
     return result->status;
   }
-  lull::sleeper_snapshot seen() { return server_->sleeper().observe(); }
+  /// What the sleeper has done since the model is there, which took the first wake.
+  lull::sleeper_snapshot seen() {
+    lull::sleeper_snapshot now = server_->model().sleeper().observe();
+    --now.counters.sleeps;
+    --now.counters.wakes;
+    return now;
+  }
 
-  lull::registry registry_{[] {
+  static lull::registry_options options_for(const std::string& host_bytes) {
     lull::registry_options options;
     options.search = false;
+    if (!host_bytes.empty()) options.settings = {{"host", "capacity_bytes", host_bytes}};
     return options;
-  }()};
+  }
+
+  lull::registry registry_;
   std::filesystem::path model_ =
       std::filesystem::path(testing::TempDir()) / fmt::format("lull-server-{}.gguf", ::getpid());
   std::optional<example::server> server_;

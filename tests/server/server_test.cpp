@@ -30,11 +30,12 @@ class Server : public server_test {
         fmt::format("POST /completion HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{}",
                     body.size(), body));
   }
-  /// A sample of /metrics without labels.
+  /// A sample of /metrics that has the model's name as its only label.
   int counter(const std::string& name) {
     const std::string text = client().Get("/metrics")->body;
-    const auto at = text.find("\n" + name + " ");
-    return at == std::string::npos ? -1 : std::stoi(text.substr(at + name.size() + 2));
+    const std::string sample = "\n" + name + "{model=\"m\"} ";
+    const auto at = text.find(sample);
+    return at == std::string::npos ? -1 : std::stoi(text.substr(at + sample.size()));
   }
 };
 
@@ -268,7 +269,7 @@ TEST_F(Server, AModelThatIsLoadedAnewGoesDeeperToo) {
     ASSERT_EQ(post(client(), "/sleep", {{"level", level}})->status, 200) << level;
   }
   EXPECT_EQ(seen().counters.deepenings, 1u);
-  EXPECT_TRUE(server_->memory().regions().empty());
+  EXPECT_TRUE(server_->model().engine().memory().regions().empty());
   EXPECT_EQ(answer("one"), expected);
 }
 
@@ -304,7 +305,7 @@ TEST_F(Server, ARequestThatCannotWaitLongEnoughTimesOut) {
 TEST_F(Server, ABadModelOrPortIsAClearError) {
   start();
   example::server_options taken;
-  taken.model = model_;
+  taken.files = {{"m", model_}};
   taken.port = server_->port();
   EXPECT_THROW(example::server(registry_.find("HOST"), taken), std::system_error);
   stop();
@@ -470,7 +471,7 @@ TEST_F(Server, AReloadUnloadsAndLoads) {
   ASSERT_EQ(slept->status, 200) << slept->body;
   EXPECT_THAT(slept->body, HasSubstr("unload"));
   EXPECT_EQ(registry_.find("HOST").memory().used_by_process_bytes, 0u);
-  EXPECT_TRUE(server_->memory().regions().empty());
+  EXPECT_TRUE(server_->model().engine().memory().regions().empty());
   EXPECT_EQ(answer("one"), expected);
   const auto refused = post(client(), "/sleep", {{"level", "offload"}});
   EXPECT_EQ(refused->status, 400);
@@ -530,7 +531,7 @@ TEST_F(Server, NothingSleepsUnderAComputation) {
 
 TEST_F(Server, AStopBeforeTheRunIsNotLost) {
   example::server_options options;
-  options.model = model_;
+  options.files = {{"m", model_}};
   options.port = 0;
   example::server server(registry_.find("HOST"), options);
   server.stop();
@@ -540,7 +541,7 @@ TEST_F(Server, AStopBeforeTheRunIsNotLost) {
 
 TEST_F(Server, AServerThatNeverRanGivesItsPortBack) {
   example::server_options options;
-  options.model = model_;
+  options.files = {{"m", model_}};
   options.port = 0;
   {
     const example::server first(registry_.find("HOST"), options);

@@ -3,6 +3,7 @@
 
 #include "demo/level_run.hpp"
 #include "demo/server_client.hpp"
+#include "demo/turns_run.hpp"
 
 namespace {
 
@@ -53,6 +54,30 @@ TEST(Judge, FindsEveryFault) {
   EXPECT_THAT(faults([](auto& run) { run.cycles.clear(); }), ElementsAre(HasSubstr("never slept")));
   EXPECT_THAT(faults([](auto& run) { run.observed.failures = 1; }),
               ElementsAre(HasSubstr("observer requests failed")));
+}
+
+TEST(Judge, FindsFaultsOfModelsThatTakeTurns) {
+  const lull::demo::displaced_model a{"a", "discard", 100, "model 'c' comes in: HOST lacks 50 B"};
+  lull::demo::turns_result good;
+  good.limit_bytes = 250;
+  good.turns = {{"a", true, {}, true, {}, {"a"}, 100},
+                {"b", true, {}, true, {}, {"a", "b"}, 200},
+                {"c", true, {}, true, {a}, {"b", "c"}, 200},
+                {"b", false, {}, true, {}, {"b", "c"}, 200}};
+  EXPECT_THAT(judge(good), IsEmpty());
+  const auto faults = [&](auto spoil) {
+    auto run = good;
+    spoil(run.turns);
+    return judge(run);
+  };
+  EXPECT_THAT(faults([](auto& turns) { turns[3].answer_equal = false; }),
+              ElementsAre(HasSubstr("b answered other than at first")));
+  EXPECT_THAT(faults([](auto& turns) { turns[2].held_bytes = 300; }),
+              ElementsAre(HasSubstr("held 300 B of 250 B")));
+  EXPECT_THAT(faults([](auto& turns) { turns[2].displaced.clear(); }),
+              ElementsAre(HasSubstr("0 models went to sleep for c, expected 1")));
+  EXPECT_THAT(faults([&](auto& turns) { turns[3].displaced = {a}; }),
+              ElementsAre(HasSubstr("expected 0"), HasSubstr("was not there")));
 }
 
 TEST(Metric, IsFoundByItsWholeName) {

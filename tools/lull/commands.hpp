@@ -29,6 +29,11 @@ void add_reset_probe_command(CLI::App& app, exit_status& status);
 void add_resume_command(CLI::App& app, exit_status& status);
 /// @param words the command to run: what stood behind `--`
 void add_run_command(CLI::App& app, exit_status& status, std::vector<std::string> words);
+/// Only for the list of commands: main() hands over to another program for it.
+void add_serve_command(CLI::App& app);
+/// Becomes the program `lull-serve`, which lies beside this one.
+/// @return why it does not: what std::strerror() knows
+int become_serve(const std::vector<std::string>& arguments);
 void add_settle_command(CLI::App& app, exit_status& status);
 void add_suspend_command(CLI::App& app, exit_status& status);
 void add_top_command(CLI::App& app, exit_status& status);

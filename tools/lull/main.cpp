@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string>
 #include <utility>
@@ -41,6 +42,11 @@ bool is_known(const CLI::App& app, const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  if (!arguments.empty() && arguments.front() == "serve") {
+    const int failed = lull::tool::become_serve({arguments.begin() + 1, arguments.end()});
+    fmt::print(stderr, "lull: lull-serve is not beside this program: {}\n", std::strerror(failed));
+    return lull::tool::exit_failed;
+  }
   std::vector<std::string> words = split_command(arguments);
 
   CLI::App app{"lull: gives the memory of idle inference processes back", "lull"};
@@ -57,6 +63,7 @@ int main(int argc, char** argv) {
   lull::tool::add_reset_probe_command(app, status);
   lull::tool::add_resume_command(app, status);
   lull::tool::add_run_command(app, status, std::move(words));
+  lull::tool::add_serve_command(app);
   lull::tool::add_settle_command(app, status);
   lull::tool::add_suspend_command(app, status);
   lull::tool::add_top_command(app, status);

@@ -9,8 +9,6 @@
 namespace gpu_checks {
 namespace {
 
-constexpr double gigabyte = 1e9;
-
 std::optional<double> number(const json& of, const json::json_pointer& at) {
   if (!of.contains(at) || !of.at(at).is_number()) return std::nullopt;
   return of.at(at).get<double>();
@@ -153,28 +151,13 @@ void add_demo(const json& result, claims& into) {
 // Sleep and wake
 // -----------------------------------------------------------------------------------
 
-/// A result of bench_sleep, or of torch_sleep.py, which has no copy to compare with.
-struct sleep_result {
-  const json& of;
-
-  [[nodiscard]] double bytes() const { return number(of, "/bytes"_json_pointer).value_or(0); }
-  [[nodiscard]] std::optional<double> cycle(std::string_view level, bool first,
-                                            std::string_view key) const {
-    const json::json_pointer levels{fmt::format("/levels/{}", level)};
-    if (!of.contains(levels) || !of.at(levels).is_array() || of.at(levels).empty()) return {};
-    const json& cycles = of.at(levels);
-    return number(first ? cycles.front() : cycles.back(),
-                  json::json_pointer{fmt::format("/{}", key)});
-  }
-};
-
 std::string gib_text(double bytes) {
   return fmt::format("{:g} GiB", bytes / static_cast<double>(std::uint64_t{1} << 30));
 }
 
 /// Its cases, each with its share of the bare pinned copy of the same run.
 void add_sleep(const json& result, claims& into) {
-  const std::string size = gib_text(sleep_result{result}.bytes());
+  const std::string size = gib_text(number(result, "/bytes"_json_pointer).value_or(0));
   for (const json& each : result.value("cases", json::array())) {
     claim row = with_target(fmt::format("{}, {}", each.value("case", "?"), size),
                             number(each, "/share_of_link"_json_pointer), "of the pinned copy",
@@ -189,43 +172,6 @@ void add_sleep(const json& result, claims& into) {
     if (!cycles.is_array() || cycles.empty()) continue;
     into.push_back({fmt::format("{}: left on the device, {} before", level, size),
                     bytes_text(cycles.back().value("left_bytes", json(nullptr)))});
-  }
-}
-
-/// lull under PyTorch's tensors, beside what people do by hand to the same ones.
-void add_torch_over_lull(const json& over_lull, const json* by_hand, claims& into) {
-  const sleep_result ours{over_lull};
-  for (const std::string_view key : {"sleep_s", "wake_s"}) {
-    const auto mine = ours.cycle("over lull", false, key);
-    const auto theirs =
-        by_hand == nullptr ? std::nullopt : sleep_result{*by_hand}.cycle("pinned kept", false, key);
-    std::optional<double> ratio;
-    if (theirs && mine && *mine > 0) ratio = *theirs / *mine;
-    claim row =
-        with_target(fmt::format("PyTorch over lull: {} of {}, beside PyTorch by hand",
-                                key == "sleep_s" ? "sleep" : "wake", gib_text(ours.bytes())),
-                    ratio, "of its speed", 1, true);
-    if (mine) row.measured += fmt::format(" ({:.1f} GB/s)", ours.bytes() / gigabyte / *mine);
-    into.push_back(std::move(row));
-  }
-}
-
-/// What people do by hand is to be no faster.
-void add_torch(const json& by_hand, const json* by_lull, claims& into) {
-  const sleep_result torch{by_hand};
-  for (const std::string_view key : {"sleep_s", "wake_s"}) {
-    const auto theirs = torch.cycle("pinned kept", false, key);
-    const auto ours =
-        by_lull == nullptr ? std::nullopt : sleep_result{*by_lull}.cycle("offload", false, key);
-    std::optional<double> ratio;
-    if (theirs && ours && *ours > 0) ratio = *theirs / *ours;
-    claim row =
-        with_target(fmt::format("offload: {} of {}, beside PyTorch by hand",
-                                key == "sleep_s" ? "sleep" : "wake", gib_text(torch.bytes())),
-                    ratio, "of its speed", 1, true);
-    if (theirs)
-      row.measured += fmt::format(" (it: {:.1f} GB/s)", torch.bytes() / gigabyte / *theirs);
-    into.push_back(std::move(row));
   }
 }
 
@@ -248,14 +194,7 @@ void add_reset(const json& result, claims& into) {
   }
 }
 
-const json* result_of(const std::vector<check_result>& results, const std::string& name) {
-  for (const check_result& each : results) {
-    if (each.what.name == name && !each.result.is_null()) return &each.result;
-  }
-  return nullptr;
-}
-
-void add_claims(const check_result& of, const std::vector<check_result>& all, claims& into) {
+void add_claims(const check_result& of, claims& into) {
   const std::string& name = of.what.name;
   const auto is = [&](std::string_view beginning) { return name.rfind(beginning, 0) == 0; };
   const json& result = of.result;
@@ -274,10 +213,6 @@ void add_claims(const check_result& of, const std::vector<check_result>& all, cl
     add_demo(result, into);
   } else if (is("sleep-")) {
     add_sleep(result, into);
-  } else if (is("torch-over-lull-")) {
-    add_torch_over_lull(result, result_of(all, "torch-" + name.substr(16)), into);
-  } else if (is("torch-")) {
-    add_torch(result, result_of(all, "sleep-" + name.substr(6)), into);
   } else if (is("reset")) {
     add_reset(result, into);
   }
@@ -294,7 +229,7 @@ std::vector<claim> claims_of(const std::vector<check_result>& results) {
   claims all;
   for (const check_result& each : results) {
     try {
-      add_claims(each, results, all);
+      add_claims(each, all);
     } catch (const json::exception& surprise) {
       // Not a shape that is known here: said, and no reason to lose the other rows.
       all.push_back({each.what.name, fmt::format("not understood: {}", surprise.what())});

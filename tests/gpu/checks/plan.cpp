@@ -34,18 +34,15 @@ check sleep(int size_gib, seconds limit, double free_bytes) {
   return result;
 }
 
-/// The same bytes on PyTorch, where there is one: by hand, or with lull as its allocator.
-check torch(int size_gib, bool over_lull, seconds limit, double free_bytes) {
-  check result{fmt::format("torch-{}{}GiB", over_lull ? "over-lull-" : "", size_gib),
+/// The same bytes on PyTorch, where there is one: by hand, and over lull.
+check torch(int size_gib, seconds limit, double free_bytes) {
+  check result{fmt::format("torch-{}GiB", size_gib),
                "python3",
                {"BUNDLE/torch_sleep.py", "--gib", std::to_string(size_gib), "--cycles", "2",
                 "--output", result_path},
                result_file,
                limit,
                true};
-  if (over_lull) {
-    result.arguments.insert(result.arguments.end(), {"--lull", "BUNDLE/liblull-torch.so"});
-  }
   if (free_bytes < (size_gib + 1) * gib) result.unfit = "the device has too little memory free";
   return result;
 }
@@ -78,15 +75,14 @@ std::vector<check> plan(bool quick, double free_bytes) {
     return checks;
   }
   checks.push_back(sleep(8, seconds{80}, free_bytes));
-  checks.push_back(torch(8, false, seconds{60}, free_bytes));
-  checks.push_back(torch(8, true, seconds{60}, free_bytes));
+  checks.push_back(torch(8, seconds{90}, free_bytes));
   checks.push_back({"reset",
                     "bench_reset",
                     {"--benchmark_out=" + result_path, "--case-seconds=3"},
                     result_file,
                     seconds{50}});
   checks.push_back(sleep(32, seconds{170}, free_bytes));
-  checks.push_back(torch(32, false, seconds{100}, free_bytes));
+  checks.push_back(torch(32, seconds{130}, free_bytes));
   return checks;
 }
 

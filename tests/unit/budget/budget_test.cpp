@@ -1,5 +1,7 @@
 #include <lull/budget.hpp>
 
+#include <stop_token>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -290,6 +292,50 @@ TEST_F(Budget, CallbacksMayCallBack) {
   };
   world.load("c");
   EXPECT_TRUE(inside && *inside);
+}
+
+TEST_F(Budget, AStopEndsAWaitWithoutAThread) {
+  const auto a = world.hold("a");
+  const auto b = world.hold("b");
+  std::stop_source stop;
+  std::optional<status> told;
+  int times = 0;
+  const auto done = [&](lull::budget::admission result) {
+    ++times;
+    if (result.failure) told = result.failure->code();
+  };
+  world.budget().admit_async("c", lull::no_deadline, done, stop.get_token());
+  EXPECT_EQ(world.look("c").waiting, 1U);
+  stop.request_stop();
+  EXPECT_EQ(told, status::cancelled);
+  EXPECT_EQ(world.look("c").waiting, 0U);
+  told.reset();
+  world.budget().admit_async("c", lull::no_deadline, done, stop.get_token());
+  EXPECT_EQ(told, status::cancelled) << "stopped before it began";
+  EXPECT_EQ(times, 2);
+  world.pass(1min);
+  EXPECT_THAT(world.log, IsEmpty()) << "nobody leaves for who is gone";
+}
+
+TEST_F(Budget, AStopComesTooLateForWhoHasATicket) {
+  std::stop_source stop;
+  std::vector<lull::budget_ticket> tickets;
+  const auto done = [&](lull::budget::admission result) {
+    tickets.push_back(std::move(result.ticket));
+  };
+  world.budget().admit_async("a", lull::no_deadline, done, stop.get_token());
+  ASSERT_EQ(tickets.size(), 1U);
+  stop.request_stop();
+  EXPECT_TRUE(tickets.front());
+  EXPECT_EQ(world.state("a"), model_state::loading);
+}
+
+TEST_F(Budget, AnEvictionSaysForWhomAndWhatWasShort) {
+  world.load("a");
+  world.load("b");
+  world.load("c");
+  ASSERT_EQ(world.reasons.size(), 1U);
+  EXPECT_THAT(world.reasons.front(), HasSubstr("model 'c' comes in: GPU0 lacks 3 GiB"));
 }
 
 TEST_F(Budget, SaysWhatItDoesNotKnow) {

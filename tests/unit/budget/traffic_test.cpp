@@ -55,7 +55,8 @@ TEST(BudgetTraffic, FiveHundredClientsOfTwelveModelsWhereThreeFit) {
 }
 
 /// Foreign memory that comes and goes, wrong estimates, unloads that fail, loads that fail, levels
-/// that fill host memory, priorities, pins, deadlines, clients that keep their tickets for long.
+/// that fill host memory, priorities, pins, deadlines, clients that keep their tickets for long,
+/// callbacks that call back, models that are changed meanwhile.
 void anything(std::uint32_t seed) {
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937 random(seed);
@@ -66,6 +67,8 @@ void anything(std::uint32_t seed) {
   budget_world world({{"GPU0", 16_GiB, 1_GiB}, {"GPU1", 16_GiB, 1_GiB}, {"HOST", 20_GiB, 2_GiB}},
                      options);
   world.check = exact;
+  std::vector<budget_world::client_ptr> all;
+  int revenants = 10;
   const unsigned models = 3 + random() % 6;
   for (unsigned number = 0; number < models; ++number) {
     lull::budget_model model;
@@ -86,14 +89,22 @@ void anything(std::uint32_t seed) {
       if (!exact) bytes = bytes / 4 * (1 + random() % 10);
     }
     world.add(model, really);
+    world.in(milliseconds(random, 0, 120'000), [&world, &random, model]() mutable {
+      model.priority = static_cast<std::int32_t>(random() % 3);
+      model.min_residence = random() % 2 == 0 ? 0s : 3s;
+      world.budget().change(model);
+    });
     if (random() % 4 == 0) {
-      world.on_evict[model.name] = [&] {
+      world.on_evict[model.name] = [&, name = model.name] {
+        (void)world.budget().preview(name);
+        world.budget().refresh();
+        // Not for ever: who leaves and wants to come in again makes another leave.
+        if (revenants-- > 0) all.push_back(world.ask(name, milliseconds(random, 0, 1000)));
         if (random() % 2 == 0) throw std::runtime_error("will not");
       };
     }
     if (!exact && random() % 4 == 0) world.failing_loads.insert(model.name);
   }
-  std::vector<budget_world::client_ptr> all;
   std::function<void()> visit = [&] {
     const auto deadline =
         random() % 2 == 0 ? world.time.now() + milliseconds(random, 0, 60'000) : lull::no_deadline;

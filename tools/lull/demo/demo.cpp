@@ -15,6 +15,7 @@
 #include "model_file.hpp"
 #include "report.hpp"
 #include "swap_run.hpp"
+#include "turns_run.hpp"
 
 namespace lull::demo {
 namespace {
@@ -106,6 +107,15 @@ std::vector<std::string> run_demo(const demo_options& options, const std::stop_t
   }
 
   // The server is gone, and with it what it had on the device.
+  const bool on_host = where.type() == device_type::host;
+  result.turns =
+      run_turns({.server = {.program = server,
+                            .device = where.name(),
+                            .level = on_host ? sleep_level::discard : sleep_level::offload},
+                 .models_directory = options.output,
+                 .most_model_bytes = result.weights_bytes,
+                 .progress = options.progress},
+                where, stop);
   result.swap = run_swap(where, result.weights_bytes, options.progress);
 
   const fs::path picture = options.output / "demo.svg";

@@ -41,7 +41,7 @@ class unfinished_file {
 
 std::uint64_t ensure_model(const std::filesystem::path& path, std::uint64_t bytes,
                            const std::function<void(const std::string& line)>& progress,
-                           const std::stop_token& stop) {
+                           const std::stop_token& stop, std::uint64_t seed) {
   if (std::filesystem::exists(path)) {
     const std::uint64_t size = std::filesystem::file_size(path);
     progress(fmt::format("using the model {} ({})", path.string(), format_bytes(size)));
@@ -50,15 +50,15 @@ std::uint64_t ensure_model(const std::filesystem::path& path, std::uint64_t byte
   progress(fmt::format("making the model {} ({})", path.string(), format_bytes(bytes)));
   unfinished_file file(path);
   unsigned quarters_told = 0;
-  gguf::write_model(
-      file.path(), {.total_bytes = bytes}, [&](std::uint64_t done, std::uint64_t total) {
-        throw_if_interrupted(stop);
-        const auto quarters =
-            static_cast<unsigned>(4.0 * static_cast<double>(done) / static_cast<double>(total));
-        if (quarters <= quarters_told) return;
-        quarters_told = quarters;
-        progress(fmt::format("  {} %", quarters * 25));
-      });
+  gguf::write_model(file.path(), {.total_bytes = bytes, .seed = seed},
+                    [&](std::uint64_t done, std::uint64_t total) {
+                      throw_if_interrupted(stop);
+                      const auto quarters = static_cast<unsigned>(4.0 * static_cast<double>(done) /
+                                                                  static_cast<double>(total));
+                      if (quarters <= quarters_told) return;
+                      quarters_told = quarters;
+                      progress(fmt::format("  {} %", quarters * 25));
+                    });
   file.finish();
   return std::filesystem::file_size(path);
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "text_table.hpp"
@@ -82,6 +83,56 @@ ordered_json level_json(const level_result& level, std::uint64_t weights_bytes) 
           {"memory", series_json(level.memory)}};
 }
 
+/// "HOST lacks 48 MiB", of the whole sum.
+std::string cause_in(const std::string& why) {
+  const std::size_t begin = why.find(": ");
+  if (begin == std::string::npos) return why;
+  return why.substr(begin + 2, why.find(':', begin + 2) - begin - 2);
+}
+
+std::string turns_table(const turns_result& turns) {
+  constexpr auto right = tool::table_column::side::right;
+  tool::text_table table({{"ASKED FOR"},
+                          {"ANSWERED AFTER", right},
+                          {"PUT TO SLEEP FOR IT"},
+                          {"TO LEVEL"},
+                          {"FREED", right},
+                          {"BECAUSE"},
+                          {"LOADED THEN"},
+                          {"SAME ANSWER"}});
+  for (const turn& each : turns.turns) {
+    const displaced_model nobody{"-", "", 0, ""};
+    const displaced_model& who = each.displaced.empty() ? nobody : each.displaced.front();
+    table.add({each.model, fmt::format("{:.3f} s", each.answered_after.count()), who.model,
+               who.level, who.freed_bytes == 0 ? "" : format_bytes(who.freed_bytes),
+               cause_in(who.why), fmt::format("{}", fmt::join(each.loaded, ", ")),
+               each.is_first ? "" : std::string(mark(each.answer_equal))});
+  }
+  return fmt::format("\n{} models of {} on {}, where they may hold {}:\n{}", turns.models.size(),
+                     format_bytes(turns.model_bytes), turns.device, format_bytes(turns.limit_bytes),
+                     table.text());
+}
+
+ordered_json turns_json(const turns_result& turns) {
+  ordered_json list = ordered_json::array();
+  for (const turn& each : turns.turns) {
+    ordered_json gone = ordered_json::array();
+    for (const displaced_model& who : each.displaced) {
+      gone.push_back({{"model", who.model},
+                      {"level", who.level},
+                      {"freed_bytes", who.freed_bytes},
+                      {"why", who.why}});
+    }
+    list.push_back({{"asked_for", each.model},
+                    {"answered_after_seconds", each.answered_after.count()},
+                    {"put_to_sleep", gone},
+                    {"loaded", each.loaded},
+                    {"held_bytes", each.held_bytes},
+                    {"answer_equal", each.answer_equal}});
+  }
+  return {{"model_bytes", turns.model_bytes}, {"limit_bytes", turns.limit_bytes}, {"turns", list}};
+}
+
 std::string graphs_line(const level_result& level) {
   std::uint64_t returned_bytes = 0;
   for (const sleep_cycle& cycle : level.cycles) returned_bytes += cycle.graph_bytes_returned;
@@ -112,6 +163,9 @@ std::vector<std::string> demo_result::wrong() const {
   }
   if (swap) {
     for (std::string& what : judge(*swap)) all.push_back(std::move(what));
+  }
+  if (turns) {
+    for (std::string& what : judge(*turns)) all.push_back(std::move(what));
   }
   return all;
 }
@@ -151,6 +205,7 @@ std::string to_table(const demo_result& result) {
                         level.observed.slowest.count() * 1e3);
   }
   for (const level_result& level : result.levels) text += graphs_line(level);
+  if (result.turns) text += turns_table(*result.turns);
   return text;
 }
 
@@ -173,7 +228,8 @@ std::string to_json(const demo_result& result) {
                          {"clients", result.clients},
                          {"wrong", result.wrong()},
                          {"levels", levels},
-                         {"swap", swap}};
+                         {"swap", swap},
+                         {"turns", result.turns ? turns_json(*result.turns) : ordered_json()}};
   return all.dump(1) + '\n';
 }
 

@@ -12,6 +12,7 @@
 #include "chart.hpp"
 #include "level_run.hpp"
 #include "swap_run.hpp"
+#include "turns_run.hpp"
 
 namespace lull::demo {
 
@@ -20,7 +21,8 @@ struct demo_result {
   std::uint64_t weights_bytes = 0;
   unsigned clients = 0;
   std::vector<level_result> levels;
-  std::optional<swap_result> swap;  ///< on a GPU
+  std::optional<swap_result> swap;    ///< on a GPU
+  std::optional<turns_result> turns;  ///< where it is known what the device holds
 
   /// Everything that is not as it must be, a sentence each.
   [[nodiscard]] std::vector<std::string> wrong() const;

@@ -77,9 +77,11 @@ server_client::server_client(int port, std::chrono::seconds patience)
 
 server_client::~server_client() = default;
 
-std::string server_client::complete(const std::string& prompt, int tokens) {
+std::string server_client::complete(const std::string& prompt, int tokens,
+                                    const std::string& model) {
   constexpr std::string_view route = "POST /completion";
-  const json request{{"prompt", prompt}, {"n_predict", tokens}, {"stream", false}};
+  json request{{"prompt", prompt}, {"n_predict", tokens}, {"stream", false}};
+  if (!model.empty()) request["model"] = model;
   const std::string body =
       body_of(http_->Post("/completion", request.dump(), "application/json"), route);
   return member<std::string>(body, "content", route);
@@ -109,6 +111,29 @@ graph_counts server_client::graphs() {
 
 void server_client::check_health() {
   body_of(http_->Get("/health"), "GET /health");
+}
+
+models_seen server_client::models() {
+  constexpr std::string_view route = "GET /models";
+  const std::string body = body_of(http_->Get("/models"), route);
+  try {
+    const json all = json::parse(body);
+    models_seen seen;
+    for (const json& each : all.at("data")) {
+      if (each.at("status") == "loaded") seen.loaded.push_back(each.at("id"));
+    }
+    const json& device = all.at("device");
+    const auto bytes = [&](const char* name) { return device.at(name).get<std::uint64_t>(); };
+    seen.held_bytes = bytes("models_hold_bytes");
+    seen.limit_bytes = bytes("capacity_bytes") - bytes("margin_bytes") - bytes("others_hold_bytes");
+    for (const json& each : all.at("put_to_sleep")) {
+      seen.displaced.push_back(
+          {each.at("model"), each.at("level"), each.at("freed_bytes"), each.at("why")});
+    }
+    return seen;
+  } catch (const json::exception& failure) {
+    throw error(status::io, fmt::format("{}: answered '{}': {}", route, body, failure.what()));
+  }
 }
 
 phase_kind server_client::state() {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "timeline.hpp"
 
@@ -33,6 +34,22 @@ struct graph_counts {
   std::uint64_t returned_bytes = 0;
 };
 
+/// A model that was put to sleep so that another has room.
+struct displaced_model {
+  std::string model;
+  std::string level;
+  std::uint64_t freed_bytes = 0;
+  std::string why;
+};
+
+/// A server's models at one moment.
+struct models_seen {
+  std::vector<std::string> loaded;
+  std::uint64_t held_bytes = 0;            ///< by all of them
+  std::uint64_t limit_bytes = 0;           ///< what they may hold together
+  std::vector<displaced_model> displaced;  ///< so far, the first first
+};
+
 /// Talks HTTP to the example server. One object per thread.
 class server_client {
  public:
@@ -41,7 +58,9 @@ class server_client {
   ~server_client();
 
   /// The text that a prompt leads to.
-  [[nodiscard]] std::string complete(const std::string& prompt, int tokens);
+  /// @param model empty: the server's first
+  [[nodiscard]] std::string complete(const std::string& prompt, int tokens,
+                                     const std::string& model = {});
   /// Tells it to sleep; returns when it does.
   void sleep();
   /// How often it woke so far, by its own count.
@@ -53,6 +72,7 @@ class server_client {
 
   /// What it says about itself; these never wake it.
   void check_health();
+  [[nodiscard]] models_seen models();
   [[nodiscard]] phase_kind state();
   [[nodiscard]] std::string metrics();
 

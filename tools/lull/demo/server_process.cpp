@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <string_view>
 #include <system_error>
-#include <vector>
 
 #include <fmt/format.h>
 
@@ -21,21 +20,24 @@ constexpr auto end_grace = 5s;
 constexpr auto end_notice = 500ms;  // from a lost connection to the end of the process
 
 std::vector<std::string> arguments(const server_options& options) {
-  return {options.program.string(),
-          "--model",
-          options.model.string(),
-          "--device",
-          options.device,
-          "--host",
-          "127.0.0.1",
-          "--port",
-          "0",
-          "--sleep-level",
-          std::string(to_string(options.level)),
-          "--sleep-idle-seconds",
-          std::to_string(options.idle_time.count()),
-          "--offload-dir",
-          options.offload_dir.string()};
+  std::vector<std::string> all{options.program.string(),
+                               "--model",
+                               options.model.string(),
+                               "--device",
+                               options.device,
+                               "--host",
+                               "127.0.0.1",
+                               "--port",
+                               "0",
+                               "--sleep-level",
+                               std::string(to_string(options.level)),
+                               "--sleep-idle-seconds",
+                               std::to_string(options.idle_time.count())};
+  if (!options.offload_dir.empty()) {
+    all.insert(all.end(), {"--offload-dir", options.offload_dir.string()});
+  }
+  all.insert(all.end(), options.more_arguments.begin(), options.more_arguments.end());
+  return all;
 }
 
 /// This program is `lull`, which a server that is suspended asks what is free (`lull observe`).

@@ -9,6 +9,7 @@
 #include <functional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "child_output.hpp"
 
@@ -16,11 +17,12 @@ namespace lull::demo {
 
 struct server_options {
   std::filesystem::path program;
-  std::filesystem::path model;
-  std::string device;
+  std::filesystem::path model = {};
+  std::string device = {};
   sleep_level level = sleep_level::discard;
   std::chrono::seconds idle_time{1};
-  std::filesystem::path offload_dir;
+  std::filesystem::path offload_dir = {};  ///< empty: the server's own choice
+  std::vector<std::string> more_arguments = {};
 };
 
 /// The example server as a child process, listening on loopback, that ends with this object or with

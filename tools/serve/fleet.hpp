@@ -1,0 +1,95 @@
+#ifndef TOOLS_SERVE_FLEET_HPP
+#define TOOLS_SERVE_FLEET_HPP
+
+#include <lull/budget.hpp>
+#include <lull/registry.hpp>
+#include <lull/settle.hpp>
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "helpers.hpp"
+#include "holdings.hpp"
+#include "log_book.hpp"
+#include "model.hpp"
+
+namespace lull::serve {
+
+/// All models, and the budget that they share. On the router's thread.
+class fleet {
+ public:
+  /// Ends what a router that was killed has left behind, and asks the devices. Blocks for that.
+  /// @throws error
+  fleet(net::io_context& io, const config& given, std::filesystem::path state_folder,
+        log_book& logs, log_sink log);
+  ~fleet();
+  fleet(const fleet&) = delete;
+  fleet& operator=(const fleet&) = delete;
+
+  /// Begins to look after the models, and loads those that are to be there from the start.
+  void start();
+  /// @return what could not be applied, in words
+  std::vector<std::string> reconfigure(const config& given);
+  /// Stops all servers, then `done`, on the router's thread.
+  void close(std::function<void()> done);
+
+  /// By name or alias; null: there is none.
+  [[nodiscard]] std::shared_ptr<model> find(const std::string& name) const;
+  /// In the order of the configuration.
+  [[nodiscard]] const std::vector<std::shared_ptr<model>>& models() const noexcept {
+    return models_;
+  }
+  [[nodiscard]] const holdings& memory() const noexcept { return memory_; }
+  [[nodiscard]] lull::budget& books() noexcept { return *books_; }
+  [[nodiscard]] log_book& logs() noexcept { return around_.logs; }
+  [[nodiscard]] helpers& threads() noexcept { return threads_; }
+
+  /// Called after something that is shown has changed. Several changes may be told as one.
+  void on_change(std::function<void()> told) { changed_ = std::move(told); }
+  /// What devices were last seen to use, without asking them.
+  [[nodiscard]] std::map<std::string, std::uint64_t> used() const;
+
+ private:
+  void end_orphans();
+  void add(const model_config& given, const config& all);
+  [[nodiscard]] budget_model booked(const model& which, const config& all) const;
+  void make_way(model& comer, const std::function<void()>& then);
+  void tick();
+  void refresh();
+  [[nodiscard]] std::vector<int> children() const;
+  std::vector<budget_reading> read_devices();
+  void set_names(const config& given);
+
+  net::io_context& io_;
+  config config_;
+  const std::filesystem::path pid_folder_;
+  helpers threads_;
+  release_clock releases_;
+  holdings memory_;
+  surroundings around_;
+  std::unique_ptr<lull::budget> books_;
+  std::vector<std::shared_ptr<model>> models_;
+  std::map<std::string, std::shared_ptr<model>> by_name_;
+  std::vector<std::shared_ptr<model>> retired_;
+  steady_timer timer_;
+  time_point refreshed_{};
+  bool refreshing_ = false;
+  bool change_told_ = false;
+  bool closed_ = false;
+  std::function<void()> changed_;
+
+  mutable std::mutex mutex_;  ///< for what helpers ask
+  std::vector<int> children_;
+  std::map<std::string, std::uint64_t> used_;
+};
+
+}  // namespace lull::serve
+
+#endif  // TOOLS_SERVE_FLEET_HPP

@@ -1,0 +1,265 @@
+// How a model leaves: it sleeps, by the driver or by its server's own routes, or its server ends.
+
+#include <lull/error.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <future>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "model.hpp"
+
+namespace lull::serve {
+
+using std::chrono::seconds;
+
+namespace {
+
+constexpr unsigned http_ok = 200;
+
+/// What stays of a model that sleeps, until it has been measured.
+bytes_by_device guessed_rest(const model_config& config, const sleep_rung& rung,
+                             const holdings& memory) {
+  if (rung.left) return *rung.left;
+  if (rung.way == sleep_way::stop) return {};
+  const bool driver =
+      rung.way == sleep_way::driver || (rung.way == sleep_way::automatic && memory.can_suspend());
+  bytes_by_device rest;
+  if (driver) return rest;
+  constexpr std::uint64_t part = 10;
+  for (const auto& [device, bytes] : config.memory) rest[device] = bytes / part;
+  return rest;
+}
+
+}  // namespace
+
+budget_model model::for_books() const {
+  budget_model made;
+  made.name = config_.name;
+  made.need = config_.memory;
+  made.priority = config_.priority;
+  made.pinned = config_.pinned;
+  made.min_residence = config_.min_resident;
+  made.levels.clear();
+  for (std::size_t rung = 0; rung < config_.ladder.size(); ++rung) {
+    const sleep_rung& each = config_.ladder[rung];
+    // Levels have names of their own in the books.
+    made.levels.push_back(
+        {fmt::format("{}:{}", rung, each.level), guessed_rest(config_, each, *around_.memory)});
+  }
+  return made;
+}
+
+void model::evict(std::size_t depth) {
+  std::promise<std::optional<error>> ended;
+  net::post(around_.io, [self = shared_from_this(), depth, &ended] {
+    self->leave(depth,
+                [&ended](std::optional<error> failure) { ended.set_value(std::move(failure)); });
+  });
+  if (const auto failure = ended.get_future().get()) throw error(*failure);
+}
+
+/// The ways of a rung that are worth trying, the best first.
+std::vector<sleep_way> model::ways_of(std::size_t depth) const {
+  const sleep_rung& rung = config_.ladder[depth];
+  if (rung.way != sleep_way::automatic) return {rung.way};
+  std::vector<sleep_way> ways;
+  if (around_.memory->can_suspend()) ways.push_back(sleep_way::driver);
+  ways.push_back(sleep_way::routes);
+  return ways;
+}
+
+void model::leave(std::size_t depth, left done) {
+  if (!child_ || phase_ == phase::leaving) return done({});  // it has ended by itself
+  leaving_ = std::move(done);
+  idle_.clear();
+  enter(phase::leaving);
+  leave_by(depth, 0);
+}
+
+/// @param choice of the ways of this rung
+void model::leave_by(std::size_t depth, std::size_t choice) {
+  const std::vector<sleep_way> ways = ways_of(depth);
+  if (choice >= ways.size() || broken_[depth]) {
+    broken_[depth] = depth != deepest();
+    return leave_by(depth + 1, 0);
+  }
+  switch (ways[choice]) {
+    case sleep_way::driver: return leave_by_driver(depth, choice);
+    case sleep_way::routes: return leave_by_routes(depth, choice);
+    case sleep_way::automatic:
+    case sleep_way::stop: break;
+  }
+  stop_child([self = shared_from_this()] {
+    self->level_.clear();
+    self->depth_ = 0;
+    self->finish_leaving();
+  });
+}
+
+/// This way does not work here; the next one may.
+void model::cannot(std::size_t depth, std::size_t choice, const std::string& words) {
+  say(log_level::warning,
+      fmt::format("cannot sleep by '{}': {}", config_.ladder[depth].level, words));
+  leave_by(depth, choice + 1);
+}
+
+void model::leave_by_routes(std::size_t depth, std::size_t choice) {
+  // A process that the driver has stopped answers nothing.
+  if (!applied_.empty() && applied_.back() == sleep_way::driver) {
+    return cannot(depth, choice, "it is suspended");
+  }
+  const auto slept = [weak = weak_from_this(), depth, choice](const small_answer& answer) {
+    const auto self = weak.lock();
+    if (!self || self->phase_ != phase::leaving) return;
+    if (answer.status != http_ok) {
+      return self->cannot(
+          depth, choice,
+          answer.status == 0 ? answer.words : fmt::format("/sleep answers {}", answer.status));
+    }
+    self->fell_asleep(depth, sleep_way::routes);
+  };
+  const auto sleep = [weak = weak_from_this(), depth, slept] {
+    const auto self = weak.lock();
+    if (!self) return;
+    const bool discard = self->config_.ladder[depth].level == "discard";
+    small_request asked = self->request_for("POST", discard ? "/sleep?level=2" : "/sleep?level=1");
+    self->discarded_ = discard;
+    asked.time_limit = std::chrono::minutes{2};
+    self->cancel_asking_ = ask(self->around_.io, std::move(asked), slept);
+  };
+  // A server without such routes is found out by the one that changes nothing.
+  cancel_asking_ = ask(around_.io, request_for("GET", "/is_sleeping"),
+                       [weak = weak_from_this(), depth, choice, sleep](const small_answer& answer) {
+                         const auto self = weak.lock();
+                         if (!self || self->phase_ != phase::leaving) return;
+                         if (answer.status == http_ok) return sleep();
+                         self->cannot(depth, choice,
+                                      answer.status == 0
+                                          ? answer.words
+                                          : fmt::format("/is_sleeping answers {}", answer.status));
+                       });
+}
+
+void model::leave_by_driver(std::size_t depth, std::size_t choice) {
+  around_.threads.run([self = shared_from_this(), child = child_, run = run_, depth, choice] {
+    std::string words;
+    try {
+      suspend_options options;
+      options.tree = true;
+      options.directory = self->around_.pid_folder;
+      options.log = self->around_.log;
+      child->suspend(options);
+    } catch (const std::exception& failure) {
+      words = failure.what();
+    }
+    net::post(self->around_.io, [self, run, words, depth, choice] {
+      if (run != self->run_ || self->phase_ != phase::leaving) return;
+      if (!words.empty()) return self->cannot(depth, choice, words);
+      self->was_suspended_ = true;
+      self->fell_asleep(depth, sleep_way::driver);
+    });
+  });
+}
+
+void model::fell_asleep(std::size_t depth, sleep_way way) {
+  applied_.push_back(way);
+  depth_ = depth + 1;
+  const std::string& named = config_.ladder[depth].level;
+  const char* const found = way == sleep_way::driver ? "suspend" : "offload";
+  level_ = named == "auto" ? found : named;
+  asleep_measured_ = false;
+  ++sleeps_;
+  say(log_level::info, fmt::format("asleep ({})", level_));
+  finish_leaving();
+}
+
+/// The end of leaving, whichever way. The child may have ended meanwhile.
+void model::finish_leaving(std::optional<error> failure) {
+  const bool ended = !child_ || exited_run_ == run_;
+  if (ended) {
+    end_child();
+    enter(phase::stopped);
+  } else {
+    enter(phase::asleep);
+  }
+  if (const left tell = std::exchange(leaving_, nullptr)) tell(std::move(failure));
+  for (const auto& tell : std::exchange(want_to_know_, {})) tell();
+  if (wish_) try_wish(steady_clock().now());
+  ask_for_all();
+}
+
+/// What it holds asleep, for the books.
+void model::measure_asleep() {
+  asleep_measured_ = true;
+  around_.threads.run([self = shared_from_this(), id = child_->id(), sleeps = sleeps_] {
+    const bytes_by_device held = self->around_.memory->of(id);
+    net::post(self->around_.io, [self, sleeps, held] {
+      if (sleeps != self->sleeps_ || self->phase_ != phase::asleep) return;
+      for (const budget_model_snapshot& each : self->around_.books->snapshot().models) {
+        if (each.name != self->name()) continue;
+        bytes_by_device holds = each.holds;
+        // Where it was never seen, it is not known that nothing is left.
+        for (const auto& [device, bytes] : held) {
+          if (self->seen_[device] > 0) holds[device] = bytes;
+        }
+        self->around_.books->correct(self->name(), holds);
+      }
+      self->around_.changed();
+    });
+  });
+}
+
+/// Ends the server: by its own command, by the signal, by force. Then `then`, on the router's
+/// thread, when all of it is gone.
+void model::stop_child(std::function<void()> then) {
+  stop_asking();
+  stop_options how;
+  how.grace = config_.stop_timeout;
+  const bool suspended = !applied_.empty() && applied_.back() == sleep_way::driver;
+  if (suspended) how.grace = {};  // it could not act on a signal
+  if (was_suspended_ && !suspended) {
+    for (const device& gpu : around_.memory->gpus()) {
+      if (gpu.supports(capability::suspend)) how.before_kill = checkpoint_before_kill(gpu);
+    }
+  }
+  std::vector<std::string> command = suspended ? std::vector<std::string>() : config_.stop_command;
+  constexpr std::string_view mark = "${PID}";
+  for (std::string& word : command) {
+    for (std::size_t at = word.find(mark); at != std::string::npos; at = word.find(mark)) {
+      word.replace(at, mark.size(), std::to_string(child_->id()));
+    }
+  }
+  around_.threads.run(
+      [self = shared_from_this(), child = child_, how, command, then = std::move(then)]() mutable {
+        try {
+          if (!command.empty()) {
+            process_options options;
+            options.arguments = command;
+            options.state_pipe = false;
+            lull::process stopper(std::move(options));
+            stopper.wait(steady_clock().deadline_in(how.grace));
+            child->wait(steady_clock().deadline_in(how.grace));
+          }
+        } catch (const std::exception& failure) {
+          self->say(log_level::warning, failure.what());
+        }
+        try {
+          const stop_result result = child->stop(how);
+          if (result.killed) self->say(log_level::warning, "had to be killed");
+        } catch (const std::exception& failure) {
+          self->say(log_level::error, failure.what());
+        }
+        child.reset();
+        net::post(self->around_.io, [self, then = std::move(then)] {
+          self->end_child();
+          then();
+        });
+      });
+}
+
+}  // namespace lull::serve

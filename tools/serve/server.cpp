@@ -1,0 +1,218 @@
+#include "server.hpp"
+
+#include <lull/error.hpp>
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <csignal>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace lull::serve {
+namespace {
+
+/// Each connection takes two descriptors, and each child a few.
+void raise_descriptor_limit(std::size_t connections) {
+  const rlim_t enough = 2 * connections + 1024;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= enough) return;
+  limit.rlim_cur = std::min(enough, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+bool all_loopback(const config& given) {
+  return std::all_of(given.listen.begin(), given.listen.end(),
+                     [](const endpoint& each) { return each.is_loopback(); });
+}
+
+access_rules rules_of(const config& given) {
+  access_rules rules{given.token, given.allowed_hosts, all_loopback(given)};
+  // What it was told to listen on is a name of it.
+  for (const endpoint& each : given.listen) rules.allowed_hosts.push_back(each.host);
+  return rules;
+}
+
+/// Also into the book, for /logs.
+log_sink both(net::io_context& io, log_book& book, const log_sink& log) {
+  log_level from = log_level::error;
+  for (const log_level each : {log_level::warning, log_level::info, log_level::debug}) {
+    if (log.wants(each)) from = each;
+  }
+  return log_sink(
+      [&io, &book, log](log_level level, std::string_view line) {
+        log.write(level, line);
+        net::post(io, [&book, text = std::string(line) + "\n"] { book.add({}, text); });
+      },
+      from);
+}
+
+}  // namespace
+
+server::server(server_options options)
+    : options_(std::move(options)),
+      log_(both(io_, logs_, options_.log)),
+      fleet_(io_, options_.given, options_.state_folder, logs_, log_),
+      routes_(fleet_, metrics_, rules_of(options_.given)),
+      world_{io_, routes_, metrics_, options_.given.limits},
+      signals_(io_.get_executor()),
+      timer_(io_.get_executor()),
+      accept_again_(io_.get_executor()) {
+  if (!all_loopback(options_.given) && !options_.given.token) {
+    throw error(status::invalid_argument,
+                "listens where others can reach it: that takes a 'token'");
+  }
+  raise_descriptor_limit(options_.given.limits.connections);
+  for (const endpoint& each : options_.given.listen) listen(each);
+  world_.ended = [this](session& which) { sessions_.erase(&which); };
+  fleet_.on_change([this] { routes_.tell_change(); });
+}
+
+server::~server() = default;
+
+void server::listen(const endpoint& where) {
+  tcp_acceptor acceptor(io_.get_executor());
+  const tcp::endpoint address = resolve(where);
+  error_code failed;
+  acceptor.open(address.protocol(), failed);
+  if (!failed) acceptor.set_option(net::socket_base::reuse_address(true), failed);
+  if (!failed) acceptor.bind(address, failed);
+  if (!failed) acceptor.listen(net::socket_base::max_listen_connections, failed);
+  if (failed) {
+    throw error(status::io, fmt::format("cannot listen on {}: {}", where.text(), failed.message()));
+  }
+  acceptors_.push_back(std::move(acceptor));
+}
+
+std::vector<std::string> server::addresses() const {
+  std::vector<std::string> list;
+  for (const tcp_acceptor& each : acceptors_) {
+    const tcp::endpoint where = each.local_endpoint();
+    list.push_back(endpoint{where.address().to_string(), where.port()}.text());
+  }
+  return list;
+}
+
+void server::run() {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signals_.add(number);
+  on_signal();
+  fleet_.start();
+  for (std::size_t which = 0; which < acceptors_.size(); ++which) accept(which);
+  every_half_second();
+  io_.run();
+}
+
+void server::accept(std::size_t which) {
+  acceptors_[which].async_accept([this, which](error_code failed, tcp_socket socket) {
+    if (world_.draining) return;
+    if (failed) {
+      if (failed == net::error::operation_aborted) return;
+      // Out of descriptors, most likely: it is tried again when some may be free.
+      accept_again_.expires_after(std::chrono::milliseconds{100});
+      accept_again_.async_wait([this, which](error_code) { accept(which); });
+      return;
+    }
+    accepted(std::move(socket));
+    accept(which);
+  });
+}
+
+void server::accepted(tcp_socket socket) {
+  if (sessions_.size() >= world_.limits.connections) {
+    static constexpr std::string_view full =
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+        "Connection: close\r\n\r\n";
+    error_code ignored;
+    socket.non_blocking(true, ignored);
+    socket.write_some(net::buffer(full.data(), full.size()), ignored);
+    return;
+  }
+  const auto made = std::make_shared<session>(world_, std::move(socket));
+  sessions_.emplace(made.get(), made);
+  made->start();
+}
+
+void server::every_half_second() {
+  const time_point now = steady_clock().now();
+  std::vector<std::shared_ptr<session>> all;
+  all.reserve(sessions_.size());
+  for (const auto& [key, each] : sessions_) {
+    if (auto open = each.lock()) all.push_back(std::move(open));
+  }
+  for (const auto& each : all) each->check_time(now);
+  if (++half_seconds_ % 2 == 0) routes_.tell_time();
+  if (world_.draining) drained();
+  timer_.expires_after(std::chrono::milliseconds{world_.draining ? 50 : 500});
+  timer_.async_wait([this](error_code failed) {
+    if (!failed) every_half_second();
+  });
+}
+
+void server::on_signal() {
+  signals_.async_wait([this](error_code failed, int number) {
+    if (failed) return;
+    if (number == SIGHUP) {
+      reload();
+    } else if (!world_.draining) {
+      drain();
+    } else {
+      drain_until_ = {};  // who asks twice does not want to wait
+    }
+    on_signal();
+  });
+}
+
+void server::reload() {
+  const std::optional<config> next = options_.reread ? options_.reread() : std::nullopt;
+  if (!next) return;
+  std::vector<std::string> kept = fleet_.reconfigure(*next);
+  if (next->listen != options_.given.listen) kept.emplace_back("listen takes a restart");
+  if (!all_loopback(options_.given) && !next->token) {
+    kept.emplace_back("token: without one it cannot be reached by others, which it can");
+  } else {
+    config rules = *next;
+    rules.listen = options_.given.listen;
+    routes_.set_rules(rules_of(rules));
+  }
+  world_.limits = next->limits;
+  for (const std::string& each : kept) {
+    log_.write(log_level::warning, fmt::format("not applied: {}", each));
+  }
+  log_.write(log_level::info, "the configuration was read again");
+}
+
+/// No more clients; those who are there get their answers.
+void server::drain() {
+  log_.write(log_level::info, "ending");
+  world_.draining = true;
+  drain_until_ = steady_clock().deadline_in(options_.drain_time);
+  for (tcp_acceptor& each : acceptors_) {
+    error_code ignored;
+    each.close(ignored);
+  }
+  std::vector<std::shared_ptr<session>> all;
+  for (const auto& [key, each] : sessions_) {
+    if (auto open = each.lock()) all.push_back(std::move(open));
+  }
+  for (const auto& each : all) each->close_if_idle();
+  timer_.cancel();
+  every_half_second();
+}
+
+void server::drained() {
+  if (closing_) return;
+  if (!sessions_.empty() && steady_clock().now() < drain_until_) return;
+  closing_ = true;
+  std::vector<std::shared_ptr<session>> all;
+  for (const auto& [key, each] : sessions_) {
+    if (auto open = each.lock()) all.push_back(std::move(open));
+  }
+  for (const auto& each : all) each->close();
+  fleet_.close([this] { io_.stop(); });
+}
+
+}  // namespace lull::serve

@@ -1,0 +1,10 @@
+# Writes the bytes of FILES, which lie in FOLDER, to OUTPUT: an array for each, with its name.
+set(text "")
+foreach(name IN LISTS FILES)
+  file(READ ${FOLDER}/${name} hex HEX)
+  string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+  string(REGEX REPLACE "[.-]" "_" symbol ${name})
+  string(APPEND text "constexpr unsigned char ${symbol}[] = {\n${hex}};\n")
+endforeach()
+file(WRITE ${OUTPUT} "${text}")
