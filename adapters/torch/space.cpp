@@ -12,12 +12,6 @@ namespace {
 
 thread_local bool wants_sleeping_memory = true;
 
-/// What tensors hold the engine writes, after a discard too: it is memory like any other then, and
-/// an offload copies it.
-lull_status leave_to_the_engine(void* /*user*/, const lull_refill_target* /*target*/) {
-  return LULL_OK;
-}
-
 std::string name_or(std::string_view name, const char* otherwise) {
   return name.empty() ? otherwise : std::string(name);
 }
@@ -49,7 +43,6 @@ void space::make() {
   lull_allocator_options_init(&options);
   options.backend = backend_;
   options.tag = default_tag;
-  options.refill = leave_to_the_engine;
   lull_allocator* made = nullptr;
   expect_ok(lull_allocator_create(memory_, registry_, &options, &made));
   allocator_ = made;

@@ -24,7 +24,6 @@ typedef struct piece {
   size_t bytes;
 } piece;
 
-// doc: buffer
 typedef struct lull_buffer {
   buffer face;
   lull_device* device;
@@ -57,12 +56,10 @@ static int lull_buffer_copy_out(buffer* self, size_t offset, void* host, size_t 
   const char* const at = (const char*)lull_region_address(of->region) + offset;
   return lull_device_copy_to_host(of->device, host, at, bytes) == LULL_OK ? 0 : -1;
 }
-// doc: end
 
 static const buffer_ops lull_buffer_ops = {lull_buffer_free, lull_buffer_base, lull_buffer_copy_in,
                                            lull_buffer_copy_out};
 
-// doc: refill
 // What is written again after a discard: the file's bytes, and zeros where nothing is known of one.
 // Also for buffers that hold nothing of a file: without it lull would take what the engine computes
 // there for no contents, and the next offload would not copy it.
@@ -84,7 +81,6 @@ static lull_status fill_again(void* user, const lull_refill_target* target) {
   }
   return LULL_OK;
 }
-// doc: end
 
 // What the buffers of a type have in common.
 typedef struct lull_type_context {
@@ -93,7 +89,6 @@ typedef struct lull_type_context {
   const char* tag;  // what plans speak about
 } lull_type_context;
 
-// doc: alloc
 static buffer* lull_buffer_alloc(const buffer_type* type, size_t bytes) {
   const lull_type_context* const in = type->context;
   lull_buffer* const made = calloc(1, sizeof *made);
@@ -113,7 +108,6 @@ static buffer* lull_buffer_alloc(const buffer_type* type, size_t bytes) {
   }
   return &made->face;
 }
-// doc: end
 
 // Bytes of the buffer are those of a file, which stays open and as it is.
 static int lull_buffer_comes_from(buffer* which, size_t offset, int file, uint64_t file_offset,
@@ -193,7 +187,6 @@ static uint64_t engine_answer(engine* self) {
   return sum;
 }
 
-// doc: cells
 // The table of cached tokens goes when the cache does. Added after the memory, it sleeps before it
 // and wakes after it.
 static lull_status forget_cells(void* user, const lull_sleep_plan* plan, lull_transition* now) {
@@ -204,7 +197,6 @@ static lull_status forget_cells(void* user, const lull_sleep_plan* plan, lull_tr
   if (code == LULL_OK && action == LULL_CONTENTS_DISCARD) self->cached_tokens = 0;
   return code;
 }
-// doc: end
 
 static lull_status nothing_to_do(void* user, const lull_sleep_plan* plan, lull_transition* now) {
   (void)user;
@@ -247,7 +239,6 @@ static void server_end(server* self) {
   lull_registry_destroy(self->registry);
 }
 
-// doc: plan
 // Weights are in their file; the cache goes to host memory, or is given up; the rest is worth
 // nothing.
 static lull_status put_to_sleep(server* self, lull_contents_action kv) {
@@ -258,7 +249,6 @@ static lull_status put_to_sleep(server* self, lull_contents_action kv) {
   plan.contents = (lull_eviction_plan){LULL_CONTENTS_DISCARD, by_tag, 2};
   return lull_sleeper_sleep(self->sleeper, &plan, NULL);
 }
-// doc: end
 
 static lull_status wake(server* self) {
   return lull_sleeper_wake(self->sleeper, 10 * LULL_SECOND, NULL);

@@ -79,7 +79,7 @@ void write_sleeper(metrics_writer& out, const labels& of, const lull::sleeper_sn
     out.gauge("lull_state", "1 for the state that the model is in.",
               of.with("state", to_string(state)), seen.state == state ? 1 : 0);
   }
-  const std::string_view level = seen.state == sleep_state::asleep ? seen.plan : "";
+  const std::string level = seen.state == sleep_state::asleep ? seen.plan : "";
   bool is_level = level.empty();
   const auto write_level = [&](std::string_view name) {
     is_level = is_level || name == level;

@@ -22,10 +22,10 @@ constexpr const char* places = "places of --models-max";  // a model takes one "
 constexpr std::chrono::seconds look_every{5};
 constexpr std::size_t most_remembered = 32;
 // A platform that hangs is not waited for.
-constexpr std::chrono::milliseconds probe_limit{500};
+constexpr std::chrono::milliseconds look_limit{500};
 
 std::vector<lull::budget_reading> read(const lull::device& device) {
-  const lull::memory_info seen = device.memory(probe_limit);
+  const lull::memory_info seen = device.memory(look_limit);
   if (!seen.total_bytes || !seen.free_bytes) return {};
   return {{device.name(), *seen.total_bytes - *seen.free_bytes}};
 }
@@ -33,7 +33,7 @@ std::vector<lull::budget_reading> read(const lull::device& device) {
 /// What a platform that hangs or is silent does not tell bounds nothing.
 std::uint64_t capacity_of(const lull::device& device) {
   try {
-    if (const auto total = device.memory(probe_limit).total_bytes) return *total;
+    if (const auto total = device.memory(look_limit).total_bytes) return *total;
   } catch (const lull::error&) {
   }
   return std::numeric_limits<std::int64_t>::max();
@@ -112,7 +112,7 @@ lull::budget_model models::place_of(const served_model& which,
 }
 
 served_model& models::named(std::string_view name) const {
-  if (name.empty()) return *all_.front();
+  if (name.empty() || all_.size() == 1) return *all_.front();
   std::vector<std::string> names;
   for (const auto& each : all_) {
     if (each->name() == name) return *each;

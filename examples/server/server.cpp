@@ -196,7 +196,7 @@ void server::wake(const http::request& asked, http::reply&& to) {
       .deadline = lull::steady_clock().deadline_in(options_.request_timeout),
       .stop = answer->unwanted()};
   for (served_model* const each : which) {
-    models_.acquire(*each, how, [this, each, answer, left](models::outcome result) {
+    models_.acquire(*each, how, [each, answer, left](models::outcome result) {
       if (const auto* const failure = std::get_if<lull::error>(&result)) {
         answer->send(error_answer(*failure));
       } else if (--*left == 0) {

@@ -41,6 +41,13 @@ namespace {
 /// Plain bytes: what is allocated while a thread ends still finds its tag.
 thread_local char thread_tag[sizeof(lull_region_info::tag)];
 
+/// Without one the engine writes what was discarded itself. It knows of no regions and cannot say
+/// that it has, so it counts as contents: the next offload copies it.
+lull::refill_callback refill_or_engine(lull_refill_fn refill, void* user) {
+  if (refill == nullptr) return [](const lull::refill_target&) {};
+  return make_refill(refill, user);
+}
+
 lull_allocator_options default_allocator_options() {
   // Here for good, because the options refer to its text.
   static const auto& from = *new const lull::region_options;
@@ -119,7 +126,7 @@ lull_status lull_allocator_create(lull_memory* memory, const lull_registry* regi
                                 numbered_devices(known, backend),
                                 backend,
                                 std::string(text_or_empty(given.tag)),
-                                make_refill(given.refill, given.refill_user),
+                                refill_or_engine(given.refill, given.refill_user),
                                 {},
                                 {}};
   });
@@ -163,7 +170,7 @@ lull_status lull_allocator_set_refill(lull_allocator* allocator, const void* add
     const auto& in = required(allocator, "allocator");
     required(static_cast<const std::byte*>(address), "address");
     const std::lock_guard lock(in.mutex);
-    in.at(address).set_refill(make_refill(refill, user));
+    in.at(address).set_refill(refill_or_engine(refill, user));
   });
 }
 

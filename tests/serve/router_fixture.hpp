@@ -69,7 +69,8 @@ class router_test : public testing::Test {
                              LULL_UPSTREAM, name, what.port, journal_.string(), what.options);
     }
     models_ += fmt::format("    proxy: http://127.0.0.1:{}\n", what.port);
-    if (!what.memory.empty()) models_ += fmt::format("    memory: {{HOST: {}}}\n", what.memory);
+    if (!what.memory.empty())
+      models_ += fmt::format("    memory: {{{}: {}}}\n", device_, what.memory);
     std::istringstream lines(what.keys);
     for (std::string line; std::getline(lines, line);) models_ += "    " + line + "\n";
     ports_[name] = what.port;
@@ -92,6 +93,7 @@ class router_test : public testing::Test {
     how.output = child_stream::pipe;
     how.errors = child_stream::pipe;
     how.state_pipe = false;
+    how.environment = environment_;
     router_ = std::make_unique<process>(how);
     FILE* const output = ::fdopen(router_->take_output(), "r");
     char line[256] = {};
@@ -222,6 +224,8 @@ class router_test : public testing::Test {
   std::string models_;
   std::string keys_;
   std::string capacity_ = "1GiB";
+  std::string device_ = "HOST";
+  std::map<std::string, std::optional<std::string>> environment_;
   std::map<std::string, int> ports_;
   std::unique_ptr<process> router_;
   std::thread reader_;

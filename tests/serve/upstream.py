@@ -22,6 +22,7 @@ options.add_argument("--never-ready", action="store_true")
 options.add_argument("--deaf", action="store_true", help="SIGTERM does nothing")
 options.add_argument("--chatty", type=int, default=0, help="bytes that it writes to stderr at once")
 options.add_argument("--hold", type=int, default=0, help="bytes of memory")
+options.add_argument("--gpu", type=int, default=0, help="bytes of a simulated GPU")
 options.add_argument("--no-sleep", action="store_true", help="has no routes for sleeping")
 options.add_argument("--wake-status", type=int, default=200)
 options.add_argument("--last-words", default="")
@@ -182,6 +183,11 @@ note("start")
 if given.exit_when and os.path.exists(given.exit_when):
     print(given.last_words, file=sys.stderr, flush=True)
     sys.exit(3)
+if given.gpu:
+    folder = os.environ["SIMGPU_PROCESSES"]
+    with open(f"{folder}/new-{os.getpid()}", "w", encoding="utf-8") as file:
+        file.write(f"0 0 {given.gpu} 0\n")
+    os.rename(f"{folder}/new-{os.getpid()}", f"{folder}/{os.getpid()}")
 if given.chatty:
     sys.stderr.write("x" * 99 + "\n" * 1)
     for _ in range(given.chatty // 100):

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "simgpu/inside.hpp"
 #include "simgpu/world.hpp"
 
 namespace {
@@ -23,6 +24,7 @@ simgpu::world& gpu() {
 template <class Work>
 int run(const char* function, Work&& work) {
   gpu().wait_until_restored();
+  const simgpu::inside vendor;
   const int injected = gpu().script.enter(function);
   return injected != 0 ? injected : work();
 }
@@ -77,6 +79,7 @@ LULL_API int nvmlDeviceGetHandleByUUID(const char* uuid, nvml::device* device) {
 
 LULL_API int nvmlDeviceGetMemoryInfo(nvml::device device, nvml::memory* memory) {
   return run("nvmlDeviceGetMemoryInfo", [&] {
+    gpu().follow_processes();
     const auto seen = gpu().observe(device_of(device));
     const bool parent = gpu().made().slices && !is_slice(device);
     const std::uint64_t total = seen.total_bytes * (parent ? 7 : 1);
@@ -89,6 +92,7 @@ LULL_API int nvmlDeviceGetMemoryInfo(nvml::device device, nvml::memory* memory) 
 LULL_API int nvmlDeviceGetComputeRunningProcesses_v3(nvml::device device, unsigned* count,
                                                      nvml::process_info* processes) {
   return run("nvmlDeviceGetComputeRunningProcesses_v3", [&]() -> int {
+    gpu().follow_processes();
     const auto seen = gpu().observe(device_of(device));
     if (!gpu().made().per_process) return nvml::not_supported;
     // Others are listed first.

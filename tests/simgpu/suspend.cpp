@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <fstream>
 
 #include "simgpu/world.hpp"
@@ -46,14 +47,53 @@ void world::load_processes() {
   if (process_folder_.empty()) return;
   for (const auto& file : std::filesystem::directory_iterator(process_folder_)) {
     if (file.path().has_extension()) continue;  // what a program says of itself
-    const int pid = std::stoi(file.path().filename());
-    process& which = process_of(pid);
-    if (which.kind == process_kind::ended) continue;
-    which.kind = process_kind::on_gpu;
-    std::ifstream in(file.path());
-    in >> which.state >> which.lost;
-    for (std::size_t i = 0; i < gpus_.size() && in >> which.bytes[i]; ++i) {
-      if (which.state != suspended) gpus_[i].foreign += which.bytes[i];
+    load_process(file.path());
+  }
+}
+
+void world::load_process(const std::filesystem::path& file) {
+  process& which = process_of(std::stoi(file.filename()));
+  if (which.kind == process_kind::ended) return;
+  which.kind = process_kind::on_gpu;
+  std::ifstream in(file);
+  in >> which.state >> which.lost;
+  for (std::size_t i = 0; i < gpus_.size() && in >> which.bytes[i]; ++i) {
+    if (which.state != suspended) gpus_[i].foreign += which.bytes[i];
+  }
+}
+
+/// Whatever has changed in the folder.
+void world::read_processes_again() {
+  std::erase_if(processes_, [&](const auto& entry) {
+    const auto& [pid, each] = entry;
+    if (pid == ::getpid()) return false;
+    for (std::size_t i = 0; i < gpus_.size() && each.state != suspended; ++i) {
+      gpus_[i].foreign -= each.bytes[i];
+    }
+    return true;
+  });
+  load_processes();
+}
+
+void world::follow_processes() {
+  const std::lock_guard lock(mutex_);
+  if (process_folder_.empty()) return;
+  if (std::getenv("SIMGPU_PROCESSES_CHANGE") != nullptr) return read_processes_again();
+  for (auto& [pid, each] : processes_) {
+    if (pid == ::getpid() || each.kind != process_kind::on_gpu) continue;
+    if (::kill(pid, 0) == 0 || errno != ESRCH) continue;
+    for (std::size_t i = 0; i < gpus_.size(); ++i) {
+      if (each.state != suspended) gpus_[i].foreign -= each.bytes[i];
+      each.bytes[i] = 0;
+    }
+    each.kind = process_kind::ended;
+  }
+  for (const auto& file : std::filesystem::directory_iterator(process_folder_)) {
+    const std::string name = file.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const auto known = processes_.find(std::stoi(name));
+    if (known == processes_.end() || known->second.kind == process_kind::without_gpu) {
+      load_process(file.path());
     }
   }
 }
@@ -129,6 +169,7 @@ std::uint64_t world::carried_bytes() const {
 }
 
 code world::look_at_process(int pid, int* state) {
+  follow_processes();
   const std::lock_guard lock(mutex_);
   const process& which = process_of(pid);
   if (which.kind == process_kind::ended) return code::operating_system;

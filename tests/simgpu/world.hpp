@@ -144,6 +144,9 @@ class world {
   /// "PID.own", so that programs which run at the same time see each other. The environment
   /// variable SIMGPU_PROCESSES says it too.
   void set_process_folder(const std::filesystem::path& folder);
+  /// Learns of processes that have come since, and of those that have ended; with the environment
+  /// variable SIMGPU_PROCESSES_CHANGE also of what the others hold now.
+  void follow_processes();
   /// Where a process is in being suspended, as CUDA numbers it: 0 running, 1 locked, 2 suspended.
   [[nodiscard]] int process_state(int pid) const;
   /// What is in host memory of processes that are suspended, this one among them.
@@ -356,6 +359,8 @@ class world {
   process& process_of(int pid);
   code expect_process(int pid, int state);
   void load_processes();
+  void load_process(const std::filesystem::path& file);
+  void read_processes_again();
   void store_process(int pid) const;
   void share_own_use() const;
   /// What other programs that share the folder have on a device, by process.

@@ -38,6 +38,13 @@ bool is_known(const CLI::App& app, const std::vector<std::string>& arguments) {
   return false;
 }
 
+/// The status of a command whose output has to arrive: a full disk is a failure.
+lull::tool::exit_status with_output(lull::tool::exit_status status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  fmt::print(stderr, "lull: the output could not be written\n");
+  return status == lull::tool::exit_ok ? lull::tool::exit_failed : status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -71,10 +78,10 @@ int main(int argc, char** argv) {
   try {
     std::reverse(arguments.begin(), arguments.end());  // as the parser wants them
     app.parse(arguments);
-    return status;
+    return with_output(status);
   } catch (const CLI::Success& asked_for_text) {
     app.exit(asked_for_text);
-    return lull::tool::exit_ok;
+    return with_output(lull::tool::exit_ok);
   } catch (const CLI::ParseError& mistake) {
     app.exit(mistake);
     return lull::tool::exit_usage;

@@ -37,7 +37,7 @@ void append_utf8(std::string& to, std::uint32_t code) {
   }
 }
 
-bool same_letters(std::string_view a, std::string_view b) noexcept {
+bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
     return std::tolower(static_cast<unsigned char>(x)) ==
            std::tolower(static_cast<unsigned char>(y));
@@ -51,7 +51,7 @@ std::optional<std::string> parameter(std::string_view value, std::string_view na
     while (at < value.size() && is_space(value[at])) ++at;
     const std::size_t sign = value.find('=', at);
     if (sign == std::string_view::npos) return {};
-    const bool wanted = same_letters(value.substr(at, sign - at), name);
+    const bool wanted = equal_ignoring_case(value.substr(at, sign - at), name);
     std::string_view rest = value.substr(sign + 1);
     std::string_view text;
     if (rest.starts_with('"')) {
@@ -215,7 +215,8 @@ bool form_model_finder::look(std::string_view body) {
       const std::size_t stop = lines.find("\r\n");
       const std::string_view line = lines.substr(0, stop);
       constexpr std::string_view header = "content-disposition:";
-      if (line.size() > header.size() && same_letters(line.substr(0, header.size()), header)) {
+      if (line.size() > header.size() &&
+          equal_ignoring_case(line.substr(0, header.size()), header)) {
         wanted = parameter(line, "name") == "model";
       }
       if (stop == std::string_view::npos) break;

@@ -27,9 +27,12 @@ typedef struct lull_allocator lull_allocator;
 
 typedef struct lull_allocator_options {
   size_t struct_size;
-  const char* backend;    ///< whose devices are numbered; default "cuda"
-  const char* tag;        ///< of threads without a tag; default "default"
-  lull_refill_fn refill;  ///< of every region, which it knows by its address; default null: none
+  const char* backend;  ///< whose devices are numbered; default "cuda"
+  const char* tag;      ///< of threads without a tag; default "default"
+  /// Of every region, which it knows by its address. Default null: what was discarded the engine
+  /// writes again itself, unseen; from the restore on it counts as contents, which an offload
+  /// keeps.
+  lull_refill_fn refill;
   void* refill_user;
 } lull_allocator_options;
 LULL_API void lull_allocator_options_init(lull_allocator_options* options);
@@ -63,7 +66,7 @@ LULL_API void lull_allocator_free(void* user, void* address, uint64_t bytes);
 LULL_API lull_status lull_allocator_find(const lull_allocator* allocator, const void* address,
                                          lull_region_info* info);
 /// lull_region_set_refill for the region that an address lies in.
-/// @param refill may be null: nothing writes it again
+/// @param refill may be null: the engine writes it again itself
 /// @return LULL_ERROR_NOT_FOUND; LULL_ERROR_BUSY: a transfer is moving it
 LULL_API lull_status lull_allocator_set_refill(lull_allocator* allocator, const void* address,
                                                lull_refill_fn refill, void* user);

@@ -1,0 +1,110 @@
+// Clients that people have: curl, promtool.
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "serve/exposition.hpp"
+#include "serve/router_fixture.hpp"
+
+namespace lull::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+/// What a command writes, and how it ended.
+struct ran {
+  std::string output;
+  int status = -1;
+};
+ran run(const std::string& command) {
+  ran result;
+  FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
+  std::array<char, 4096> text{};
+  while (const std::size_t count = std::fread(text.data(), 1, text.size(), pipe)) {
+    result.output.append(text.data(), count);
+  }
+  const int ended = ::pclose(pipe);
+  result.status = WIFEXITED(ended) ? WEXITSTATUS(ended) : -1;
+  return result;
+}
+
+bool is_installed(const std::string& program) {
+  return run("command -v " + program).status == 0;
+}
+
+class RealClients : public router_test {
+ protected:
+  [[nodiscard]] std::string curl(const std::string& options, const std::string& path) const {
+    return fmt::format("curl -sS --max-time 60 {} http://127.0.0.1:{}{}", options, port_, path);
+  }
+};
+
+TEST_F(RealClients, CurlGetsAStreamPieceByPiece) {
+  if (!is_installed("curl")) GTEST_SKIP() << "no curl here";
+  add("a");
+  start();
+  for (int i = 1; i < 3; ++i) open_gate("step" + std::to_string(i));
+  const json body{{"model", "a"}, {"stream", true}, {"gates", gate("step")}};
+  const ran got = run(curl("-N -H 'Content-Type: application/json' -d '" + body.dump() + "'",
+                           "/v1/chat/completions"));
+  EXPECT_EQ(got.status, 0);
+  EXPECT_EQ(got.output, "data: 0\n\ndata: 1\n\ndata: 2\n\n");
+}
+
+TEST_F(RealClients, CurlUploadsAFileAsAFormAndAsItIs) {
+  if (!is_installed("curl")) GTEST_SKIP() << "no curl here";
+  add("a");
+  start();
+  const std::string path = (scratch_.path() / "upload").string();
+  std::ofstream(path) << std::string(3 << 20, 'x');
+  const std::string sum = run("sha256sum " + path).output.substr(0, 64);
+  // Chunked, and with "Expect: 100-continue", as curl sends what is large.
+  const ran chunked =
+      run(curl("-T " + path + " -X POST -H 'Transfer-Encoding: chunked'", "/upstream/a/upload"));
+  EXPECT_THAT(chunked.output, HasSubstr(sum));
+  const ran form = run(curl("-F model=a -F file=@" + path, "/v1/audio/transcriptions"));
+  EXPECT_THAT(form.output, HasSubstr("\"name\": \"a\""));
+  EXPECT_EQ(form.status, 0);
+}
+
+TEST_F(RealClients, PrometheusReadsTheMetrics) {
+  add("a");
+  add("b");
+  start();
+  ASSERT_EQ(ask("a").status, 200);
+  ASSERT_EQ(ask("b").status, 200);
+  const std::string page = get("/metrics").raw;
+  EXPECT_THAT(page, HasSubstr("lull_time_to_first_byte_seconds_bucket"));
+  EXPECT_THAT(exposition_mistakes(page), IsEmpty());
+  if (!is_installed("promtool")) return;
+  const std::string path = (scratch_.path() / "metrics").string();
+  std::ofstream(path) << page;
+  const ran checked = run("promtool check metrics < " + path);
+  EXPECT_EQ(checked.status, 0) << checked.output;
+}
+
+TEST(Exposition, IsReadStrictly) {
+  const std::string head = "# HELP a_total Some.\n# TYPE a_total counter\n";
+  EXPECT_THAT(exposition_mistakes(head + "a_total{x=\"1\\n\"} 5\n"), IsEmpty());
+  for (const char* const wrong :
+       {"a_total 5", "a_total{x=\"1\" 5\n", "a_total{x=1} 5\n", "a_total -1\n", "b 5\n",
+        "a_total 5\na_total 6\n", "a_total five\n", "# TYPE a_total gauge\n", "\n"}) {
+    EXPECT_FALSE(exposition_mistakes(head + wrong).empty()) << wrong;
+  }
+  const std::string histogram = "# HELP h Some.\n# TYPE h histogram\n";
+  EXPECT_THAT(exposition_mistakes(histogram + "h_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\n"
+                                              "h_sum 3\nh_count 2\n"),
+              IsEmpty());
+  EXPECT_FALSE(exposition_mistakes(histogram + "h_bucket{le=\"1\"} 3\nh_bucket{le=\"+Inf\"} 2\n"
+                                               "h_sum 3\nh_count 2\n")
+                   .empty());
+}
+
+}  // namespace
+}  // namespace lull::test
