@@ -19,7 +19,7 @@ served_model::served_model(const model_file& file, const shared_resources& with,
     : name_(file.name),
       options_(options),
       device_(with.device),
-      engine_(file.path, with, options),
+      engine_(file.path, with, options, options.before.count(file.name) != 0),
       loop_(engine_, options.parallel, options.word_delay),
       sleeper_(sleeper_options_from(with.releases)) {
   {

@@ -173,7 +173,9 @@ void server::sleep(const http::request& asked, http::reply&& to) {
   std::optional<lull::sleep_level> level;
   if (wanted.level) level = lull::parse_sleep_level(*wanted.level);
   const auto which = addressed(wanted.model);
-  if (level == lull::sleep_level::rebirth && wanted.tags.empty()) {
+  const bool replaces =
+      which.front()->plan_of(level).context == lull::context_action::rebirth && wanted.tags.empty();
+  if (replaces) {
     return sleep_by_rebirth(which, std::move(to));
   }
   run_on(sleepers_, std::move(to), [which, level, tags = wanted.tags] {

@@ -293,7 +293,9 @@ class reborn_server {
     return result ? result->body : "";
   }
   int sleep() {
-    return client_->Post("/sleep", R"({"level":"rebirth"})", "application/json")->status;
+    const std::string body = with_level_ ? R"({"level":"rebirth"})" : "{}";
+    with_level_ = !with_level_;  // which says the same where it is the server's level
+    return client_->Post("/sleep", body, "application/json")->status;
   }
   /// Without connections that are about to end.
   std::size_t fewest_descriptors() const {
@@ -311,12 +313,13 @@ class reborn_server {
   child child_;
   std::optional<httplib::Client> client_;
   std::string expected_;
+  bool with_level_ = true;
 };
 
 TEST_F(Program, IsReplacedByItselfAsleepAndItsCountersGoOn) {
   for (const bool reload : {false, true}) {
     std::vector<std::string> arguments{"--model", model(),         "--port",
-                                       "0",       "--sleep-level", "discard"};
+                                       "0",       "--sleep-level", "rebirth"};
     if (reload) arguments.emplace_back("--reload");
     reborn_server server(arguments);
     std::size_t descriptors = 0;  // asleep, without those that the first image had from here
@@ -356,6 +359,25 @@ TEST_F(Program, GoesDownALadderToItsNextImage) {
 }
 
 #ifdef LULL_SIMULATED_GPU
+TEST_F(Program, OnAGpuTheNextImageMakesNoContextBeforeItWakes) {
+  reborn_server server(
+      {"--model", model(), "--port", "0", "--device", "CUDA0", "--sleep-level", "rebirth"});
+  const auto bytes = [&](const std::string& what) {
+    const std::string metrics = server.get("/metrics");
+    const std::string name = "\nlull_device_" + what + "_bytes{device=\"CUDA0\"} ";
+    const std::size_t at = metrics.find(name);
+    return at == metrics.npos ? 0 : std::stoull(metrics.substr(at + name.size()));
+  };
+  ASSERT_GT(bytes("used"), 0u);
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_EQ(server.sleep(), 202);
+    server.await_rebirth();
+    EXPECT_GT(bytes("total"), 0u);
+    EXPECT_EQ(bytes("free"), bytes("total"));
+    EXPECT_EQ(server.answer(), server.expected());
+  }
+}
+
 TEST_F(Program, OnAGpuAReloadTakesTheContextTooAndWaitsForItsMemory) {
   child server({"--model", model(), "--port", "0", "--device", "CUDA0", "--reload", "--sleep-level",
                 "reset"});
