@@ -57,6 +57,32 @@ TEST_F(RealClients, CurlGetsAStreamPieceByPiece) {
   EXPECT_EQ(got.output, "data: 0\n\ndata: 1\n\ndata: 2\n\n");
 }
 
+TEST_F(RealClients, TheHeaderComesBeforeTheFirstPiece) {
+  add("a");
+  start();
+  bool has_header = false;
+  httplib::Request asked;
+  asked.method = "POST";
+  asked.path = "/v1/chat/completions";
+  asked.set_header("Content-Type", "application/json");
+  asked.body = body_for("a", {{"stream", true}, {"header_first", true}, {"gates", gate("step")}});
+  asked.response_handler = [&](const httplib::Response& answer) {
+    has_header = answer.status == 200;
+    for (int i = 0; i < 3; ++i) open_gate("step" + std::to_string(i));
+    return true;
+  };
+  std::string text;
+  asked.content_receiver = [&](const char* bytes, std::size_t count, std::uint64_t, std::uint64_t) {
+    text.append(bytes, count);
+    return true;
+  };
+  httplib::Client client = connect();
+  client.set_read_timeout(std::chrono::seconds{20});
+  EXPECT_TRUE(client.send(asked));
+  EXPECT_TRUE(has_header);
+  EXPECT_EQ(text, "data: 0\n\ndata: 1\n\ndata: 2\n\n");
+}
+
 TEST_F(RealClients, CurlUploadsAFileAsAFormAndAsItIs) {
   if (!is_installed("curl")) GTEST_SKIP() << "no curl here";
   add("a");

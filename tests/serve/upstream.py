@@ -155,8 +155,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        if asked.get("header_first"):
+            self.wfile.flush()
         for number in range(asked.get("events", 3)):
-            if number > 0 and not wait_for(f"{asked['gates']}{number}", self.client_gone):
+            if (number > 0 or asked.get("header_first")) and not wait_for(f"{asked['gates']}{number}", self.client_gone):
                 note("client gone")
                 self.close_connection = True
                 return None

@@ -59,13 +59,16 @@ int main(int argc, char** argv) {
   CLI::App app{"lull: gives the memory of idle inference processes back", "lull"};
   app.set_version_flag("--version", lull_version_string());
   app.require_subcommand(1);
-  app.footer("Exit status: 0 done; 1 failed; 2 wrong usage. `run` has its own.");
+  app.footer("Exit status: 0 done; 1 failed; 2 wrong usage. `run` and `plan` have their own.");
 
   lull::tool::exit_status status = lull::tool::exit_ok;
   lull::tool::add_devices_command(app, status);
   lull::tool::add_demo_command(app, status);
   lull::tool::add_observe_command(app, status);
   lull::tool::add_orphans_command(app, status);
+#ifdef LULL_HAS_PLAN
+  lull::tool::add_plan_command(app, status);
+#endif
   lull::tool::add_ps_command(app, status);
   lull::tool::add_reset_probe_command(app, status);
   lull::tool::add_resume_command(app, status);

@@ -281,7 +281,16 @@ void exchange::relay_response() {
 
 void exchange::write_response(std::size_t count) {
   const bool last = parser_->is_done();
-  if (count == 0 && !last && response_writer_->is_header_done()) return relay_response();
+  if (count == 0 && !last) {
+    if (response_writer_->is_header_done()) return relay_response();
+    // It does not wait for a body that may be long in coming, or never come.
+    response_writer_->split(true);
+    session_->expect_write();
+    http::async_write_header(session_->socket(), *response_writer_,
+                             [self = shared_from_this(), keep = session_](
+                                 error_code failed, std::size_t) { self->wrote(failed, false); });
+    return;
+  }
   response_.body().data = count > 0 ? piece_.data() : nullptr;
   response_.body().size = count;
   response_.body().more = !last;
