@@ -1,4 +1,5 @@
-// A server that answers as fast as one thread can: what a router in front of it adds is the router's.
+// A server that answers as fast as one thread can: what a router in front of it adds is the
+// router's.
 //
 //   serve-bench-upstream PORT
 //

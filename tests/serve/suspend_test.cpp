@@ -1,5 +1,5 @@
-// Servers that know of no sleep, on a GPU whose driver suspends processes: the GPU is simulated, the
-// processes are real.
+// Servers that know of no sleep, on a GPU whose driver suspends processes: the GPU is simulated,
+// the processes are real.
 
 #include "serve/router_fixture.hpp"
 

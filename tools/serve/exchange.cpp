@@ -71,6 +71,10 @@ void exchange::start() {
     }
     return connect();
   }
+  ask_for_lease();
+}
+
+void exchange::ask_for_lease() {
   const std::uint64_t wait = what_.to->acquire(
       [self = shared_from_this()](lease given, const refusal& why, const std::string& found) {
         self->admitted(std::move(given), why, found);
@@ -116,7 +120,7 @@ void exchange::connect() {
   upstream_.emplace(session_->world().io.get_executor());
   upstream_->async_connect(what_.to->address(), [self = shared_from_this()](error_code failed) {
     if (self->is_over()) return;
-    if (failed) return self->failed_upstream("cannot be connected to: " + failed.message());
+    if (failed) return self->not_connected("cannot be connected to: " + failed.message());
     error_code ignored;
     self->upstream_->set_option(tcp::no_delay(true), ignored);
     self->send();
@@ -146,6 +150,7 @@ void exchange::make_request() {
 }
 
 void exchange::send() {
+  sent_some_ = true;
   make_request();
   const std::string& body = session_->body();
   const bool complete = session_->request_complete();
@@ -335,6 +340,20 @@ void exchange::upgrade() {
                if (!self->is_over()) keep->close();
              });
       });
+}
+
+/// A server that has just ended, which was not known yet, has seen nothing of this request: it is
+/// for the next one.
+void exchange::not_connected(const std::string& words) {
+  if (what_.observes || sent_some_ || std::exchange(asked_again_, true)) {
+    return failed_upstream(words);
+  }
+  what_.to->explain(run_, [self = shared_from_this(), words](const std::string& reason) {
+    if (self->is_over()) return;
+    if (reason.empty()) return self->failed_upstream(words);  // it lives, and does not listen
+    self->lease_.release();
+    self->ask_for_lease();
+  });
 }
 
 void exchange::failed_upstream(const std::string& words) {

@@ -33,6 +33,7 @@ class exchange : public std::enable_shared_from_this<exchange> {
  private:
   using buffer_body = boost::beast::http::buffer_body;
 
+  void ask_for_lease();
   void admitted(lease given, const refusal& why, const std::string& found);
   void connect();
   void make_request();
@@ -48,6 +49,7 @@ class exchange : public std::enable_shared_from_this<exchange> {
   void wrote(error_code failed, bool last);
   void finish();
   void upgrade();
+  void not_connected(const std::string& words);
   void failed_upstream(const std::string& words);
   void give_up(const refusal& why);
   void cut_off();
@@ -61,7 +63,9 @@ class exchange : public std::enable_shared_from_this<exchange> {
   std::string found_ = "hot";
   std::uint64_t run_ = 0;
   std::optional<tcp_socket> upstream_;
-  bool reused_ = false;  ///< the connection, which the server may just be closing
+  bool reused_ = false;     ///< the connection, which the server may just be closing
+  bool sent_some_ = false;  ///< to any connection: the server may have begun to work on it
+  bool asked_again_ = false;
   bool sent_all_ = false;
   bool responding_ = false;  ///< something of the response has been passed on
   bool head_only_ = false;

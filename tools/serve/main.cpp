@@ -55,14 +55,18 @@ fs::path default_state_folder(const lull::serve::config& given) {
   return fmt::format("/tmp/lull-serve-{}-{}", ::getuid(), port);
 }
 
+void say_on_stderr(lull::log_level, std::string_view line) {
+  fmt::print(stderr, "lull serve: {}\n", line);
+}
+
 /// Says what is wrong. @return absent where something is
-std::optional<lull::serve::config> read(const arguments& given) {
+std::optional<lull::serve::config> read(const arguments& given, const lull::log_sink& say) {
   const lull::serve::reading read = lull::serve::read_config_file(given.file);
   for (const lull::serve::remark& each : read.notices) {
-    fmt::print(stderr, "lull serve: {}\n", each.text());
+    say.write(lull::log_level::warning, each.text());
   }
   for (const lull::serve::remark& each : read.mistakes) {
-    fmt::print(stderr, "lull serve: {}\n", each.text());
+    say.write(lull::log_level::error, each.text());
   }
   if (!read.ok()) return {};
   lull::serve::config value = read.value;
@@ -92,7 +96,7 @@ void serve(const arguments& given, const lull::serve::config& value, const lull:
       value.state_folder.empty() ? default_state_folder(value) : fs::path(value.state_folder);
   fs::create_directories(options.state_folder);
   options.log = log;
-  options.reread = [&given] { return read(given); };
+  options.reread = [&given, log] { return read(given, log); };
   options.drain_time =
       std::chrono::milliseconds{static_cast<std::int64_t>(given.drain_seconds * 1000)};
   lull::serve::server server(std::move(options));
@@ -129,7 +133,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& failure) {
     return app.exit(failure) == 0 ? 0 : exit_usage;
   }
-  const std::optional<lull::serve::config> value = read(given);
+  const std::optional<lull::serve::config> value = read(given, lull::log_sink(say_on_stderr));
   if (!value) return exit_usage;
   if (given.check) return 0;
   std::signal(SIGPIPE, SIG_IGN);  // clients and readers of the log may go at any time

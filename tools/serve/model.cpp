@@ -26,6 +26,7 @@ std::string_view to_string(model::phase is) noexcept {
 
 model::model(model_config given, surroundings& around)
     : config_(std::move(given)),
+      name_(config_.name),
       around_(around),
       address_(resolve(config_.upstream)),
       host_header_(config_.upstream.text()),

@@ -97,7 +97,8 @@ class model : public std::enable_shared_from_this<model> {
   ~model();
 
   [[nodiscard]] const model_config& config() const noexcept { return config_; }
-  [[nodiscard]] const std::string& name() const noexcept { return config_.name; }
+  /// Any thread.
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
   /// Another configuration, from its next start on where it is about that.
   /// @param in_books whether the books have changed theirs; otherwise what they know is kept
   /// @return whether its server's address, which cannot change, is another one
@@ -211,6 +212,7 @@ class model : public std::enable_shared_from_this<model> {
   [[nodiscard]] small_request request_for(std::string method, const std::string& path) const;
 
   model_config config_;
+  const std::string name_;
   surroundings& around_;
   const tcp::endpoint address_;
   const std::string host_header_;

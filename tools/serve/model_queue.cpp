@@ -99,11 +99,11 @@ void model::ask_for_all() {
   asking_all_ = false;
 }
 
+/// The answer comes at once where the model is ready, and later on a thread of the budget's.
 void model::ask_books() {
   asking_ = true;
   around_.books->admit_async(name(), no_deadline,
                              [weak = weak_from_this(), &io = around_.io](budget::admission result) {
-                               // On this thread at once where the model is ready, and on one of the budget's later.
                                net::dispatch(io, [weak, result = std::move(result)]() mutable {
                                  if (const auto self = weak.lock())
                                    self->admitted(std::move(result));

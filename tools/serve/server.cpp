@@ -156,7 +156,7 @@ void server::on_signal() {
   signals_.async_wait([this](error_code failed, int number) {
     if (failed) return;
     if (number == SIGHUP) {
-      reload();
+      if (!world_.draining) reload();
     } else if (!world_.draining) {
       drain();
     } else {
