@@ -114,9 +114,10 @@ class client {
     if (!got) {
       if (status == 200) {
         ++into.cut;
+      } else if (status == 0 && got.error() == httplib::Error::Read) {
+        ++into.closed;
       } else {
-        ++into.wrong[fmt::format("no answer to a stream: {}, after status {} and '{}'",
-                                 httplib::to_string(got.error()), status, text)];
+        ++into.wrong["no answer to a stream: " + httplib::to_string(got.error())];
       }
       connection_ = connect();
     } else if (got->status != 200) {
@@ -149,6 +150,7 @@ void add(tally& into, const tally& one) {
   into.answered += one.answered;
   into.left += one.left;
   into.cut += one.cut;
+  into.closed += one.closed;
   for (const auto& [status, count] : one.refused) into.refused[status] += count;
   for (const auto& [words, count] : one.wrong) into.wrong[words] += count;
   for (const auto& [words, count] : one.reasons) into.reasons[words] += count;

@@ -71,20 +71,22 @@ int servers_alive(const router_process& router) {
   return count;
 }
 
-void judge_answers(verdict& into, const tally& seen) {
+/// @param kills each may close the connections of streams that had not begun
+void judge_answers(verdict& into, const tally& seen, std::uint64_t kills) {
   std::uint64_t refused = 0;
   for (const auto& [status, count] : seen.refused) refused += count;
   std::uint64_t wrong = 0;
   for (const auto& [words, count] : seen.wrong) wrong += count;
   for (const auto& [words, count] : seen.wrong) fmt::print("     {} times: {}\n", count, words);
   for (const auto& [words, count] : seen.reasons) fmt::print("     {} times: {}\n", count, words);
-  const bool all = seen.answered + seen.left + seen.cut + refused + wrong == seen.asked;
-  into.check(all && wrong == 0 && seen.answered > 0,
+  const std::uint64_t known = seen.answered + seen.left + seen.cut + seen.closed + refused + wrong;
+  into.check(known == seen.asked && wrong == 0 && seen.answered > 0 && seen.closed <= kills,
              "every request was answered, or refused with a reason",
-             fmt::format("{} asked, {} answered, {} refused, {} cut by a kill, {} left, {} wrong; "
+             fmt::format("{} asked, {} answered, {} refused, {} cut by a kill, {} closed "
+                         "by one, {} left, {} wrong; "
                          "the longest took {:.1f} s",
-                         seen.asked, seen.answered, refused, seen.cut, seen.left, wrong,
-                         seen.longest_seconds));
+                         seen.asked, seen.answered, refused, seen.cut, seen.closed, seen.left,
+                         wrong, seen.longest_seconds));
 }
 
 void judge_sightings(verdict& into, const sightings& seen) {
@@ -138,7 +140,8 @@ int run(const arguments& given) {
                  fmt::format("{} kills, {} times memory taken", disturbances->kills(),
                              disturbances->intrusions()));
   }
-  judge_answers(result, crowd.counts());
+  judge_answers(result, crowd.counts(),
+                disturbances ? static_cast<std::uint64_t>(disturbances->kills()) : 0);
   judge_sightings(result, eye.seen());
   judge_rest(result, router, descriptors_before);
   const lull::stop_result ended = router.stop();
