@@ -8,6 +8,7 @@
 #include <random>
 #include <string>
 
+#include "budget_replay.hpp"
 #include "comparison.hpp"
 
 namespace {
@@ -109,5 +110,8 @@ int main(int argc, char** argv) {
     benchmark::RegisterBenchmark((group + "ready").c_str(), admit_ready)->Arg(models);
     benchmark::RegisterBenchmark((group + "fits").c_str(), admit_what_fits)->Arg(models);
   }
-  return bench::run(argc, argv, "ns");
+  bench::register_replays();
+  const int code = bench::run(argc, argv, "ns");
+  bench::print_replays();
+  return code;
 }

@@ -29,8 +29,9 @@ class symbol_group {
   /// The first that is missing; null when all are there.
   [[nodiscard]] const char* missing() const noexcept { return missing_; }
 
-  void* look_up(const char* name) noexcept {
-    void* const found = library_.symbol(name);
+  void* look_up(const char* name, const char* other) noexcept {
+    void* found = library_.symbol(name);
+    if (found == nullptr && other != nullptr) found = library_.symbol(other);
     if (found == nullptr && missing_ == nullptr) missing_ = name;
     return found;
   }
@@ -54,8 +55,9 @@ template <symbol_name Name, class Result, class... Arguments>
 struct vendor_fn<Name, Result(Arguments...)> {
   static constexpr const char* name = Name.text;
 
-  explicit vendor_fn(symbol_group& group) noexcept
-      : address(reinterpret_cast<Result (*)(Arguments...)>(group.look_up(name))) {}
+  /// @param other what it is called where it does not have its name; null: nothing else
+  explicit vendor_fn(symbol_group& group, const char* other = nullptr) noexcept
+      : address(reinterpret_cast<Result (*)(Arguments...)>(group.look_up(name, other))) {}
 
   Result operator()(Arguments... arguments) const { return address(arguments...); }
 

@@ -25,6 +25,8 @@ struct cuda_api {
   using own = cuda_own;
   using device_scope = cuda_scope;
   using cleanup_scope = cuda_cleanup_scope;
+  using driver_device = CUdevice;
+  using context = CUcontext;
   using stream = cudaStream_t;
   using event = cudaEvent_t;
   using graph = cudaGraph_t;

@@ -32,10 +32,6 @@ cuda_own::cuda_own(const cuda_api& api, std::chrono::milliseconds retry)
   for (int ordinal = 0; ordinal < count; ++ordinal) devices_.push_back(inspect(ordinal));
 }
 
-cuda_own::~cuda_own() {
-  for (const auto& device : devices_) let_go(*device);
-}
-
 int cuda_own::attribute(CUdevice device, CUdevice_attribute which) const {
   int value = 0;
   // An attribute that an older driver does not know is one the device does not have.
@@ -46,8 +42,9 @@ int cuda_own::attribute(CUdevice device, CUdevice_attribute which) const {
 }
 
 std::unique_ptr<cuda_own::device_state> cuda_own::inspect(int ordinal) const {
-  auto device = std::make_unique<device_state>();
-  api_.check(api_.device_get(&device->driver_device, ordinal), api_.device_get.name);
+  CUdevice driver_device = 0;
+  api_.check(api_.device_get(&driver_device, ordinal), api_.device_get.name);
+  auto device = std::make_unique<device_state>(api_, driver_device);
   api_.check(api_.device_name(device->name, sizeof device->name - 1, device->driver_device),
              api_.device_name.name);
   CUuuid uuid{};
@@ -56,7 +53,7 @@ std::unique_ptr<cuda_own::device_state> cuda_own::inspect(int ordinal) const {
   // what it is: "NVIDIA A100-SXM4-40GB MIG 1g.5gb".
   device->slice = std::string_view{device->name}.find(" MIG ") != std::string_view::npos;
   device->identity.uuid = to_text(uuid, device->slice ? "MIG-" : "GPU-");
-  device->identity.pci_address = pci_address_of(api_, ordinal);
+  device->identity.pci_address = pci_address_of(api_, api_.get_pci_address, ordinal);
   device->integrated = attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_INTEGRATED) != 0;
   device->stable_addresses =
       attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) !=
@@ -84,7 +81,7 @@ void cuda_own::describe(std::uint32_t device, lull_backend_device& facts) const 
 
 void cuda_own::observe(std::uint32_t device, lull_backend_memory& out) {
   const device_state& state = *devices_[device];
-  const bool active = is_active(state);
+  const bool active = state.primary.is_active();
   telemetry_.observe(state.identity, active, state.held_bytes(), out);
   if (out.total_bytes != LULL_UNKNOWN) return;
   if (state.integrated) {
@@ -105,19 +102,15 @@ std::vector<lull_backend_process> cuda_own::processes(std::uint32_t device) {
 
 /// The driver's own figures. Only with a live context: without one it would make one.
 void cuda_own::ask_runtime(const device_state& device, lull_backend_memory& out) const {
-  // A reset holds this mutex while it takes the context away; then there is nothing to ask.
-  const std::unique_lock lock(device.mutex, std::try_to_lock);
-  if (!lock || device.context == nullptr || !is_active(device)) return;
-  if (api_.context_push(device.context) != CUDA_SUCCESS) return;
-  std::size_t free_bytes = 0;
-  std::size_t total_bytes = 0;
-  const bool known = api_.memory_info(&free_bytes, &total_bytes) == CUDA_SUCCESS;
-  CUcontext popped = nullptr;
-  static_cast<void>(api_.context_pop(&popped));
-  if (!known || total_bytes == 0) return;
-  out.source = LULL_SOURCE_RUNTIME;
-  out.total_bytes = total_bytes;
-  out.free_bytes = free_bytes;
+  device.primary.ask_within([&] {
+    std::size_t free_bytes = 0;
+    std::size_t total_bytes = 0;
+    const bool known = api_.memory_info(&free_bytes, &total_bytes) == CUDA_SUCCESS;
+    if (!known || total_bytes == 0) return;
+    out.source = LULL_SOURCE_RUNTIME;
+    out.total_bytes = total_bytes;
+    out.free_bytes = free_bytes;
+  });
 }
 
 void cuda_own::created(std::uint32_t device, std::uint64_t handle, std::uint64_t bytes) {
@@ -139,56 +132,12 @@ std::uint64_t cuda_own::device_state::held_bytes() const {
   return sum;
 }
 
-bool cuda_own::is_active(const device_state& device) const {
-  unsigned flags = 0;
-  int active = 0;
-  api_.check(api_.context_state(device.driver_device, &flags, &active), api_.context_state.name);
-  return active != 0;
-}
-
 lull_tristate cuda_own::context_alive(std::uint32_t device) const {
-  return is_active(*devices_[device]) ? LULL_TRISTATE_YES : LULL_TRISTATE_NO;
-}
-
-CUcontext cuda_own::retain(std::uint32_t device) {
-  device_state& state = *devices_[device];
-  const std::lock_guard lock(state.mutex);
-  // Somebody else may have reset the device since, with calls of their own. Then the handle that we
-  // hold names a dead context, though a new one may get the same value.
-  if (state.context == nullptr || !is_active(state)) {
-    // A reset does not end what was retained: retained twice and released once, the next context
-    // would outlive us.
-    let_go(state);
-    api_.check(api_.context_retain(&state.context, state.driver_device), api_.context_retain.name);
-  }
-  return state.context;
+  return devices_[device]->primary.is_active() ? LULL_TRISTATE_YES : LULL_TRISTATE_NO;
 }
 
 void cuda_own::reset(std::uint32_t device) {
-  device_state& state = *devices_[device];
-  const std::lock_guard lock(state.mutex);
-  // By the driver, on the device: cudaDeviceReset comes to the same call, but needs the context to
-  // be current, and leaves the dead one current afterwards.
-  api_.check(api_.context_reset(state.driver_device), api_.context_reset.name);
-  // A reset does not end what was retained (cuda.h, cuDevicePrimaryCtxReset). Ours is ended after
-  // it, so that a failed reset leaves all as it was.
-  let_go(state);
-}
-
-/// Ends what we retained. That it may fail, the context being gone, is of no interest.
-void cuda_own::let_go(device_state& device) const noexcept {
-  if (device.context == nullptr) return;
-  static_cast<void>(api_.context_release(device.driver_device));
-  device.context = nullptr;
-}
-
-cuda_scope::cuda_scope(cuda_own& own, std::uint32_t device) : api_(own.api()) {
-  api_.check(api_.context_push(own.retain(device)), api_.context_push.name);
-}
-
-cuda_scope::~cuda_scope() {
-  CUcontext popped = nullptr;
-  static_cast<void>(api_.context_pop(&popped));
+  devices_[device]->primary.reset();
 }
 
 }  // namespace lull::backends

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/primary_context.hpp"
 #include "cuda/api.hpp"
 #include "cuda/telemetry.hpp"
 
@@ -21,9 +22,6 @@ class cuda_own {
  public:
   /// @param retry after how long a management library that did not start is asked again
   cuda_own(const cuda_api& api, std::chrono::milliseconds retry);
-  ~cuda_own();
-  cuda_own(const cuda_own&) = delete;
-  cuda_own& operator=(const cuda_own&) = delete;
 
   [[nodiscard]] std::uint32_t device_count() const noexcept {
     return static_cast<std::uint32_t>(devices_.size());
@@ -38,7 +36,9 @@ class cuda_own {
   void reset(std::uint32_t device);
 
   /// The device's primary context, made if there is none. Kept alive from then on, until a reset.
-  [[nodiscard]] CUcontext retain(std::uint32_t device);
+  [[nodiscard]] CUcontext retain(std::uint32_t device) {
+    return devices_[device]->primary.retain();
+  }
 
   // What a process has on its GPUs, moved to its host memory and back by the driver (suspend.cpp).
   [[nodiscard]] lull_gpu_state suspend_state(int pid) const;
@@ -68,7 +68,11 @@ class cuda_own {
 
  private:
   struct device_state {
-    CUdevice driver_device = 0;
+    device_state(const cuda_api& api, CUdevice device)
+        : driver_device(device), primary(api, device) {}
+
+    const CUdevice driver_device;
+    primary_context<cuda_api> primary;
     cuda_telemetry::target identity;
     bool integrated = false;
     bool stable_addresses = false;
@@ -76,8 +80,6 @@ class cuda_own {
     bool read_only_registration = false;
     bool slice = false;  ///< of a larger GPU
     char name[128] = {};
-    mutable std::mutex mutex;  ///< guards `context`
-    CUcontext context = nullptr;
 
     [[nodiscard]] std::uint64_t held_bytes() const;
 
@@ -87,8 +89,6 @@ class cuda_own {
 
   [[nodiscard]] std::unique_ptr<device_state> inspect(int ordinal) const;
   [[nodiscard]] int attribute(CUdevice device, CUdevice_attribute which) const;
-  [[nodiscard]] bool is_active(const device_state& device) const;
-  void let_go(device_state& device) const noexcept;
   void ask_runtime(const device_state& device, lull_backend_memory& out) const;
 
   const cuda_api& api_;
@@ -96,18 +96,11 @@ class cuda_own {
   cuda_telemetry telemetry_;
 };
 
-/// Makes a device's primary context current for this thread, by the driver's stack: setting the
-/// device back by the runtime would make a context on the device that was current, if it had none
-/// (since CUDA 12.0 cudaSetDevice does that).
-class cuda_scope {
+/// Makes a device's primary context current for this thread.
+class cuda_scope : public current_context<cuda_api> {
  public:
-  cuda_scope(cuda_own& own, std::uint32_t device);
-  ~cuda_scope();
-  cuda_scope(const cuda_scope&) = delete;
-  cuda_scope& operator=(const cuda_scope&) = delete;
-
- private:
-  const cuda_api& api_;
+  cuda_scope(cuda_own& own, std::uint32_t device)
+      : current_context(own.api(), own.retain(device)) {}
 };
 
 /// Nothing at all: none of cuMemUnmap, cuMemRelease and cuMemAddressFree lists a missing context

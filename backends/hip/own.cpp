@@ -3,6 +3,9 @@
 #include <lull/backend.hpp>
 
 #include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <optional>
 
 #include "common/pci_address.hpp"
 
@@ -41,7 +44,7 @@ std::unique_ptr<hip_own::device_state> hip_own::inspect(int ordinal) const {
   char name[128] = {};
   api_.check(api_.device_name(name, sizeof name - 1, ordinal), api_.device_name.name);
   device->name = name;
-  device->pci_address = pci_address_of(api_, ordinal);
+  device->pci_address = pci_address_of(api_, api_.get_pci_address, ordinal);
   device->integrated = attribute(ordinal, hipDeviceAttributeIntegrated) != 0;
   device->pools = attribute(ordinal, hipDeviceAttributeMemoryPoolsSupported) != 0;
   device->stable_addresses = attribute(ordinal, attribute_stable_addresses) != 0;
@@ -87,7 +90,8 @@ void hip_own::reset(std::uint32_t device) {
     end_registrations(*devices_[device]);
   }
   device_state& state = *devices_[device];
-  state.residue.store(telemetry_.held(state.pci_address, false).value_or(0));
+  // Where it is not known what stays, that is for the first who sees it.
+  state.residue.store(look_at(state, false).value_or(UINT64_MAX));
   state.used.store(false);
 }
 
@@ -134,10 +138,10 @@ void hip_own::mapped(std::uint32_t device, std::uint64_t handle, void* address,
 void hip_own::unmapping(std::uint32_t device, void* address) {
   if (release_.load() != release_kind::not_measured) return;
   device_state& state = *devices_[device];
-  const auto held = telemetry_.held(state.pci_address, true);
+  const std::uint64_t held = look_at(state).value_or(0);
   const std::lock_guard lock(state.mutex);
   for (auto& [handle, each] : state.mappings) {
-    if (each.address == address) each.held_before = held.value_or(0);
+    if (each.address == address) each.held_before = held;
   }
 }
 
@@ -211,8 +215,19 @@ void hip_own::make_memory_leave(device_state& device, const mapping& was) {
   if (keeps) cycle_reservation(device, was);
 }
 
+/// What this process holds. For want of memory or descriptors to look with it is not known, and
+/// what the look is beside goes on.
+std::optional<std::uint64_t> hip_own::look_at(const device_state& device,
+                                              bool has_context) noexcept {
+  try {
+    return telemetry_.held(device.pci_address, has_context);
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
 bool hip_own::memory_stayed(const device_state& device, const mapping& was) {
-  const auto held = telemetry_.held(device.pci_address, true);
+  const auto held = look_at(device);
   // Half: other allocations may come and go meanwhile, and the driver rounds.
   return held && *held + was.bytes / 2 > was.held_before;
 }

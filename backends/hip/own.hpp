@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -108,6 +109,8 @@ class hip_own {
   [[nodiscard]] int attribute(int ordinal, hipDeviceAttribute_t which) const;
   void end_registrations(device_state& device) const;
   void make_memory_leave(device_state& device, const mapping& was);
+  [[nodiscard]] std::optional<std::uint64_t> look_at(const device_state& device,
+                                                     bool has_context = true) noexcept;
   [[nodiscard]] bool memory_stayed(const device_state& device, const mapping& was);
   void cycle_reservation(device_state& device, const mapping& was) const;
   [[nodiscard]] bool take_again(void* address, std::uint64_t bytes) const;

@@ -11,22 +11,29 @@
 #include <string>
 #include <string_view>
 
-#include "common/device_restorer.hpp"
 #include "common/vendor_fn.hpp"
 
 namespace lull::backends {
 
 class musa_own;
+class musa_scope;
+class musa_cleanup_scope;
 
 /// MUSA's functions, types and constants for runtime_backend. Where MUSA's header may overload a
 /// function for C++, or the release decides on a suffix, the signature is spelled out.
+///
+/// Every function of the runtime, but for those that put errors into words, may make a context on
+/// the device that is current (its functions begin with InitPlatformAndDevice, say traces of it).
+/// So what must make none is asked of the driver.
 struct musa_api {
   static constexpr const char* name = "musa";
   static constexpr std::string_view device_prefix = "MUSA";
 
   using own = musa_own;
-  class device_scope;
-  class cleanup_scope;
+  using device_scope = musa_scope;
+  using cleanup_scope = musa_cleanup_scope;
+  using driver_device = MUdevice;
+  using context = MUcontext;
   using stream = musaStream_t;
   using event = musaEvent_t;
   using graph = musaGraph_t;
@@ -72,20 +79,15 @@ struct musa_api {
   symbol_group graphs{runtime};
   symbol_group graph_uploads{runtime};
   symbol_group graph_trims{runtime};
-  symbol_group peers{runtime};
+  symbol_group peers{driver};
   symbol_group addresses{driver};
   symbol_group names{driver};
 
   // Runtime.
-  vendor_fn<"musaGetDeviceCount", musaError_t(int*)> get_device_count{needed_runtime};
-  vendor_fn<"musaGetDevice", musaError_t(int*)> get_device{needed_runtime};
-  vendor_fn<"musaSetDevice", musaError_t(int)> set_device{needed_runtime};
-  vendor_fn<"musaDeviceGetPCIBusId", musaError_t(char*, int, int)> get_pci_address{needed_runtime};
   vendor_fn<"musaGetErrorName", const char*(musaError_t)> error_name{needed_runtime};
   vendor_fn<"musaGetErrorString", const char*(musaError_t)> error_string{needed_runtime};
   vendor_fn<"musaGetLastError", musaError_t()> take_last_error{needed_runtime};
   vendor_fn<"musaDeviceSynchronize", musaError_t()> device_synchronize{needed_runtime};
-  vendor_fn<"musaDeviceReset", musaError_t()> device_reset{needed_runtime};
   vendor_fn<"musaMalloc", musaError_t(void**, std::size_t)> malloc{needed_runtime};
   vendor_fn<"musaFree", musaError_t(void*)> free{needed_runtime};
   vendor_fn<"musaMemcpy", musaError_t(void*, const void*, std::size_t, musaMemcpyKind)> memcpy{
@@ -123,18 +125,30 @@ struct musa_api {
       graph_uploads};
   vendor_fn<"musaDeviceGraphMemTrim", musaError_t(int)> graph_trim{graph_trims};
 
-  vendor_fn<"musaDeviceCanAccessPeer", musaError_t(int*, int, int)> can_access_peer{peers};
-
   // Driver.
   vendor_fn<"muInit", MUresult(unsigned)> driver_init{needed_driver};
   vendor_fn<"muGetErrorString", MUresult(MUresult, const char**)> driver_error_string{
       needed_driver};
+  vendor_fn<"muDeviceGetCount", MUresult(int*)> get_device_count{needed_driver};
   vendor_fn<"muDeviceGet", MUresult(MUdevice*, int)> device_get{needed_driver};
+  vendor_fn<"muDeviceGetPCIBusId", MUresult(char*, int, MUdevice)> get_pci_address{needed_driver};
   vendor_fn<"muDeviceGetName", MUresult(char*, int, MUdevice)> device_name{names};
   vendor_fn<"muDeviceGetAttribute", MUresult(int*, MUdevice_attribute, MUdevice)> device_attribute{
       needed_driver};
   vendor_fn<"muDevicePrimaryCtxGetState", MUresult(MUdevice, unsigned*, int*)> context_state{
       needed_driver};
+  // As OpenXLA and IREE look them up: with the suffix where the driver has it.
+  vendor_fn<"muDevicePrimaryCtxRetain", MUresult(MUcontext*, MUdevice)> context_retain{
+      needed_driver};
+  vendor_fn<"muDevicePrimaryCtxRelease_v2", MUresult(MUdevice)> context_release{
+      needed_driver, "muDevicePrimaryCtxRelease"};
+  vendor_fn<"muDevicePrimaryCtxReset_v2", MUresult(MUdevice)> context_reset{
+      needed_driver, "muDevicePrimaryCtxReset"};
+  vendor_fn<"muCtxPushCurrent_v2", MUresult(MUcontext)> context_push{needed_driver,
+                                                                     "muCtxPushCurrent"};
+  vendor_fn<"muCtxPopCurrent_v2", MUresult(MUcontext*)> context_pop{needed_driver,
+                                                                    "muCtxPopCurrent"};
+  vendor_fn<"muDeviceCanAccessPeer", MUresult(int*, MUdevice, MUdevice)> can_access_peer{peers};
 
   vendor_fn<"muMemGetAllocationGranularity",
             MUresult(std::size_t*, const MUmemAllocationProp*, MUmemAllocationGranularity_flags)>

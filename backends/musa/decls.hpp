@@ -14,8 +14,6 @@ extern "C" {
 enum musaError_t : int {
   musaSuccess = 0,
   musaErrorMemoryAllocation = 2,
-  musaErrorInsufficientDriver = 35,
-  musaErrorNoDevice = 100,
   musaErrorNotReady = 600,
   musaErrorContextIsDestroyed = 709,
   musaErrorNotSupported = 801,
@@ -35,17 +33,13 @@ using musaGraph_t = MUgraph_st*;
 using musaGraphExec_t = MUgraphExec_st*;
 using musaGraphNode_t = MUgraphNode_st*;
 using musaMemPool_t = MUmemPoolHandle_st*;
+using MUcontext = MUctx_st*;
 
 inline constexpr unsigned musaStreamNonBlocking = 1;
 inline constexpr unsigned musaEventDisableTiming = 2;
 inline constexpr unsigned musaHostRegisterPortable = 1;
 
-musaError_t musaGetDeviceCount(int*);
-musaError_t musaGetDevice(int*);
-musaError_t musaSetDevice(int);
-musaError_t musaDeviceGetPCIBusId(char*, int, int);
 musaError_t musaDeviceSynchronize();
-musaError_t musaDeviceReset();
 musaError_t musaMalloc(void**, std::size_t);
 musaError_t musaFree(void*);
 musaError_t musaMallocHost(void**, std::size_t);
@@ -62,7 +56,6 @@ musaError_t musaEventDestroy(musaEvent_t);
 musaError_t musaEventRecord(musaEvent_t, musaStream_t);
 musaError_t musaEventQuery(musaEvent_t);
 musaError_t musaEventSynchronize(musaEvent_t);
-musaError_t musaDeviceCanAccessPeer(int*, int, int);
 musaError_t musaHostRegister(void*, std::size_t, unsigned);
 musaError_t musaHostUnregister(void*);
 musaError_t musaGraphExecDestroy(musaGraphExec_t);
@@ -118,10 +111,18 @@ struct MUmemAccessDesc {
 
 MUresult muInit(unsigned);
 MUresult muGetErrorString(MUresult, const char**);
+MUresult muDeviceGetCount(int*);
 MUresult muDeviceGet(MUdevice*, int);
+MUresult muDeviceGetPCIBusId(char*, int, MUdevice);
+MUresult muDeviceCanAccessPeer(int*, MUdevice, MUdevice);
 MUresult muDeviceGetName(char*, int, MUdevice);
 MUresult muDeviceGetAttribute(int*, MUdevice_attribute, MUdevice);
 MUresult muDevicePrimaryCtxGetState(MUdevice, unsigned*, int*);
+MUresult muDevicePrimaryCtxRetain(MUcontext*, MUdevice);
+MUresult muDevicePrimaryCtxRelease_v2(MUdevice);
+MUresult muDevicePrimaryCtxReset_v2(MUdevice);
+MUresult muCtxPushCurrent_v2(MUcontext);
+MUresult muCtxPopCurrent_v2(MUcontext*);
 MUresult muMemGetAllocationGranularity(std::size_t*, const MUmemAllocationProp*,
                                        MUmemAllocationGranularity_flags);
 MUresult muMemAddressReserve(MUdeviceptr*, std::size_t, std::size_t, MUdeviceptr,

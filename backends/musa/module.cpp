@@ -12,16 +12,14 @@ namespace {
 
 std::string find_problem(const musa_api& api) {
   if (!api.problem.empty()) return api.problem;
-  int count = 0;
-  const musaError_t result = api.get_device_count(&count);
-  if (result == musaSuccess && count > 0) return {};
-  static_cast<void>(api.take_last_error());
-  if (result == musaErrorInsufficientDriver) {
-    return std::string{"the Moore Threads driver is too old: "} + api.error_string(result);
+  try {
+    api.check(api.driver_init(0), api.driver_init.name);
+    int count = 0;
+    api.check(api.get_device_count(&count), api.get_device_count.name);
+    return count == 0 ? "no device" : "";
+  } catch (const backend_failure& failure) {
+    return "no device: " + failure.call() + " answers " + failure.what();
   }
-  if (result == musaSuccess) return "no device";
-  return std::string{"no device: musaGetDeviceCount answers "} + api.error_name(result) + ": " +
-         api.error_string(result);
 }
 
 std::int32_t score(char* reason, std::uint64_t reason_size) {

@@ -20,22 +20,24 @@ bool musa_own::attribute(MUdevice device, MUdevice_attribute which) const {
   return api_.device_attribute(&value, which, device) == MUSA_SUCCESS && value != 0;
 }
 
-musa_own::device_state musa_own::inspect(int ordinal) const {
-  device_state device;
-  api_.check(api_.device_get(&device.driver_device, ordinal), api_.device_get.name);
+std::unique_ptr<musa_own::device_state> musa_own::inspect(int ordinal) const {
+  MUdevice driver_device = 0;
+  api_.check(api_.device_get(&driver_device, ordinal), api_.device_get.name);
+  auto device = std::make_unique<device_state>(api_, driver_device);
   char name[128] = {};
-  if (api_.names && api_.device_name(name, sizeof name - 1, device.driver_device) == MUSA_SUCCESS) {
-    device.name = name;
+  if (api_.names &&
+      api_.device_name(name, sizeof name - 1, device->driver_device) == MUSA_SUCCESS) {
+    device->name = name;
   }
-  device.pci_address = pci_address_of(api_, ordinal);
-  device.integrated = attribute(device.driver_device, MU_DEVICE_ATTRIBUTE_INTEGRATED);
-  device.stable_addresses =
-      attribute(device.driver_device, MU_DEVICE_ATTRIBUTE_VIRTUAL_ADDRESS_MANAGEMENT_SUPPORTED);
+  device->pci_address = pci_address_of(api_, api_.get_pci_address, driver_device);
+  device->integrated = attribute(device->driver_device, MU_DEVICE_ATTRIBUTE_INTEGRATED);
+  device->stable_addresses =
+      attribute(device->driver_device, MU_DEVICE_ATTRIBUTE_VIRTUAL_ADDRESS_MANAGEMENT_SUPPORTED);
   return device;
 }
 
 void musa_own::describe(std::uint32_t device, lull_backend_device& facts) const {
-  const device_state& state = devices_[device];
+  const device_state& state = *devices_[device];
   if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
   if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
   if (api_.pools) facts.capabilities |= LULL_CAP_POOLS;
@@ -44,24 +46,15 @@ void musa_own::describe(std::uint32_t device, lull_backend_device& facts) const 
 }
 
 void musa_own::observe(std::uint32_t device, lull_backend_memory& out) {
-  telemetry_.observe(devices_[device].pci_address, out);
+  telemetry_.observe(devices_[device]->pci_address, out);
 }
 
 lull_tristate musa_own::context_alive(std::uint32_t device) const {
-  unsigned flags = 0;
-  int active = 0;
-  api_.check(api_.context_state(devices_[device].driver_device, &flags, &active),
-             api_.context_state.name);
-  return active != 0 ? LULL_TRISTATE_YES : LULL_TRISTATE_NO;
+  return devices_[device]->primary.is_active() ? LULL_TRISTATE_YES : LULL_TRISTATE_NO;
 }
 
 void musa_own::before_graph_destroy() const {
   api_.check(api_.device_synchronize(), api_.device_synchronize.name);
-}
-
-void musa_own::reset(std::uint32_t device) {
-  const musa_api::device_scope current(*this, device);
-  api_.check(api_.device_reset(), api_.device_reset.name);
 }
 
 }  // namespace lull::backends

@@ -5,9 +5,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "common/primary_context.hpp"
 #include "musa/api.hpp"
 #include "musa/telemetry.hpp"
 
@@ -23,12 +26,12 @@ class musa_own {
     return static_cast<std::uint32_t>(devices_.size());
   }
   [[nodiscard]] MUdevice driver_device(std::uint32_t device) const {
-    return devices_[device].driver_device;
+    return devices_[device]->driver_device;
   }
   void describe(std::uint32_t device, lull_backend_device& facts) const;
   void observe(std::uint32_t device, lull_backend_memory& out);
   [[nodiscard]] lull_tristate context_alive(std::uint32_t device) const;
-  void reset(std::uint32_t device);
+  void reset(std::uint32_t device) { devices_[device]->primary.reset(); }
 
   /// Nothing public says that a graph may be destroyed while it runs: wait for the device first.
   void before_graph_destroy() const;
@@ -47,34 +50,51 @@ class musa_own {
   void destroyed(std::uint32_t, std::uint64_t) const noexcept {}
 
   [[nodiscard]] const musa_api& api() const noexcept { return api_; }
+  [[nodiscard]] primary_context<musa_api>& primary(std::uint32_t device) const {
+    return devices_[device]->primary;
+  }
 
  private:
   struct device_state {
-    MUdevice driver_device = 0;
+    device_state(const musa_api& api, MUdevice device)
+        : driver_device(device), primary(api, device) {}
+
+    const MUdevice driver_device;
+    primary_context<musa_api> primary;
     std::string name = "Moore Threads GPU";
     std::string pci_address;
     bool integrated = false;
     bool stable_addresses = false;
   };
 
-  [[nodiscard]] device_state inspect(int ordinal) const;
+  [[nodiscard]] std::unique_ptr<device_state> inspect(int ordinal) const;
   [[nodiscard]] bool attribute(MUdevice device, MUdevice_attribute which) const;
 
   const musa_api& api_;
-  std::vector<device_state> devices_;
+  std::vector<std::unique_ptr<device_state>> devices_;
   musa_telemetry telemetry_;
 };
 
-class musa_api::device_scope : public device_restorer<musa_api> {
+/// Makes a device's primary context current for this thread.
+class musa_scope : public current_context<musa_api> {
  public:
-  device_scope(const musa_own& own, std::uint32_t device)
-      : device_restorer(own.api(), static_cast<int>(device)) {}
+  musa_scope(const musa_own& own, std::uint32_t device)
+      : current_context(own.api(), own.primary(device).retain()) {}
 };
 
-/// Setting the device is taken to make no context by itself, which nothing public says.
-class musa_api::cleanup_scope : public musa_api::device_scope {
+/// The same where there is a context, and else nothing. Whether MUSA's driver gives up stable
+/// addresses without one, as CUDA's does, nothing public says; if it does not, it says so, and they
+/// are tried again once there is one.
+class musa_cleanup_scope {
  public:
-  using device_scope::device_scope;
+  musa_cleanup_scope(const musa_own& own, std::uint32_t device) {
+    if (const auto context = own.primary(device).retain_if_active()) {
+      current_.emplace(own.api(), *context);
+    }
+  }
+
+ private:
+  std::optional<current_context<musa_api>> current_;
 };
 
 }  // namespace lull::backends

@@ -66,23 +66,24 @@ struct memory_estimate {
 /// Estimates what a model takes.
 ///
 /// - **Weights**: the size of each tensor in the file, where its layer is. The last `device_layers`
-///   of the layers 0 to n are on the devices, where n is the output, in the order of the devices and
-///   by their shares: layer l, the i-th of k of them, is on the first device for which the shares up
-///   to it are more than i / k of all. The embedding of tokens is in the memory of the host; where
-///   the model has no output of its own it is with the output too.
+///   of the layers 0 to n are on the devices, where n is the output, in the order of the devices
+///   and by their shares: the i-th of k of them is on the first device for which the shares up to
+///   it are more than i / k of all. The embedding of tokens is in the memory of the host; where the
+///   model has no output of its own it is with the output too.
 /// - **Context**: tokens x heads x (length of a key x bytes of its type + length of a value x bytes
 ///   of its type), for each layer, where the layer is. `tokens` is the context divided among the
-///   slots, rounded up to 256 for each, times the slots. `heads` is `attention.head_count_kv` (of the
-///   layer, if it is a list; else `attention.head_count`), lengths are `attention.key_length` and
-///   `attention.value_length`, or `embedding_length / attention.head_count`.
+///   slots, rounded up to 256 for each, times the slots. `heads` is `attention.head_count_kv` (of
+///   the layer, if it is a list; else `attention.head_count`), lengths are `attention.key_length`
+///   and `attention.value_length`, or `embedding_length / attention.head_count`.
 /// - **Other**: `per_device_bytes` on each device with any of these.
 ///
-/// Layers and their places are llama.cpp's (load_tensors of its llama-model.cpp, 2026), and so is the
-/// rounding of contexts. It is more than what comes of it where layers look back over a window only,
-/// or keys and values are kept compressed (`attention.kv_lora_rank`), and less by the state of
-/// recurrent layers, which are small.
-/// @throws model_error: no slots, a share that is not above 0, an unknown type, no block_count where
-///         there are devices, lengths that are no whole blocks of the type, a size that overflows
+/// Layers and their places are llama.cpp's (load_tensors of its llama-model.cpp, 2026), and so is
+/// the rounding of contexts. It is more than what comes of it where layers look back over a window
+/// only, or keys and values are kept compressed (`attention.kv_lora_rank`), and less by the state
+/// of recurrent layers, which are small.
+/// @throws model_error: no slots, a share that is not above 0, an unknown type, no block_count
+///         where there are devices, lengths that are no whole blocks of the type, a size that
+///         overflows
 [[nodiscard]] memory_estimate estimate(const model_header& header, const model_use& use);
 /// Of all shards together.
 [[nodiscard]] memory_estimate estimate(const std::vector<shard>& model, const model_use& use);

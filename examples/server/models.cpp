@@ -111,7 +111,7 @@ lull::budget_model models::place_of(const served_model& which,
 }
 
 served_model& models::named(std::string_view name) const {
-  if (name.empty()) return *all_.front();
+  if (name.empty() || all_.size() == 1) return *all_.front();
   std::vector<std::string> names;
   for (const auto& each : all_) {
     if (each->name() == name) return *each;

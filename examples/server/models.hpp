@@ -49,7 +49,8 @@ class models {
 
   using list = std::vector<std::unique_ptr<served_model>>;
   [[nodiscard]] const list& all() const noexcept { return all_; }
-  /// @param name empty: the first
+  /// @param name empty: the first. The only one answers to any name: whoever stands before the
+  ///        server may call it otherwise
   /// @throws http::refusal 404 with the names that there are
   [[nodiscard]] served_model& named(std::string_view name) const;
 

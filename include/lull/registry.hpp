@@ -73,7 +73,8 @@ struct registry_options {
 class LULL_API registry {
  public:
   /// Loads all modules it finds. Never fails because of a module.
-  /// @throws error invalid_argument: a setting of the built-in host backend is wrong; unsupported:
+  /// @throws error invalid_argument: a setting of the built-in host backend is wrong; io: the
+  ///         memory of this machine cannot be looked at, for want of a descriptor; unsupported:
   ///         another copy of lull is in use in this process (two plugins with the static library
   ///         inside), with the names of both files.
   explicit registry(registry_options options = {});
@@ -82,6 +83,8 @@ class LULL_API registry {
   registry& operator=(const registry&) = delete;
 
   /// The registry of the process, made with default options at the first call and never destroyed.
+  /// What it could not load for want of descriptors or memory is tried again by later calls, at
+  /// most once a second.
   static registry& shared();
 
   /// All devices: host first, then by module in the order of loading.

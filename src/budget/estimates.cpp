@@ -99,7 +99,9 @@ std::optional<load_estimates> parse_estimates(std::string_view text) {
 }
 
 load_estimates read_estimates(const std::string& path) {
-  const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  constexpr std::size_t most_bytes = std::size_t{16} << 20;  // a line for each of 100000 models
+  // Not to wait for somebody to write into a pipe.
+  const unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file && errno == ENOENT) return {};
   if (!file) fail_file("open", path, errno);
   std::string contents;
@@ -109,6 +111,7 @@ load_estimates read_estimates(const std::string& path) {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail_file("read", path, errno);
     if (count == 0) break;
+    if (contents.size() > most_bytes) fail(status::io, "estimates file '{}' never ends", path);
     contents.append(part.data(), static_cast<std::size_t>(count));
   }
   auto all = parse_estimates(contents);

@@ -57,15 +57,22 @@ void set_text(char (&field)[Size], std::string_view text) noexcept {
 
 [[noreturn]] void reject_struct_size(const char* name, std::size_t size, std::size_t known);
 
+/// Whether a struct can be so large: it was initialized, and is that of some version of ours. One
+/// that was not is not to be read until it ends.
+template <class Struct>
+constexpr bool can_be_size_of(std::size_t size) noexcept {
+  constexpr std::size_t largest = 4096;  // far more than any will have
+  return size > offsetof(Struct, struct_size) + sizeof(std::size_t) && size <= largest &&
+         size % alignof(std::int32_t) == 0;
+}
+
 /// Reads an options struct of any version: what the caller's lacks keeps the value in `defaults`.
 /// @param given null: all defaults
 template <class Struct>
 Struct read_versioned(const Struct* given, Struct defaults, const char* name) {
   if (given == nullptr) return defaults;
   const std::size_t size = given->struct_size;
-  if (size <= offsetof(Struct, struct_size) + sizeof(std::size_t)) {
-    reject_struct_size(name, size, sizeof(Struct));
-  }
+  if (!can_be_size_of<Struct>(size)) reject_struct_size(name, size, sizeof(Struct));
   if (size > sizeof(Struct)) {
     const auto* const bytes = reinterpret_cast<const unsigned char*>(given);
     if (std::any_of(bytes + sizeof(Struct), bytes + size, [](unsigned char b) { return b != 0; })) {
@@ -81,9 +88,7 @@ Struct read_versioned(const Struct* given, Struct defaults, const char* name) {
 template <class Struct>
 void expect_versioned(const Struct* out, const char* name) {
   const std::size_t size = required(out, name).struct_size;
-  if (size <= offsetof(Struct, struct_size) + sizeof(std::size_t)) {
-    reject_struct_size(name, size, sizeof(Struct));
-  }
+  if (!can_be_size_of<Struct>(size)) reject_struct_size(name, size, sizeof(Struct));
 }
 
 /// Writes a result into a struct of any version: no more than the caller has room for.

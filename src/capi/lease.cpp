@@ -72,17 +72,32 @@ void lull_acquire_options_init(lull_acquire_options* options) {
   if (options != nullptr) *options = default_acquire_options();
 }
 
-lull_status lull_sleeper_acquire(lull_sleeper* sleeper, int64_t timeout_ns,
-                                 const lull_cancel* cancel, lull_lease* lease) {
+namespace {
+
+/// With all that has to be said where there is no lease to be had at once.
+[[gnu::noinline]] lull_status acquire_slowly(lull_sleeper* sleeper, int64_t timeout_ns,
+                                             const lull_cancel* cancel, lull_lease* lease) {
   return guard([&] {
     lull::sleeper& of = required(sleeper, "sleeper").value;
     auto& result = required(lease, "lease");
     checked_duration(timeout_ns, 0, "timeout_ns");
-    // While awake nobody needs to know the time.
-    auto taken = of.try_acquire();
-    if (!taken) taken.emplace(of.acquire(deadline_in(timeout_ns), token_of(cancel)));
-    result = lease_access::let_go(std::move(*taken), sleeper);
+    result = lease_access::let_go(
+        of.acquire(deadline_in(timeout_ns, "timeout_ns"), token_of(cancel)), sleeper);
   });
+}
+
+}  // namespace
+
+lull_status lull_sleeper_acquire(lull_sleeper* sleeper, int64_t timeout_ns,
+                                 const lull_cancel* cancel, lull_lease* lease) {
+  // While awake nobody needs to know the time.
+  if (sleeper != nullptr && lease != nullptr && timeout_ns >= 0) {
+    if (auto taken = sleeper->value.try_acquire()) {
+      *lease = lease_access::let_go(std::move(*taken), sleeper);
+      return LULL_OK;
+    }
+  }
+  return acquire_slowly(sleeper, timeout_ns, cancel, lease);
 }
 
 lull_status lull_sleeper_acquire_with(lull_sleeper* sleeper, const lull_acquire_options* options,
@@ -137,5 +152,6 @@ lull_status lull_lease_share(const lull_lease* held, lull_lease* lease) {
 
 void lull_lease_release(lull_lease* lease) {
   if (lease == nullptr || lease->sleeper == nullptr) return;
-  lease_access::adopt(std::exchange(*lease, {})).release();
+  const auto given_back = lease_access::adopt(*lease);
+  *lease = {};
 }

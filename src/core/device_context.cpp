@@ -3,6 +3,8 @@
 #include <map>
 #include <utility>
 
+#include "vocabulary/fork.hpp"
+
 namespace lull::detail {
 
 std::shared_ptr<device_context> device_context::of(generation_counter& counter) {
@@ -12,7 +14,7 @@ std::shared_ptr<device_context> device_context::of(generation_counter& counter) 
   const std::lock_guard lock(mutex);
   const auto [known, is_first] = contexts.try_emplace(&counter);
   if (auto context = known->second.lock()) return context;
-  auto context = std::make_shared<device_context>(counter);
+  auto context = make_shared_of_process<device_context>(counter);
   if (!is_first) counter.raise();
   known->second = context;
   return context;

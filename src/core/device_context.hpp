@@ -64,7 +64,7 @@ class device_context {
   /// context, if nobody but them held it.
   static std::shared_ptr<device_context> of(generation_counter& counter);
 
-  explicit device_context(generation_counter& counter) noexcept : generation(counter) {}
+  explicit device_context(generation_counter& counter) : generation(counter) {}
   device_context(const device_context&) = delete;
   device_context& operator=(const device_context&) = delete;
 

@@ -5,7 +5,10 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <system_error>
 
 #include "core/elf_note.hpp"
 #include "vocabulary/current_error.hpp"
@@ -112,6 +115,16 @@ void open_module(module_entry& entry, const std::vector<backend_setting>& settin
   entry.info.reason = entry.table->unused;
   entry.table.reset();
   entry.library = {};
+}
+
+// By its words: those of the dynamic linker, and what a module says of its vendor's libraries, have
+// no code.
+bool is_for_want_of_means(std::string_view reason) {
+  constexpr int codes[] = {EMFILE, ENFILE, ENOMEM};
+  return reason.find("out of host memory") != std::string_view::npos ||
+         std::any_of(std::begin(codes), std::end(codes), [&](int code) {
+           return reason.find(std::generic_category().message(code)) != std::string_view::npos;
+         });
 }
 
 void set_aside(module_entry& entry, module_state state, std::string reason) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "core/device_state.hpp"
@@ -49,6 +50,9 @@ module_entry refused_module(std::filesystem::path place, std::string reason);
 /// Opens the backend of a loaded module and describes its devices; the entry becomes `active`.
 /// @throws error as the backend reports it
 void open_module(module_entry& entry, const std::vector<backend_setting>& settings);
+
+/// Whether something was refused only because descriptors or memory were short just then.
+[[nodiscard]] bool is_for_want_of_means(std::string_view reason);
 
 /// Lets go of the module's code and remembers why.
 void set_aside(module_entry& entry, module_state state, std::string reason);

@@ -1,7 +1,10 @@
+#include <lull/clock.hpp>
 #include <lull/error.hpp>
 #include <lull/registry.hpp>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <mutex>
 #include <system_error>
@@ -39,9 +42,14 @@ struct registry::impl {
   /// Guards `entries`; held for moments only, never while a module's code runs.
   mutable std::mutex mutex;
   std::vector<module_entry> entries;
+  /// Something was not loaded for want of descriptors or memory; when it is tried again.
+  std::atomic<bool> incomplete{false};
+  time_point no_look_before{};  ///< under `loading`
 
   void add_host();
   void load_all();
+  void look_again() noexcept;
+  [[nodiscard]] bool is_settled(const std::filesystem::path& file) const;
   module_info admit(module_entry entry);
   void activate(module_entry& entry);
   void remember(module_entry entry);
@@ -58,18 +66,51 @@ void registry::impl::add_host() {
 }
 
 /// All modules are loaded up to their score first, so that the best of each backend is opened.
+/// Called with `loading` held.
 void registry::impl::load_all() {
-  const std::lock_guard one_at_a_time(loading);
+  incomplete.store(false, std::memory_order_relaxed);
   auto files = detail::find_module_files(options.module_paths, options.search);
   for (auto& [path, reason] : files.problems) {
     admit(detail::refused_module(std::move(path), std::move(reason)));
   }
   std::vector<module_entry> candidates;
   candidates.reserve(files.found.size());
-  for (const auto& file : files.found) candidates.push_back(detail::load_module(file));
+  for (const auto& file : files.found) {
+    if (!is_settled(file)) candidates.push_back(detail::load_module(file));
+  }
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const auto& a, const auto& b) { return a.info.score > b.info.score; });
   for (module_entry& candidate : candidates) admit(std::move(candidate));
+}
+
+/// Whether it was looked at, with all the means that it takes.
+bool registry::impl::is_settled(const std::filesystem::path& file) const {
+  return std::any_of(entries.begin(), entries.end(), [&](const module_entry& each) {
+    return each.info.path == file && !detail::is_for_want_of_means(each.info.reason);
+  });
+}
+
+/// Loads what could not be loaded for want of descriptors or memory, if there is such.
+void registry::impl::look_again() noexcept {
+  constexpr duration pause = std::chrono::seconds{1};
+  if (!incomplete.load(std::memory_order_relaxed)) return;
+  const std::unique_lock one_at_a_time(loading, std::try_to_lock);
+  if (!one_at_a_time) return;
+  const time_point now = steady_clock().now();
+  if (now < no_look_before) return;
+  no_look_before = now + pause;
+  try {
+    {
+      // Directories that could not be read. Files get another entry in their place.
+      const std::lock_guard lock(mutex);
+      std::erase_if(entries, [](const module_entry& each) {
+        return !each.file && detail::is_for_want_of_means(each.info.reason);
+      });
+    }
+    load_all();
+  } catch (...) {  // still no memory: all that is there stays
+    incomplete.store(true, std::memory_order_relaxed);
+  }
 }
 
 /// Opens a loaded module unless its backend is there already, and lists it.
@@ -85,6 +126,7 @@ module_info registry::impl::admit(module_entry entry) {
     }
   }
   module_info info = entry.info;
+  if (detail::is_for_want_of_means(info.reason)) incomplete.store(true, std::memory_order_relaxed);
   log(info);
   remember(std::move(entry));
   return info;
@@ -147,6 +189,7 @@ registry::registry(registry_options options) : impl_(std::make_unique<impl>(std:
   detail::keep_process_to_this_copy();
   detail::note_use();
   impl_->add_host();
+  const std::lock_guard one_at_a_time(impl_->loading);
   impl_->load_all();
 }
 
@@ -155,6 +198,7 @@ registry::~registry() = default;
 registry& registry::shared() {
   // Never destroyed: devices and their vendor libraries may be in use until the process ends.
   static registry& instance = *new registry;
+  instance.impl_->look_again();
   return instance;
 }
 

@@ -30,10 +30,6 @@ void set_bounds(graph_core& core, const graph_limits& limits) {
   core.options.limits = limits;
 }
 
-book_lock lock_books() {
-  return book_lock(graph_books::of_process().mutex);
-}
-
 }  // namespace
 
 graph_budget::graph_budget(std::optional<std::uint64_t> entries, std::optional<std::uint64_t> bytes)
@@ -67,6 +63,7 @@ any_graph_cache::any_graph_cache(std::shared_ptr<graph_driver> driver, graph_cac
     throw error(status::invalid_argument, "a graph cache needs a driver, not null");
   }
   detail::keep_process_to_this_copy();
+  detail::note_use();
   const graph_limits limits = options.limits;
   core_ = std::make_shared<graph_core>(std::move(driver), std::move(options), std::move(on_evict));
   set_bounds(*core_, limits);
@@ -76,6 +73,7 @@ any_graph_cache::any_graph_cache(std::shared_ptr<graph_driver> driver, graph_cac
 }
 
 any_graph_cache::~any_graph_cache() {
+  if (leak_in_forked_child(std::move(core_))) return;
   attachment_.reset();
   std::uint64_t in_use = 0;
   {
@@ -199,6 +197,7 @@ bool any_graph_cache::holds_nothing() const {
 }
 
 graph_entry* any_graph_cache::find_entry(const graph_key& key) {
+  expect_same_process();
   if (graph_entry* const hit = core_->find(key)) return hit;
   const visit in(*core_);
   core_->note_miss(key.hash);

@@ -263,6 +263,7 @@ void graph_entry::unpin() noexcept {
       return;
     }
   }
+  if (in_forked_child.load(std::memory_order_relaxed)) return;
   // The core is there as long as the pin is, so the pin goes under the lock.
   graph_books& books = graph_books::of_process();
   book_lock lock(books.mutex);
@@ -290,6 +291,7 @@ detail::graph_entry* any_graph_cache::get_entry(const detail::graph_key& key,
                                                 const detail::graph_maker* how,
                                                 const graph_capture_options& wishes) {
   using namespace detail;
+  expect_same_process();
   if (graph_entry* const hit = core_->find(key)) return hit;
   visit in(*core_);
   graph_entry* entry = nullptr;

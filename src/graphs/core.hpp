@@ -66,7 +66,7 @@ bool make_fit(graph_books& books, const graph_account& account, const graph_tall
 
 /// A call that may change a cache: sees what a reset has left, and settles at the end.
 struct visit {
-  explicit visit(graph_core& what) : core(what), lock(what.books.mutex) {}
+  explicit visit(graph_core& what) : core(what), lock(lock_books()) {}
   ~visit() { core.books.settle(lock); }
   visit(const visit&) = delete;
   visit& operator=(const visit&) = delete;

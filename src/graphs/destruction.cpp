@@ -152,7 +152,7 @@ graph_hold::graph_hold() : graph_hold(no_deadline) {}
 graph_hold::graph_hold(time_point deadline, const clock& time) {
   detail::keep_process_to_this_copy();
   detail::graph_books& books = detail::graph_books::of_process();
-  detail::book_lock lock(books.mutex);
+  detail::book_lock lock = detail::lock_books();
   while (books.destroying != 0 && detail::holds_of_this_thread == 0) {
     if (time.now() >= deadline) {
       throw error(status::timed_out,
@@ -165,6 +165,7 @@ graph_hold::graph_hold(time_point deadline, const clock& time) {
 }
 
 graph_hold::~graph_hold() {
+  if (detail::in_forked_child.load(std::memory_order_relaxed)) return;
   detail::graph_books& books = detail::graph_books::of_process();
   detail::book_lock lock(books.mutex);
   --detail::holds_of_this_thread;
@@ -172,6 +173,7 @@ graph_hold::~graph_hold() {
 }
 
 std::uint64_t graph_hold::count() noexcept {
+  if (detail::in_forked_child.load(std::memory_order_relaxed)) return 0;
   detail::graph_books& books = detail::graph_books::of_process();
   const detail::book_lock lock(books.mutex);
   return books.holds;

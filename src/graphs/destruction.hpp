@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "graphs/account.hpp"
+#include "vocabulary/fork.hpp"
 
 namespace lull::detail {
 
@@ -35,6 +36,12 @@ struct graph_books {
   /// are gone; with `lock` released meanwhile. Due whenever something may have left a cache.
   void settle(book_lock& lock) noexcept;
 };
+
+/// @throws error (unsupported) in a forked child
+[[nodiscard]] inline book_lock lock_books() {
+  expect_same_process();
+  return book_lock(graph_books::of_process().mutex);
+}
 
 // Lists of entries through graph_entry::next: an entry is on one at most, which needs no memory.
 inline void push(graph_entry*& list, graph_entry& entry) noexcept {

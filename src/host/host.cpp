@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <optional>
+
 #include "host/memory.hpp"
 #include "host/registrations.hpp"
 #include "host/streams.hpp"
@@ -63,17 +65,17 @@ std::uint64_t default_capacity() {
 }
 
 std::uint64_t capacity_from(const lull_backend_setting* settings, std::uint64_t count) {
-  std::uint64_t capacity = default_capacity();
+  std::optional<std::uint64_t> capacity;
   read_settings(settings, count, "host", "capacity_bytes", [&](auto key, auto value) {
     if (key != "capacity_bytes") return false;
     capacity = parse_bytes(value);
-    if (capacity < page_bytes()) {
+    if (*capacity < page_bytes()) {
       misuse(lull::detail::text("host: capacity_bytes = {} is below one page of {}", value,
                                 format_bytes(page_bytes())));
     }
     return true;
   });
-  return capacity;
+  return capacity ? *capacity : default_capacity();
 }
 
 lull_status open_host(const lull_backend_setting* settings, std::uint64_t setting_count,
@@ -83,7 +85,8 @@ lull_status open_host(const lull_backend_setting* settings, std::uint64_t settin
       *backend =
           reinterpret_cast<lull_backend*>(new host_backend(capacity_from(settings, setting_count)));
     } catch (const lull::error& failure) {
-      misuse(lull::detail::text("host: capacity_bytes: {}", failure.what()));
+      throw backend_failure(static_cast<lull_status>(failure.code()), "", 0,
+                            lull::detail::text("host: capacity_bytes: {}", failure.what()));
     }
   });
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/round_up.hpp"
 #include "vocabulary/text.hpp"
 
@@ -39,21 +40,30 @@ std::unique_ptr<arena_slice> arena_state::take_free(std::uint64_t bytes, const d
   return slice;
 }
 
-/// Gives up unused slices until the budget has room for so much more.
-bool arena_state::make_room(std::uint64_t bytes) {
+/// Gives up unused slices until the budget has room for so much more, without the lock meanwhile.
+bool arena_state::make_room(std::uint64_t bytes, lock_type& lock) {
   while (held_bytes_ + other_bytes_ + bytes > budget_bytes_) {
     if (free_.empty()) return false;
-    auto last = std::move(free_.back());
-    free_.pop_back();
-    drop(std::move(last));
+    drop_last(lock);
   }
   return true;
 }
 
+/// Gives up the slice that was not used for longest, without the lock.
+void arena_state::drop_last(lock_type& lock) {
+  auto last = std::move(free_.back());
+  free_.pop_back();
+  forget(*last);
+  lock.unlock();
+  release(std::move(last));
+  lock.lock();
+}
+
 std::unique_ptr<arena_slice> arena_state::make_slice(std::uint64_t bytes,
-                                                     std::optional<unsigned> numa_node) {
+                                                     std::optional<unsigned> numa_node,
+                                                     lock_type& lock) {
   const std::uint64_t size = round_up(bytes, huge_page_bytes);
-  if (!make_room(size)) return nullptr;
+  if (!make_room(size, lock)) return nullptr;
   auto slice = std::make_unique<arena_slice>(size, host_claim("host memory", size), numa_node);
   all_.push_back(slice.get());
   held_bytes_ += size;
@@ -64,13 +74,13 @@ std::vector<std::unique_ptr<arena_slice>> arena_state::take(std::uint64_t bytes,
                                                             const device& for_device) {
   std::vector<std::unique_ptr<arena_slice>> taken;
   const auto numa_node = numa_node_of(for_device.pci_address());
-  const std::lock_guard lock(mutex_);
+  lock_type lock(mutex_);
   try {
     taken.reserve(bytes / options_.slice_bytes + 1);
     for (std::uint64_t left = bytes; left != 0;) {
       const std::uint64_t wanted = std::min(left, options_.slice_bytes);
       auto slice = take_free(wanted, for_device, numa_node);
-      if (!slice) slice = make_slice(wanted, numa_node);
+      if (!slice) slice = make_slice(wanted, numa_node, lock);
       if (!slice) {
         remember_budget(left);
         break;
@@ -90,24 +100,32 @@ std::vector<std::unique_ptr<arena_slice>> arena_state::take(std::uint64_t bytes,
 }
 
 void arena_state::give(std::unique_ptr<arena_slice> slice) noexcept {
-  const std::lock_guard lock(mutex_);
-  used_bytes_ -= slice->size_bytes();
-  const bool worth_keeping = slice->populated_ && held_bytes_ + other_bytes_ <= budget_bytes_;
-  if (worth_keeping) {
-    try {
-      free_.push_front(std::move(slice));
-      return;
-    } catch (const std::bad_alloc&) {
-      // Without a node in the list it is given up.
+  {
+    const std::lock_guard lock(mutex_);
+    used_bytes_ -= slice->size_bytes();
+    const bool worth_keeping = slice->populated_ && held_bytes_ + other_bytes_ <= budget_bytes_;
+    if (worth_keeping) {
+      try {
+        free_.push_front(std::move(slice));
+        return;
+      } catch (const std::bad_alloc&) {
+        // Without a node in the list it is given up.
+      }
     }
+    forget(*slice);
   }
-  drop(std::move(slice));
+  release(std::move(slice));
 }
 
-/// Gives a slice back to the system. Called with the mutex held.
-void arena_state::drop(std::unique_ptr<arena_slice> slice) noexcept {
-  held_bytes_ -= slice->size_bytes();
-  std::erase(all_, slice.get());
+/// Called with the mutex held, before a slice is released.
+void arena_state::forget(const arena_slice& slice) noexcept {
+  held_bytes_ -= slice.size_bytes();
+  std::erase(all_, &slice);
+}
+
+/// Gives a slice back to the system. Called without the mutex: the driver takes its time for it,
+/// and a log may look at the arena.
+void arena_state::release(std::unique_ptr<arena_slice> slice) const noexcept {
   try {
     slice->pin_.end();
   } catch (...) {
@@ -199,10 +217,10 @@ std::string arena_state::refusal_after(std::uint64_t refusals) const {
 bool arena_state::count_pinned(std::uint64_t bytes) {
   // What is left goes through staging, and needs its buffers.
   constexpr std::uint64_t most_for_staging = std::uint64_t{128} << 20;
-  const std::lock_guard lock(mutex_);
+  lock_type lock(mutex_);
   const std::uint64_t for_staging = std::min(budget_bytes_ / 8, most_for_staging);
   const bool fits = used_bytes_ + other_bytes_ + bytes + for_staging <= budget_bytes_;
-  if (!fits || !make_room(bytes)) {
+  if (!fits || !make_room(bytes, lock)) {
     remember_budget(bytes);
     return false;
   }
@@ -217,20 +235,18 @@ void arena_state::uncount_pinned(std::uint64_t bytes) noexcept {
 
 std::uint64_t arena_state::trim(std::uint64_t keep_bytes) {
   std::uint64_t given_back = 0;
-  const std::lock_guard lock(mutex_);
+  lock_type lock(mutex_);
   while (held_bytes_ > keep_bytes && !free_.empty()) {
-    auto slice = std::move(free_.back());
-    free_.pop_back();
-    given_back += slice->size_bytes();
-    drop(std::move(slice));
+    given_back += free_.back()->size_bytes();
+    drop_last(lock);
   }
   return given_back;
 }
 
 void arena_state::set_budget(std::uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
+  lock_type lock(mutex_);
   budget_bytes_ = bytes;
-  static_cast<void>(make_room(0));
+  static_cast<void>(make_room(0, lock));
 }
 
 host_arena_info arena_state::info() const {
@@ -302,8 +318,7 @@ std::uint64_t arena_state::ready_bytes(const device& for_device) const {
 /// Takes the next slice that is to be made ready, when it is time for it; none: there is no more to
 /// do. Called with the mutex held.
 std::unique_ptr<arena_slice> arena_state::next_unready(const device& for_device,
-                                                       std::uint64_t number,
-                                                       std::unique_lock<std::mutex>& lock) {
+                                                       std::uint64_t number, lock_type& lock) {
   const auto is_over = [&] {
     return preparing_.number != number || ready_bytes(for_device) >= preparing_.aim_bytes;
   };
@@ -327,8 +342,8 @@ std::unique_ptr<arena_slice> arena_state::next_unready(const device& for_device,
     free_.erase(unready);
   } else if (held_bytes_ + other_bytes_ + options_.slice_bytes <= budget_bytes_) {
     const std::uint64_t missing = preparing_.aim_bytes - ready_bytes(for_device);
-    slice =
-        make_slice(std::min(options_.slice_bytes, missing), numa_node_of(for_device.pci_address()));
+    slice = make_slice(std::min(options_.slice_bytes, missing),
+                       numa_node_of(for_device.pci_address()), lock);
   }
   return slice;
 }
@@ -396,22 +411,29 @@ host_arena_options checked(const host_arena_options& options) {
 }  // namespace
 
 host_arena::host_arena(host_arena_options options)
-    : state_(std::make_shared<detail::arena_state>(checked(options))) {}
+    : state_(detail::make_shared_of_process<detail::arena_state>(checked(options))) {
+  detail::note_use();
+}
 
 void host_arena::prepare(const device& for_device, std::uint64_t bytes,
                          const prepare_options& options) const {
+  detail::expect_same_process();
   state_->prepare(for_device, bytes, options);
 }
 void host_arena::wait_prepared() const {
+  detail::expect_same_process();
   state_->wait_prepared();
 }
 std::uint64_t host_arena::trim(std::uint64_t keep_bytes) const {
+  detail::expect_same_process();
   return state_->trim(keep_bytes);
 }
 void host_arena::set_budget(std::uint64_t bytes) const {
+  detail::expect_same_process();
   state_->set_budget(bytes);
 }
 host_arena_info host_arena::info() const {
+  detail::expect_same_process();
   return state_->info();
 }
 

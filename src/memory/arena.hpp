@@ -104,17 +104,20 @@ class arena_state {
   [[nodiscard]] std::unique_ptr<arena_slice> take_free(std::uint64_t bytes,
                                                        const device& for_device,
                                                        std::optional<unsigned> numa_node);
+  using lock_type = std::unique_lock<std::mutex>;
   [[nodiscard]] std::unique_ptr<arena_slice> make_slice(std::uint64_t bytes,
-                                                        std::optional<unsigned> numa_node);
-  [[nodiscard]] bool make_room(std::uint64_t bytes);
+                                                        std::optional<unsigned> numa_node,
+                                                        lock_type& lock);
+  [[nodiscard]] bool make_room(std::uint64_t bytes, lock_type& lock);
+  void drop_last(lock_type& lock);
   void remember_refusal(std::string_view reason) noexcept;
   void remember_budget(std::uint64_t bytes) noexcept;
-  void drop(std::unique_ptr<arena_slice> slice) noexcept;
+  void forget(const arena_slice& slice) noexcept;
+  void release(std::unique_ptr<arena_slice> slice) const noexcept;
   void prepare_in_background(const device& for_device, std::uint64_t number);
   [[nodiscard]] std::uint64_t ready_bytes(const device& for_device) const;
   [[nodiscard]] std::unique_ptr<arena_slice> next_unready(const device& for_device,
-                                                          std::uint64_t number,
-                                                          std::unique_lock<std::mutex>& lock);
+                                                          std::uint64_t number, lock_type& lock);
   [[nodiscard]] bool prepare_one(const device& for_device, std::uint64_t number);
   void stop_preparing() noexcept;
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -240,9 +241,16 @@ class file_backing final : public backing {
   host_claim claim_;
 };
 
+/// Beyond the limit of this process the kernel would end it by a signal instead of refusing.
+void expect_size_allowed(const unnamed_file& file, std::uint64_t bytes) {
+  rlimit most{};
+  if (::getrlimit(RLIMIT_FSIZE, &most) == 0 && bytes > most.rlim_cur) file.fail("fallocate", EFBIG);
+}
+
 unnamed_file open_memfd(std::uint64_t bytes) {
   unnamed_file file(::memfd_create("lull", MFD_CLOEXEC), "a memory file");
   if (file.descriptor() < 0) file.fail("memfd_create");
+  expect_size_allowed(file, bytes);
   if (::ftruncate(file.descriptor(), static_cast<off_t>(bytes)) != 0) file.fail("ftruncate");
   return file;
 }
@@ -282,6 +290,7 @@ bool is_in_memory(const unnamed_file& file) {
 }
 
 void obtain_disk_space(const unnamed_file& file, std::uint64_t bytes) {
+  expect_size_allowed(file, bytes);
   int failed = 0;
   do {
     failed = ::fallocate(file.descriptor(), 0, 0, static_cast<off_t>(bytes)) == 0 ? 0 : errno;

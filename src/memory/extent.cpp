@@ -26,6 +26,13 @@ void unless_stale(Work&& work) {
 
 void extent::reserve() {
   if (address == nullptr) address = where.vm_reserve(size_bytes);
+  if (!parts.empty()) return;
+  parts.reserve((size_bytes - 1) / handle_bytes_ + 1);
+  for (std::uint64_t left = size_bytes; left != 0;) {
+    const std::uint64_t bytes = std::min(handle_bytes_, left);
+    parts.push_back({size_bytes - left, bytes, {}, false});
+    left -= bytes;
+  }
 }
 
 void extent::obtain(part& which) const {
@@ -78,7 +85,8 @@ void extent::free_memory() {
 }
 
 bool extent::is_mapped() const noexcept {
-  return std::all_of(parts.begin(), parts.end(), [](const part& each) { return each.mapped; });
+  return !parts.empty() &&
+         std::all_of(parts.begin(), parts.end(), [](const part& each) { return each.mapped; });
 }
 
 bool extent::has_mapped() const noexcept {

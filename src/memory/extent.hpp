@@ -31,11 +31,8 @@ class extent {
         shared(is_shared),
         tag(std::move(for_tag)),
         peers(std::move(for_peers)),
-        holes_{{0, bytes}} {
-    for (std::uint64_t at = 0; at < bytes; at += handle_bytes) {
-      parts.push_back({at, std::min(handle_bytes, bytes - at), {}, false});
-    }
-  }
+        handle_bytes_(handle_bytes),
+        holes_{{0, bytes}} {}
 
   const device where;
   const std::uint64_t size_bytes;
@@ -46,7 +43,8 @@ class extent {
   // The device part: of whoever moves the extent alone.
   void* address = nullptr;  ///< reserved from the beginning to the end
   /// What has a handle of its own: so that a swap can give a large region's memory back, and
-  /// obtain it, bit by bit.
+  /// obtain it, bit by bit. There are none before the addresses are reserved: a size that no
+  /// machine has fails there, and would fill the host's memory with parts.
   struct part {
     std::uint64_t offset = 0;
     std::uint64_t bytes = 0;
@@ -91,6 +89,7 @@ class extent {
  private:
   void add_hole(std::uint64_t offset, std::uint64_t size);
 
+  const std::uint64_t handle_bytes_;
   std::map<std::uint64_t, std::uint64_t> holes_;  ///< offset to size, none beside another
 };
 

@@ -12,6 +12,7 @@
 #include "memory/region_state.hpp"
 #include "memory/source_file.hpp"
 #include "memory/transfer.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -76,6 +77,7 @@ class transfer_turn {
  public:
   explicit transfer_turn(detail::memory_state& memory)
       : lock_(memory.transferring, std::defer_lock) {
+    detail::expect_same_process();
     if (detail::transfer_thread::works_for(memory)) {
       throw error(status::busy, "a callback of a transfer cannot start another transfer");
     }
@@ -328,7 +330,9 @@ void load(detail::memory_state& memory, const std::shared_ptr<region_state>& reg
 }  // namespace
 
 memory::memory(memory_options options)
-    : state_(std::make_shared<detail::memory_state>(checked(std::move(options)))) {}
+    : state_(detail::make_shared_of_process<detail::memory_state>(checked(std::move(options)))) {
+  detail::note_use();
+}
 
 memory::~memory() = default;
 
@@ -415,6 +419,7 @@ transfer_report memory::swap(const eviction_plan& leaving, const std::vector<std
 }
 
 std::vector<region_info> memory::regions() const {
+  detail::expect_same_process();
   const std::lock_guard lock(state_->mutex);
   std::vector<region_info> all;
   all.reserve(state_->regions.size());
@@ -430,6 +435,7 @@ const host_arena& memory::arena() const noexcept {
 }
 
 std::uint64_t memory::leftover_bytes() const {
+  detail::expect_same_process();
   const std::lock_guard lock(state_->mutex);
   std::uint64_t bytes = 0;
   for (auto each = state_->leftovers.get(); each != nullptr; each = each->next_leftover.get()) {
@@ -439,6 +445,7 @@ std::uint64_t memory::leftover_bytes() const {
 }
 
 std::vector<device> memory::devices() const {
+  detail::expect_same_process();
   const std::lock_guard lock(state_->mutex);
   std::vector<device> all;
   for (const auto& region : state_->regions) {

@@ -43,6 +43,7 @@ region_lease::~region_lease() {
 
 void region_lease::release() noexcept {
   if (!state_) return;
+  if (detail::leak_in_forked_child(std::move(state_))) return;
   bool retired = false;
   {
     const std::lock_guard lock(state_->owner->mutex);
@@ -76,6 +77,7 @@ region::~region() {
 
 void region::release() noexcept {
   if (!state_) return;
+  if (detail::leak_in_forked_child(std::move(state_))) return;
   bool retired = false;
   {
     const std::lock_guard lock(state_->owner->mutex);
@@ -103,11 +105,13 @@ const std::string& region::tag() const noexcept {
 }
 
 residency region::state() const noexcept {
+  if (detail::in_forked_child.load(std::memory_order_relaxed)) return state_->contents;
   const std::lock_guard lock(state_->owner->mutex);
   return state_->contents;
 }
 
 region_info region::info() const {
+  detail::expect_same_process();
   const std::lock_guard lock(state_->owner->mutex);
   return state_->info();
 }
@@ -123,6 +127,7 @@ region_lease region::acquire() const {
 
 void region::refill(const refill_callback& write) {
   if (!write) throw error(status::invalid_argument, "refill needs a callback that writes");
+  detail::expect_same_process();
   const auto state = state_;  // the callback may destroy the region
   {
     const std::lock_guard lock(state->owner->mutex);
@@ -159,15 +164,17 @@ void region::refill(const refill_callback& write) {
 }
 
 void region::mark_written() {
+  detail::expect_same_process();
   const std::lock_guard lock(state_->owner->mutex);
   expect_not_moving(*state_);
   state_->written = true;
 }
 
 void region::set_refill(refill_callback refill) {
+  detail::expect_same_process();
   const std::lock_guard lock(state_->owner->mutex);
   expect_not_moving(*state_);
-  state_->refill = std::move(refill);
+  std::swap(state_->refill, refill);  // what the old one holds may be a region: not under the lock
 }
 
 }  // namespace lull

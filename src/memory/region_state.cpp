@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "vocabulary/current_error.hpp"
-#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -39,7 +38,7 @@ void keep_leftover(memory_state& memory, std::shared_ptr<extent> which) noexcept
 }  // namespace
 
 memory_state::~memory_state() {
-  if (!in_forked_child.load(std::memory_order_relaxed)) tidy_up(*this);
+  tidy_up(*this);
 }
 
 region_info region_state::info() const {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/fork.hpp"
 
 namespace lull {
 
@@ -76,10 +77,12 @@ transition_work& transition_work::operator=(transition_work&& other) noexcept {
 }
 
 transition_work::~transition_work() {
-  if (work_) work_->refuse();
+  if (!work_ || detail::leak_in_forked_child(std::move(work_))) return;
+  work_->refuse();
 }
 
 void transition_work::operator()() noexcept {
+  if (detail::in_forked_child.load(std::memory_order_relaxed)) return;
   if (const auto work = std::exchange(work_, nullptr)) work->run();
 }
 

@@ -131,9 +131,9 @@ struct sleeper::impl {
 
   // Called without the lock.
   void wait_awake(detail::awake_wait& wait);
-  /// After an attempt that failed: waits until it is awake, and takes a lease. Apart from the way
-  /// of those that need not wait, which has no frame to set up.
-  [[gnu::noinline]] void enter_slowly(time_point deadline, const stop_view& give_up);
+  /// After an attempt that failed, or in a child made by fork(): waits until it is awake, and takes
+  /// a lease.
+  [[gnu::noinline]] lease enter_slowly(time_point deadline, const stop_view& give_up);
   void add_async(std::list<detail::async_wait> one);
   void finish_async(detail::async_wait& wait) noexcept;
   void serve_async();

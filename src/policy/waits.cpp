@@ -172,15 +172,19 @@ void sleeper::impl::finish_async(detail::async_wait& wait) noexcept {
 }
 
 sleeper::lease sleeper::acquire(time_point deadline, const stop_view& stop) {
-  detail::expect_same_process();
-  if (!impl_->gate.try_enter()) impl_->enter_slowly(deadline, stop);
+  // Whoever need not wait has no frame to set up: all else is behind one jump.
+  if (detail::in_forked_child.load(std::memory_order_relaxed) || !impl_->gate.try_enter()) {
+    [[unlikely]] return impl_->enter_slowly(deadline, stop);
+  }
   return lease(*this);
 }
 
-void sleeper::impl::enter_slowly(time_point deadline, const stop_view& give_up) {
+sleeper::lease sleeper::impl::enter_slowly(time_point deadline, const stop_view& give_up) {
+  detail::expect_same_process();
   leave();
   detail::awake_wait wait({.deadline = deadline, .stop = give_up}, clock.now());
   wait_awake(wait);
+  return lease(*owner);
 }
 
 namespace {

@@ -3,12 +3,23 @@
 #include <utility>
 
 #include "core/device_access.hpp"
+#include "vocabulary/fork.hpp"
 
 namespace lull {
+namespace {
+
+void take_off(std::shared_ptr<detail::device_context>& from,
+              const std::shared_ptr<detail::context_hook>& hook) noexcept {
+  if (!from || detail::leak_in_forked_child(std::move(from))) return;
+  from->remove_hook(hook);
+}
+
+}  // namespace
 
 reset_hook::reset_hook(lull::device device, std::string name, callback before, callback after,
                        callback check)
     : context_(detail::device_access::state(device)->context) {
+  detail::expect_same_process();
   if (!context_) return;
   const auto forward = [device](const callback& to) {
     return [device, to](const detail::hook_call& call) {
@@ -22,7 +33,7 @@ reset_hook::reset_hook(lull::device device, std::string name, callback before, c
 
 reset_hook& reset_hook::operator=(reset_hook&& other) noexcept {
   if (this != &other) {
-    if (context_) context_->remove_hook(hook_);
+    take_off(context_, hook_);
     context_ = std::move(other.context_);
     hook_ = std::move(other.hook_);
   }
@@ -30,7 +41,7 @@ reset_hook& reset_hook::operator=(reset_hook&& other) noexcept {
 }
 
 reset_hook::~reset_hook() {
-  if (context_) context_->remove_hook(hook_);
+  take_off(context_, hook_);
 }
 
 }  // namespace lull

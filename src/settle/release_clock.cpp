@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "settle/judge.hpp"
+#include "vocabulary/fork.hpp"
 
 namespace lull {
 namespace {
@@ -62,7 +63,9 @@ struct release_clock::impl {
   std::map<std::string, release_mark, std::less<>> devices;
 };
 
-release_clock::release_clock(const lull::clock& time) : impl_(std::make_unique<impl>(time)) {}
+release_clock::release_clock(const lull::clock& time) : impl_(std::make_unique<impl>(time)) {
+  detail::note_use();
+}
 release_clock::~release_clock() = default;
 
 void release_clock::mark(std::string_view device_name, const release_gain& gain) {
@@ -76,6 +79,7 @@ void release_clock::mark_all() noexcept {
 }
 
 void release_clock::mark_at(std::string_view device_name, time_point at, const release_gain& gain) {
+  detail::expect_same_process();
   const release_mark made{std::min(at, impl_->clock.now()), gain};
   {
     const std::lock_guard lock(impl_->mutex);
@@ -92,6 +96,7 @@ void release_clock::mark_at(std::string_view device_name, time_point at, const r
 }
 
 std::optional<release_mark> release_clock::last_release(std::string_view device_name) const {
+  detail::expect_same_process();
   const std::optional<time_point> everywhere = read(impl_->everywhere);
   const std::lock_guard lock(impl_->mutex);
   const auto known = impl_->devices.find(device_name);

@@ -11,6 +11,7 @@
 #include "core/probe_thread.hpp"
 #include "settle/driver.hpp"
 #include "vocabulary/current_error.hpp"
+#include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull {
@@ -128,6 +129,7 @@ memory_probe::memory_probe(const device& where) : name_(where.name()) {
 }
 
 settle_result settle(const std::vector<memory_probe>& probes, const settle_options& options) {
+  detail::expect_same_process();
   const detail::settle_run run(options);
   if (probes.empty()) return skipped(settle_skip::no_device);
   // The coarse time lags by 10 ms at most, which is nothing against stale_after.
@@ -137,6 +139,7 @@ settle_result settle(const std::vector<memory_probe>& probes, const settle_optio
 }
 
 settle_result settle(const std::vector<device>& devices, const settle_options& options) {
+  detail::expect_same_process();
   const detail::settle_run run(options);
   if (devices.empty()) return skipped(settle_skip::no_device);
   const time_point now = run.time().coarse_now();

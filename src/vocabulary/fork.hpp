@@ -2,6 +2,7 @@
 #define LULL_VOCABULARY_FORK_HPP
 
 #include <atomic>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -38,6 +39,14 @@ bool leak_in_forked_child(Value&& what) noexcept {
   };
   [[maybe_unused]] const kept never{std::forward<Value>(what)};
   return true;
+}
+
+/// As std::make_shared, for what has locks or threads: in a forked child it is left as it is.
+template <class Value, class... Arguments>
+std::shared_ptr<Value> make_shared_of_process(Arguments&&... arguments) {
+  return std::shared_ptr<Value>(new Value(std::forward<Arguments>(arguments)...), [](Value* which) {
+    if (!in_forked_child.load(std::memory_order_relaxed)) delete which;
+  });
 }
 
 }  // namespace lull::detail

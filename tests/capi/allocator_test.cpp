@@ -13,22 +13,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "capi/host_fixture.hpp"
+
 namespace {
 
 using testing::HasSubstr;
 
 constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 
-class Allocator : public testing::Test {
+class Allocator : public lull::test::c_host_test {
  protected:
-  Allocator() {
-    const lull_setting capacity{"host", "capacity_bytes", "64MiB"};
-    lull_registry_options options;
-    lull_registry_options_init(&options);
-    options.search = 0;
-    options.settings = &capacity;
-    options.setting_count = 1;
-    EXPECT_EQ(lull_registry_create(&options, &registry_), LULL_OK);
+  Allocator() : c_host_test("64MiB") {
     EXPECT_EQ(lull_memory_create(nullptr, &memory_), LULL_OK);
     lull_allocator_options_init(&how_);
     how_.backend = "host";
@@ -37,7 +32,6 @@ class Allocator : public testing::Test {
     lull_thread_set_tag(nullptr);
     lull_allocator_destroy(allocator_);
     lull_memory_destroy(memory_);
-    lull_registry_destroy(registry_);
   }
 
   void create() {
@@ -60,7 +54,6 @@ class Allocator : public testing::Test {
     return count;
   }
 
-  lull_registry* registry_ = nullptr;
   lull_memory* memory_ = nullptr;
   lull_allocator* allocator_ = nullptr;
   lull_allocator_options how_{};

@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-#include "capi/failing_allocations.hpp"
+#include "support/failing_allocations.hpp"
 
 namespace {
 

@@ -12,6 +12,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "capi/context_device.hpp"
+
 namespace {
 
 using testing::Contains;
@@ -137,11 +139,139 @@ TEST_P(CCallbacks, OfAGraphCache) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Numbers, CCallbacks, testing::Values(-1, 4711, INT32_MIN, INT32_MAX),
-                         [](const auto& each) {
-                           std::string name = std::to_string(each.param);
-                           if (name.front() == '-') name.front() = 'm';
-                           return name;
-                         });
+TEST_P(CCallbacks, ThatSeeSamples) {
+  lull_settle_options options;
+  lull_settle_options_init(&options);
+  options.released_ago_ns = 0;
+  options.on_sample = [](void*, std::int64_t, const char*, std::uint64_t) { return answer; };
+  lull_settlement* none = nullptr;
+  expect_told(lull_devices_settle(&device_, 1, &options, &none), "on_sample");
+  EXPECT_EQ(none, nullptr);
+}
+
+TEST_P(CCallbacks, ThatAreDoneOnce) {
+  const lull_generation* const generation = lull_device_generation_counter(device_);
+  lull_once once{};
+  expect_told(lull_once_call(
+                  &once, generation, [](void*) { return answer; }, nullptr),
+              "once");
+  EXPECT_EQ(lull_once_is_done(&once, generation), 0);
+}
+
+TEST_P(CCallbacks, ThatTakeASleepDeeper) {
+  static bool undo_works;
+  lull_participant who;
+  lull_participant_init(&who);
+  who.name = "model";
+  who.sleep = [](void*, const lull_sleep_plan*, lull_transition*) { return LULL_OK; };
+  who.wake = who.sleep;
+  who.deepen = [](void*, const lull_sleep_plan*, const lull_sleep_plan*, lull_transition*) {
+    return LULL_OK;
+  };
+  who.undo_deepen = [](void*, const lull_sleep_plan*, const lull_sleep_plan*, lull_transition*) {
+    return undo_works ? LULL_OK : answer;
+  };
+  who.deepened = [](void*, const lull_sleep_plan*, lull_transition*) { return answer; };
+  lull_participant fails = who;
+  fails.name = "fails";
+  fails.deepen = [](void*, const lull_sleep_plan*, const lull_sleep_plan*, lull_transition*) {
+    return answer;
+  };
+  lull_sleep_plan offload{};
+  ASSERT_EQ(lull_sleep_plan_init(&offload, LULL_LEVEL_OFFLOAD), LULL_OK);
+  lull_sleep_plan discard{};
+  ASSERT_EQ(lull_sleep_plan_init(&discard, LULL_LEVEL_DISCARD), LULL_OK);
+  lull_sleeper_options options;
+  lull_sleeper_options_init(&options);
+  options.log = log;
+  lull_sleeper* sleeper = nullptr;
+
+  ASSERT_EQ(lull_sleeper_create(&options, &sleeper), LULL_OK);
+  ASSERT_EQ(lull_sleeper_add(sleeper, &who), LULL_OK);
+  ASSERT_EQ(lull_sleeper_sleep(sleeper, &offload, nullptr), LULL_OK);
+  EXPECT_EQ(lull_sleeper_deepen(sleeper, &discard, nullptr), LULL_OK) << "told as a problem";
+  EXPECT_THAT(lines, Contains(HasSubstr(words("deepened"))));
+  lull_sleeper_destroy(sleeper);
+
+  for (const bool works : {true, false}) {
+    undo_works = works;
+    ASSERT_EQ(lull_sleeper_create(&options, &sleeper), LULL_OK);
+    // The last one goes first.
+    ASSERT_EQ(lull_sleeper_add(sleeper, &fails), LULL_OK);
+    ASSERT_EQ(lull_sleeper_add(sleeper, &who), LULL_OK);
+    ASSERT_EQ(lull_sleeper_sleep(sleeper, &offload, nullptr), LULL_OK);
+    expect_told(lull_sleeper_deepen(sleeper, &discard, nullptr), "deepen");
+    if (!works) {
+      EXPECT_THAT(lull_last_error_message(), HasSubstr(words("undo_deepen")));
+    }
+    EXPECT_EQ(lull_sleeper_wake(sleeper, LULL_FOREVER, nullptr), LULL_OK);
+    lull_sleeper_destroy(sleeper);
+  }
+}
+
+/// Of a device whose context can be reset.
+class CResetCallbacks : public CCallbacks {
+ protected:
+  CResetCallbacks() {
+    lull::test::resets_of_the_module() = 0;
+    lull_registry_options options;
+    lull_registry_options_init(&options);
+    options.search = 0;
+    EXPECT_EQ(lull_registry_create(&options, &own_registry_), LULL_OK);
+    lull_module_info module{};
+    module.struct_size = sizeof module;
+    EXPECT_EQ(lull_registry_add(own_registry_, &lull::test::context_ops(), &module), LULL_OK);
+    EXPECT_EQ(lull_registry_find(own_registry_, "CONTEXT0", &resettable_), LULL_OK);
+    lull_reset_options_init(&how_);
+    how_.settle_timeout_ns = 0;
+  }
+  ~CResetCallbacks() override {
+    lull_device_destroy(resettable_);
+    lull_registry_destroy(own_registry_);
+  }
+
+  void expect_refused_by(const lull_reset_hook_options& options) {
+    lull_reset_hook* hook = nullptr;
+    ASSERT_EQ(lull_reset_hook_create(resettable_, &options, &hook), LULL_OK);
+    expect_told(lull_device_reset(resettable_, &how_, nullptr), "reset hook's");
+    EXPECT_EQ(lull::test::resets_of_the_module(), 0);
+    lull_reset_hook_destroy(hook);
+    EXPECT_EQ(lull_device_reset(resettable_, &how_, nullptr), LULL_OK) << "without it";
+    lull::test::resets_of_the_module() = 0;
+  }
+
+  lull_registry* own_registry_ = nullptr;
+  lull_device* resettable_ = nullptr;
+  lull_reset_options how_{};
+};
+
+TEST_P(CResetCallbacks, OfHooks) {
+  const auto refuse = [](void*, const lull_reset_event*) { return answer; };
+  lull_reset_hook_options options;
+  lull_reset_hook_options_init(&options);
+  options.before = refuse;
+  expect_refused_by(options);
+  lull_reset_hook_options_init(&options);
+  options.check = refuse;
+  expect_refused_by(options);
+}
+
+TEST_P(CResetCallbacks, OfTheProgramsOwnReset) {
+  how_.reset = [](void*, const lull_device*) { return answer; };
+  expect_told(lull_device_reset(resettable_, &how_, &report_), "reset");
+  EXPECT_EQ(lull::test::resets_of_the_module(), 0);
+  how_.reset = nullptr;
+  EXPECT_EQ(lull_device_reset(resettable_, &how_, nullptr), LULL_OK);
+}
+
+std::string name_of(const testing::TestParamInfo<int>& each) {
+  std::string name = std::to_string(each.param);
+  if (name.front() == '-') name.front() = 'm';
+  return name;
+}
+
+constexpr int odd_numbers[] = {-1, 4711, INT32_MIN, INT32_MAX};
+INSTANTIATE_TEST_SUITE_P(Numbers, CCallbacks, testing::ValuesIn(odd_numbers), name_of);
+INSTANTIATE_TEST_SUITE_P(Numbers, CResetCallbacks, testing::ValuesIn(odd_numbers), name_of);
 
 }  // namespace

@@ -3,6 +3,10 @@
 
 #include <lull/lull.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
 #include <cstring>
 #include <future>
 #include <stdexcept>
@@ -13,29 +17,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "capi/host_fixture.hpp"
+
 namespace {
 
+using lull::test::sized;
 using testing::HasSubstr;
 using testing::StrEq;
 
-template <class Struct>
-Struct sized() {
-  Struct value{};
-  value.struct_size = sizeof value;
-  return value;
-}
-
-class CApi : public testing::Test {
+class CApi : public lull::test::c_host_test {
  protected:
   CApi() {
-    const lull_setting capacity{"host", "capacity_bytes", "16MiB"};
-    lull_registry_options options;
-    lull_registry_options_init(&options);
-    options.search = 0;
-    options.settings = &capacity;
-    options.setting_count = 1;
-    EXPECT_EQ(lull_registry_create(&options, &registry_), LULL_OK);
-    EXPECT_EQ(lull_registry_find(registry_, "HOST", &device_), LULL_OK);
     EXPECT_EQ(lull_memory_create(nullptr, &memory_), LULL_OK);
     EXPECT_EQ(lull_memory_allocate(memory_, device_, 1 << 20, nullptr, &region_), LULL_OK);
     EXPECT_EQ(lull_sleeper_create(nullptr, &sleeper_), LULL_OK);
@@ -44,12 +36,8 @@ class CApi : public testing::Test {
     lull_sleeper_destroy(sleeper_);
     lull_region_destroy(region_);
     lull_memory_destroy(memory_);
-    lull_device_destroy(device_);
-    lull_registry_destroy(registry_);
   }
 
-  lull_registry* registry_ = nullptr;
-  lull_device* device_ = nullptr;
   lull_memory* memory_ = nullptr;
   lull_region* region_ = nullptr;
   lull_sleeper* sleeper_ = nullptr;
@@ -88,6 +76,31 @@ TEST_F(CApi, AStructWithoutASizeIsRefused) {
   const lull_transfer_options options{};
   const lull_eviction_plan plan{};
   EXPECT_EQ(lull_memory_evict(memory_, &plan, &options, nullptr), LULL_ERROR_INVALID_ARGUMENT);
+}
+
+// What stands in a struct that was never initialized is no size, and is not read up to there.
+TEST_F(CApi, AStructOfASizeThatNoneHasIsRefusedUnread) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  void* const pages =
+      ::mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(pages, MAP_FAILED);
+  ASSERT_EQ(::mprotect(static_cast<char*>(pages) + page, page, PROT_NONE), 0);
+  // Zeros up to the end of what can be read.
+  auto* const options = reinterpret_cast<lull_transfer_options*>(static_cast<char*>(pages) + page -
+                                                                 sizeof(lull_transfer_options));
+  lull_transfer_options_init(options);
+  const lull_eviction_plan plan{};
+  for (const std::size_t size : {SIZE_MAX, SIZE_MAX / 2, std::size_t{1} << 20, sizeof *options - 1,
+                                 sizeof(std::size_t), std::size_t{1}}) {
+    options->struct_size = size;
+    EXPECT_EQ(lull_memory_evict(memory_, &plan, options, nullptr), LULL_ERROR_INVALID_ARGUMENT);
+    EXPECT_THAT(lull_last_error_message(),
+                HasSubstr("options->struct_size is " + std::to_string(size)));
+  }
+  auto info = sized<lull_memory_info>();
+  info.struct_size = SIZE_MAX;
+  EXPECT_EQ(lull_device_memory(device_, LULL_PROBE_TIMEOUT, &info), LULL_ERROR_INVALID_ARGUMENT);
+  ::munmap(pages, 2 * page);
 }
 
 TEST_F(CApi, AnOlderResultStructIsNotWrittenBeyondItsEnd) {

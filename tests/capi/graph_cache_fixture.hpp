@@ -10,16 +10,11 @@
 
 #include <gtest/gtest.h>
 
+#include "capi/host_fixture.hpp"
+
 namespace lull::test {
 
 inline constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
-template <class Struct>
-Struct sized() {
-  Struct value{};
-  value.struct_size = sizeof value;
-  return value;
-}
 
 constexpr lull_graph_key number(std::uint64_t low) {
   return {0, low};

@@ -10,20 +10,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "capi/host_fixture.hpp"
 #include "host/host.hpp"
 
 namespace {
 
+using lull::test::sized;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-template <class Struct>
-Struct sized() {
-  Struct value{};
-  value.struct_size = sizeof value;
-  return value;
-}
 
 constexpr std::uint64_t node_bytes = 1000;
 constexpr lull_graph_key a_key{1, 2};

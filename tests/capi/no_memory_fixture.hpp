@@ -7,22 +7,15 @@
 
 #include <gtest/gtest.h>
 
-#include "capi/failing_allocations.hpp"
+#include "capi/host_fixture.hpp"
+#include "support/failing_allocations.hpp"
 
 namespace lull::test {
 
 /// A sleeper with memory that can be offloaded.
-class CNoMemory : public testing::Test {
+class CNoMemory : public c_host_test {
  protected:
   CNoMemory() {
-    const lull_setting capacity{"host", "capacity_bytes", "16MiB"};
-    lull_registry_options options;
-    lull_registry_options_init(&options);
-    options.search = 0;
-    options.settings = &capacity;
-    options.setting_count = 1;
-    EXPECT_EQ(lull_registry_create(&options, &registry_), LULL_OK);
-    EXPECT_EQ(lull_registry_find(registry_, "HOST", &device_), LULL_OK);
     EXPECT_EQ(lull_memory_create(nullptr, &memory_), LULL_OK);
     EXPECT_EQ(lull_memory_allocate(memory_, device_, 1 << 20, nullptr, &region_), LULL_OK);
     EXPECT_EQ(lull_sleeper_create(nullptr, &sleeper_), LULL_OK);
@@ -33,13 +26,10 @@ class CNoMemory : public testing::Test {
     lull_sleeper_destroy(sleeper_);
     lull_region_destroy(region_);
     lull_memory_destroy(memory_);
-    lull_device_destroy(device_);
-    lull_registry_destroy(registry_);
   }
 
   [[nodiscard]] lull_sleeper_snapshot observe() const {
-    lull_sleeper_snapshot seen{};
-    seen.struct_size = sizeof seen;
+    auto seen = sized<lull_sleeper_snapshot>();
     EXPECT_EQ(lull_sleeper_observe(sleeper_, &seen), LULL_OK);
     return seen;
   }
@@ -52,8 +42,6 @@ class CNoMemory : public testing::Test {
     return seen;
   }
 
-  lull_registry* registry_ = nullptr;
-  lull_device* device_ = nullptr;
   lull_memory* memory_ = nullptr;
   lull_region* region_ = nullptr;
   lull_sleeper* sleeper_ = nullptr;

@@ -14,19 +14,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "capi/host_fixture.hpp"
 #include "support/scratch_folder.hpp"
 
 namespace {
 
+using lull::test::sized;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-template <class Struct>
-Struct sized() {
-  Struct value{};
-  value.struct_size = sizeof value;
-  return value;
-}
 
 /// A shell that runs `script`.
 class shell {

@@ -9,40 +9,24 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "capi/host_fixture.hpp"
+
 namespace {
 
+using lull::test::sized;
 using testing::HasSubstr;
 
 constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 
-template <class Struct>
-Struct sized() {
-  Struct value{};
-  value.struct_size = sizeof value;
-  return value;
-}
-
 /// A host device of 16 MiB of its own, so that what is free does not move.
-class CSettle : public testing::Test {
+class CSettle : public lull::test::c_host_test {
  protected:
   CSettle() {
-    const lull_setting capacity{"host", "capacity_bytes", "16MiB"};
-    lull_registry_options options;
-    lull_registry_options_init(&options);
-    options.search = 0;
-    options.settings = &capacity;
-    options.setting_count = 1;
-    EXPECT_EQ(lull_registry_create(&options, &registry_), LULL_OK);
-    EXPECT_EQ(lull_registry_find(registry_, "HOST", &device_), LULL_OK);
     EXPECT_EQ(lull_release_clock_create(&releases_), LULL_OK);
     lull_settle_options_init(&options_);
     options_.releases = releases_;
   }
-  ~CSettle() override {
-    lull_release_clock_destroy(releases_);
-    lull_device_destroy(device_);
-    lull_registry_destroy(registry_);
-  }
+  ~CSettle() override { lull_release_clock_destroy(releases_); }
 
   lull_settlement_info settle() {
     lull_settlement* done = nullptr;
@@ -67,8 +51,6 @@ class CSettle : public testing::Test {
     return ago_ns;
   }
 
-  lull_registry* registry_ = nullptr;
-  lull_device* device_ = nullptr;
   lull_release_clock* releases_ = nullptr;
   lull_settle_options options_{};
   std::vector<lull_device_settlement> devices_;

@@ -9,14 +9,9 @@
 
 #include <gtest/gtest.h>
 
-namespace lull::test {
+#include "capi/host_fixture.hpp"
 
-template <class Struct>
-Struct sized() {
-  Struct value{};
-  value.struct_size = sizeof value;
-  return value;
-}
+namespace lull::test {
 
 /// A participant of C whose functions are what the test says.
 struct scripted_participant {

@@ -1,6 +1,5 @@
 // Where a C program has its participants run, and how a sleep resets devices for it.
 
-#include <lull/backend.hpp>
 #include <lull/lull.h>
 
 #include <atomic>
@@ -12,14 +11,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "capi/context_device.hpp"
 #include "capi/sleeper_fixture.hpp"
-#include "host/host.hpp"
 #include "support/eventually.hpp"
 
 namespace {
 
 using lull::test::c_sleeper_test;
+using lull::test::context_ops;
 using lull::test::eventually;
+using lull::test::resets_of_the_module;
 using lull::test::sized;
 using testing::HasSubstr;
 
@@ -126,40 +127,6 @@ TEST_F(CRunOn, AWakeThatIsDroppedTellsAllWhoWait) {
   lull_transition_work_destroy(take());
   EXPECT_TRUE(eventually([&] { return told == 2; }));
   EXPECT_EQ(state(), LULL_STATE_ASLEEP);
-}
-
-// A device whose context can be reset -----------------------------------------------------------
-
-/// What the module's own reset was asked to do, by the one test that runs.
-std::atomic<int>& resets_of_the_module() {
-  static std::atomic<int> all{0};
-  return all;
-}
-
-struct context_device {
-  void context_create(std::uint32_t) {}
-  void context_alive(std::uint32_t, lull_tristate* alive) { *alive = LULL_TRISTATE_YES; }
-  void synchronize(std::uint32_t) {}
-  void reset(std::uint32_t) { ++resets_of_the_module(); }
-};
-
-const lull_backend_ops& context_ops() {
-  static const lull_backend_ops ops = [] {
-    lull_backend_ops table = lull::backends::host_ops();
-    table.name = "contexts";
-    table.device_describe = [](lull_backend* backend, std::uint32_t device,
-                               lull_backend_device* out, lull_backend_error* error) {
-      const lull_status code =
-          lull::backends::host_ops().device_describe(backend, device, out, error);
-      lull::backends::copy_text(out->name, "CONTEXT0");
-      out->capabilities |= LULL_CAP_CONTEXT | LULL_CAP_RESET;
-      return code;
-    };
-    table.context = &lull::backends::group_of<lull_context_ops, context_device>;
-    table.reset = &lull::backends::group_of<lull_reset_ops, context_device>;
-    return table;
-  }();
-  return ops;
 }
 
 class CSleepThatResets : public c_sleeper_test {

@@ -14,6 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "capi/host_fixture.hpp"
 #include "support/scratch_folder.hpp"
 
 namespace lull::test {
@@ -23,13 +24,6 @@ using testing::HasSubstr;
 
 constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 
-template <class Struct>
-Struct sized() {
-  Struct value{};
-  value.struct_size = sizeof value;
-  return value;
-}
-
 std::vector<char> pattern(std::uint64_t bytes, unsigned seed) {
   std::vector<char> all(bytes);
   for (std::uint64_t i = 0; i < bytes; ++i) {
@@ -38,24 +32,14 @@ std::vector<char> pattern(std::uint64_t bytes, unsigned seed) {
   return all;
 }
 
-class CApiTransfer : public testing::Test {
+class CApiTransfer : public c_host_test {
  protected:
-  CApiTransfer() {
-    const lull_setting capacity{"host", "capacity_bytes", "64MiB"};
-    lull_registry_options options;
-    lull_registry_options_init(&options);
-    options.search = 0;
-    options.settings = &capacity;
-    options.setting_count = 1;
-    EXPECT_EQ(lull_registry_create(&options, &registry_), LULL_OK);
-    EXPECT_EQ(lull_registry_find(registry_, "HOST", &device_), LULL_OK);
+  CApiTransfer() : c_host_test("64MiB") {
     EXPECT_EQ(lull_memory_create(nullptr, &memory_), LULL_OK);
   }
   ~CApiTransfer() override {
     for (lull_region* each : regions_) lull_region_destroy(each);
     lull_memory_destroy(memory_);
-    lull_device_destroy(device_);
-    lull_registry_destroy(registry_);
   }
 
   lull_region* allocate(std::uint64_t bytes, const lull_region_options& options) {
@@ -94,8 +78,6 @@ class CApiTransfer : public testing::Test {
   }
   lull_status restore() { return lull_memory_restore(memory_, nullptr, 0, nullptr, nullptr); }
 
-  lull_registry* registry_ = nullptr;
-  lull_device* device_ = nullptr;
   lull_memory* memory_ = nullptr;
   std::vector<lull_region*> regions_;
 };

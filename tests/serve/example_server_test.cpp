@@ -11,14 +11,14 @@ using testing::HasSubstr;
 
 class ExampleServers : public router_test {
  protected:
-  /// Of 64 MiB, and room for two of three.
+  /// Of 48 MiB, and room for two of three.
   void three_models() {
-    set_capacity("180MiB");
-    const std::string file = (scratch_.path() / "m.gguf").string();
-    gguf::write_model(file, {.total_bytes = std::uint64_t{64} << 20, .blocks = 2});
-    for (const char* const name : {"a", "b", "c"}) {
+    set_capacity("150MiB");
+    for (const std::string name : {"a", "b", "c"}) {
+      const std::string file = (scratch_.path() / (name + ".gguf")).string();
+      gguf::write_model(file, {.total_bytes = std::uint64_t{48} << 20, .blocks = 2});
       given_model what;
-      what.memory = "80MiB";
+      what.memory = "65MiB";
       what.keys = fmt::format(
           "cmd: {} --model {} --port {} --kv-size 0 --offload-dir {}\n"
           "ladder: [{{level: offload, left: {{HOST: 10MiB}}}}, stop]",

@@ -194,6 +194,15 @@ TEST_F(Interfaces, TheConfigurationIsReadAgainOnSighup) {
   router_->send_signal(SIGHUP);
   ASSERT_TRUE(eventually([&] { return ask("b").status == 200; }));
   EXPECT_EQ(model("a").at("pid"), id) << "what did not change goes on";
+  // What the books know of it changes too.
+  const std::string before = models_;
+  models_.replace(models_.find("[offload, stop]"), 15, "[stop]");
+  write_config();
+  const std::size_t said = log().size();
+  router_->send_signal(SIGHUP);
+  ASSERT_TRUE(eventually([&] { return log().find("read again", said) != std::string::npos; }));
+  EXPECT_EQ(post("/sleep?model=a").status, 400) << "it has no such level any more";
+  models_ = before;
   std::ofstream(config_) << "models: [";
   router_->send_signal(SIGHUP);
   EXPECT_TRUE(eventually([&] { return log().find("serve.yaml:1") != std::string::npos; })) << log();

@@ -81,9 +81,10 @@ class router_test : public testing::Test {
   void set_capacity(const std::string& bytes) { capacity_ = bytes; }
 
   void write_config() {
-    std::ofstream(config_) << fmt::format(
-        "devices: {{HOST: {{capacity: {}, margin: 0}}}}\nstate_folder: {}\n{}models:\n{}",
-        capacity_, (scratch_.path() / "state").string(), keys_, models_);
+    const std::string devices =
+        fmt::format("{{{}: {{capacity: {}, margin: 0}}}}", device_, capacity_);
+    std::ofstream(config_) << fmt::format("devices: {}\nstate_folder: {}\n{}models:\n{}", devices,
+                                          (scratch_.path() / "state").string(), keys_, models_);
   }
   void start(std::vector<std::string> options = {}) {
     write_config();

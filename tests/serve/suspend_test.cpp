@@ -17,6 +17,7 @@ class Suspend : public router_test {
     std::filesystem::create_directory(processes_);
     environment_ = {{"LD_LIBRARY_PATH", std::string(LULL_TEST_SIMGPU)},
                     {"SIMGPU_VENDORS", "cuda"},
+                    {"SIMGPU", "total=1GiB"},
                     {"SIMGPU_PROCESSES", processes_.string()}};
     device_ = "CUDA0";
     set_capacity("700MiB");
@@ -64,7 +65,7 @@ TEST_F(Suspend, WithoutRoomForItASuspendedOneIsNotResumedAndLivesOn) {
   ASSERT_EQ(post("/ui/models/a/sleep", R"({"level":"auto"})").status, 200);
   ASSERT_EQ(state_on_gpu(id), 2);
   // More than the budget knows of at once: what the GPU has is looked at before the resume.
-  take(std::uint64_t{100} << 30);
+  take(std::uint64_t{700} << 20);
   const auto refused = ask("a");
   EXPECT_GE(refused.status, 503) << refused.raw;
   EXPECT_TRUE(is_alive(id));

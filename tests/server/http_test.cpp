@@ -54,6 +54,12 @@ TEST_F(Http, BadRequestsAreExplained) {
   EXPECT_EQ(seen().leases, 0u);
 }
 
+TEST_F(Http, TheOnlyModelAnswersToAnyName) {
+  start();
+  EXPECT_EQ(status_of("/completion", R"({"prompt": "x", "model": "as a router calls it"})"), 200);
+  EXPECT_EQ(get("/props?model=other").at("model"), "m");
+}
+
 TEST_F(Http, MetricsAreWellFormed) {
   start();
   answer("one");

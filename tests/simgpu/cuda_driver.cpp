@@ -7,6 +7,7 @@
 #include <string>
 
 #include "simgpu/current_device.hpp"
+#include "simgpu/inside.hpp"
 
 namespace {
 
@@ -42,6 +43,7 @@ CUresult to_cuda(code what) {
 /// About processes: also when this one is locked.
 template <class Work>
 CUresult run_always(const char* function, Work&& work) {
+  const simgpu::inside vendor;
   const int injected = gpu().script.enter(function);
   return injected != 0 ? static_cast<CUresult>(injected) : to_cuda(work());
 }
@@ -76,6 +78,7 @@ void* pointer(CUdeviceptr address) {
 extern "C" {
 
 CUresult cuInit(unsigned) {
+  const simgpu::inside vendor;
   const int injected = gpu().script.enter("cuInit");
   if (injected != 0) return static_cast<CUresult>(injected);
   return gpu().device_count() == 0 ? CUDA_ERROR_NO_DEVICE : CUDA_SUCCESS;

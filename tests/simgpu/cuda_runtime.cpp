@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "simgpu/current_device.hpp"
+#include "simgpu/inside.hpp"
 
 namespace {
 
@@ -49,6 +50,7 @@ int current() {
 template <class Work>
 cudaError_t run(const char* function, Work&& work) {
   gpu().wait_until_unlocked();
+  const simgpu::inside vendor;
   const int injected = gpu().script.enter(function);
   const cudaError_t result = injected != 0 ? static_cast<cudaError_t>(injected) : work();
   if (result != cudaSuccess) here().last_error = result;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "simgpu/current_device.hpp"
+#include "simgpu/inside.hpp"
 
 namespace {
 
@@ -43,6 +44,7 @@ hipError_t to_hip(code what) {
 
 template <class Work>
 hipError_t run(const char* function, Work&& work) {
+  const simgpu::inside vendor;
   const int injected = gpu().script.enter(function);
   const hipError_t result = injected != 0 ? static_cast<hipError_t>(injected) : to_hip(work());
   if (result != hipSuccess) here().last_error = result;
@@ -69,6 +71,7 @@ hipError_t hipInit(unsigned) {
 }
 
 hipError_t hipGetDeviceCount(int* count) {
+  const simgpu::inside vendor;
   const int injected = gpu().script.enter("hipGetDeviceCount");
   if (injected != 0) return static_cast<hipError_t>(injected);
   *count = gpu().device_count();

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "simgpu/inside.hpp"
 #include "simgpu/world.hpp"
 
 namespace {
@@ -21,6 +22,7 @@ simgpu::world& gpu() {
 
 template <class Work>
 int run(const char* function, Work&& work) {
+  const simgpu::inside vendor;
   const int injected = gpu().script.enter(function);
   return injected != 0 ? injected : work();
 }

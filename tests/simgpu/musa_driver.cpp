@@ -5,7 +5,8 @@
 #include <string>
 
 #include "musa/decls.hpp"
-#include "simgpu/world.hpp"
+#include "simgpu/current_device.hpp"
+#include "simgpu/inside.hpp"
 
 namespace {
 
@@ -13,6 +14,9 @@ using simgpu::code;
 
 simgpu::world& gpu() {
   return simgpu::world::of(simgpu::vendor::musa);
+}
+simgpu::thread_state& here() {
+  return simgpu::this_thread(simgpu::vendor::musa);
 }
 MUresult to_musa(code what) {
   switch (what) {
@@ -37,8 +41,17 @@ MUresult to_musa(code what) {
 
 template <class Work>
 MUresult run(const char* function, Work&& work) {
+  const simgpu::inside vendor;
   const int injected = gpu().script.enter(function);
   return injected != 0 ? static_cast<MUresult>(injected) : to_musa(work());
+}
+
+/// A context's handle depends on its device alone, as that of a primary context does.
+MUcontext handle_of(MUdevice device) {
+  return reinterpret_cast<MUcontext>(0x1000 + static_cast<std::uintptr_t>(device) * 16);
+}
+MUdevice device_of(MUcontext context) {
+  return static_cast<MUdevice>((reinterpret_cast<std::uintptr_t>(context) - 0x1000) / 16);
 }
 
 void* pointer(MUdeviceptr address) {
@@ -50,6 +63,7 @@ void* pointer(MUdeviceptr address) {
 extern "C" {
 
 MUresult muInit(unsigned) {
+  const simgpu::inside vendor;
   const int injected = gpu().script.enter("muInit");
   if (injected != 0) return static_cast<MUresult>(injected);
   return gpu().device_count() == 0 ? static_cast<MUresult>(100) : MUSA_SUCCESS;
@@ -58,6 +72,28 @@ MUresult muInit(unsigned) {
 MUresult muGetErrorString(MUresult result, const char** words) {
   *words = result == MUSA_ERROR_OUT_OF_MEMORY ? "out of memory" : "simulated";
   return MUSA_SUCCESS;
+}
+
+MUresult muDeviceGetCount(int* count) {
+  return run("muDeviceGetCount", [&] {
+    *count = gpu().device_count();
+    return code::ok;
+  });
+}
+
+MUresult muDeviceGetPCIBusId(char* address, int size, MUdevice device) {
+  return run("muDeviceGetPCIBusId", [&] {
+    const std::string text = gpu().pci_address(device);
+    address[text.copy(address, static_cast<std::size_t>(size) - 1)] = '\0';
+    return code::ok;
+  });
+}
+
+MUresult muDeviceCanAccessPeer(int* can, MUdevice device, MUdevice memory_of) {
+  return run("muDeviceCanAccessPeer", [&] {
+    *can = gpu().can_access_peer(device, memory_of) ? 1 : 0;
+    return code::ok;
+  });
 }
 
 MUresult muDeviceGet(MUdevice* device, int ordinal) {
@@ -88,6 +124,40 @@ MUresult muDevicePrimaryCtxGetState(MUdevice device, unsigned* flags, int* activ
   return run("muDevicePrimaryCtxGetState", [&] {
     *flags = 0;
     *active = gpu().context_active(device) ? 1 : 0;
+    return code::ok;
+  });
+}
+
+MUresult muDevicePrimaryCtxRetain(MUcontext* context, MUdevice device) {
+  return run("muDevicePrimaryCtxRetain", [&] {
+    if (const code made = gpu().ensure_context(device); made != code::ok) return made;
+    gpu().retain(device);
+    *context = handle_of(device);
+    return code::ok;
+  });
+}
+
+MUresult muDevicePrimaryCtxRelease_v2(MUdevice device) {
+  return run("muDevicePrimaryCtxRelease_v2", [&] { return gpu().release(device); });
+}
+
+MUresult muDevicePrimaryCtxReset_v2(MUdevice device) {
+  return run("muDevicePrimaryCtxReset_v2", [&] { return gpu().reset(device); });
+}
+
+MUresult muCtxPushCurrent_v2(MUcontext context) {
+  return run("muCtxPushCurrent_v2", [&] {
+    if (!gpu().context_active(device_of(context))) return code::context_destroyed;
+    here().stack.push_back(device_of(context));
+    return code::ok;
+  });
+}
+
+MUresult muCtxPopCurrent_v2(MUcontext* context) {
+  return run("muCtxPopCurrent_v2", [&] {
+    if (here().stack.empty()) return code::invalid_value;
+    *context = handle_of(here().stack.back());
+    here().stack.pop_back();
     return code::ok;
   });
 }

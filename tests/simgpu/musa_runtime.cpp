@@ -7,6 +7,7 @@
 
 #include "musa/decls.hpp"
 #include "simgpu/current_device.hpp"
+#include "simgpu/inside.hpp"
 
 namespace {
 
@@ -40,53 +41,42 @@ musaError_t to_musa(code what) {
   return static_cast<musaError_t>(999);
 }
 
-template <class Work>
-musaError_t run(const char* function, Work&& work) {
-  const int injected = gpu().script.enter(function);
-  const musaError_t result = injected != 0 ? static_cast<musaError_t>(injected) : to_musa(work());
-  if (result != musaSuccess) here().last_error = result;
-  return result;
+/// The device that a call of this thread is for: of the current context, else the one that was set.
+int current() {
+  return here().stack.empty() ? here().device : here().stack.back();
 }
 
+/// In a context, which is made if there is none: every function of the runtime begins with that.
 template <class Work>
-musaError_t run_in_context(const char* function, Work&& work) {
-  return run(function, [&] {
-    const code made = gpu().ensure_context(here().device);
+musaError_t run(const char* function, Work&& work) {
+  const auto in_context = [&] {
+    const code made = gpu().ensure_context(current());
     return made == code::ok ? work() : made;
-  });
+  };
+  const simgpu::inside vendor;
+  const int injected = gpu().script.enter(function);
+  const musaError_t result =
+      injected != 0 ? static_cast<musaError_t>(injected) : to_musa(in_context());
+  if (result != musaSuccess) here().last_error = result;
+  return result;
 }
 
 }  // namespace
 
 extern "C" {
 
-musaError_t musaGetDeviceCount(int* count) {
-  const int injected = gpu().script.enter("musaGetDeviceCount");
-  if (injected != 0) return static_cast<musaError_t>(injected);
-  *count = gpu().device_count();
-  return *count == 0 ? musaErrorNoDevice : musaSuccess;
-}
-
+// What programs call for themselves; the module does not.
 musaError_t musaGetDevice(int* device) {
   return run("musaGetDevice", [&] {
-    *device = here().device;
+    *device = current();
     return code::ok;
   });
 }
 
 musaError_t musaSetDevice(int device) {
-  return run("musaSetDevice", [&] {
-    here().device = device;
-    return code::ok;
-  });
-}
-
-musaError_t musaDeviceGetPCIBusId(char* address, int size, int device) {
-  return run("musaDeviceGetPCIBusId", [&] {
-    const std::string text = gpu().pci_address(device);
-    address[text.copy(address, static_cast<std::size_t>(size) - 1)] = '\0';
-    return code::ok;
-  });
+  here().device = device;
+  here().stack.clear();
+  return run("musaSetDevice", [] { return code::ok; });
 }
 
 const char* musaGetErrorName(musaError_t result) {
@@ -102,80 +92,71 @@ musaError_t musaGetLastError() {
 }
 
 musaError_t musaDeviceSynchronize() {
-  return run_in_context("musaDeviceSynchronize", [] {
-    gpu().finish_work(here().device);
+  return run("musaDeviceSynchronize", [] {
+    gpu().finish_work(current());
     return code::ok;
   });
 }
 
-musaError_t musaDeviceReset() {
-  return run("musaDeviceReset", [] { return gpu().reset(here().device); });
-}
-
 musaError_t musaMalloc(void** address, std::size_t bytes) {
-  return run_in_context("musaMalloc",
-                        [&] { return gpu().allocate(here().device, bytes, address); });
+  return run("musaMalloc", [&] { return gpu().allocate(current(), bytes, address); });
 }
 
 musaError_t musaFree(void* address) {
-  return run_in_context("musaFree", [&] { return gpu().free(address); });
+  return run("musaFree", [&] { return gpu().free(address); });
 }
 
 musaError_t musaMemcpy(void* destination, const void* source, std::size_t bytes,
                        musaMemcpyKind kind) {
-  return run_in_context("musaMemcpy", [&] {
-    return gpu().copy(here().device, destination, source, bytes, kind == musaMemcpyDeviceToHost);
+  return run("musaMemcpy", [&] {
+    return gpu().copy(current(), destination, source, bytes, kind == musaMemcpyDeviceToHost);
   });
 }
 
 musaError_t musaMemcpyAsync(void* destination, const void* source, std::size_t bytes,
                             musaMemcpyKind kind, musaStream_t stream) {
-  return run_in_context("musaMemcpyAsync", [&] {
-    return gpu().copy_async(here().device, stream, destination, source, bytes,
+  return run("musaMemcpyAsync", [&] {
+    return gpu().copy_async(current(), stream, destination, source, bytes,
                             kind == musaMemcpyDeviceToHost);
   });
 }
 
 musaError_t musaMemset(void* address, int value, std::size_t bytes) {
-  return run_in_context("musaMemset", [&] { return gpu().fill(address, value, bytes); });
+  return run("musaMemset", [&] { return gpu().fill(address, value, bytes); });
 }
 
 musaError_t musaMallocHost(void** address, std::size_t bytes) {
-  return run_in_context("musaMallocHost",
-                        [&] { return gpu().pinned_allocate(here().device, bytes, address); });
+  return run("musaMallocHost", [&] { return gpu().pinned_allocate(current(), bytes, address); });
 }
 
 musaError_t musaFreeHost(void* address) {
-  return run_in_context("musaFreeHost", [&] { return gpu().pinned_free(address); });
+  return run("musaFreeHost", [&] { return gpu().pinned_free(address); });
 }
 
 musaError_t musaStreamCreateWithFlags(musaStream_t* stream, unsigned) {
-  return run_in_context("musaStreamCreateWithFlags", [&] {
-    return gpu().stream_create(here().device, reinterpret_cast<void**>(stream));
-  });
+  return run("musaStreamCreateWithFlags",
+             [&] { return gpu().stream_create(current(), reinterpret_cast<void**>(stream)); });
 }
 
 musaError_t musaStreamDestroy(musaStream_t stream) {
-  return run_in_context("musaStreamDestroy", [&] { return gpu().stream_destroy(stream); });
+  return run("musaStreamDestroy", [&] { return gpu().stream_destroy(stream); });
 }
 
 musaError_t musaStreamWaitEvent(musaStream_t stream, musaEvent_t event, unsigned) {
-  return run_in_context("musaStreamWaitEvent",
-                        [&] { return gpu().stream_wait_event(stream, event); });
+  return run("musaStreamWaitEvent", [&] { return gpu().stream_wait_event(stream, event); });
 }
 
 musaError_t musaEventCreateWithFlags(musaEvent_t* event, unsigned) {
-  return run_in_context("musaEventCreateWithFlags", [&] {
-    return gpu().event_create(here().device, reinterpret_cast<void**>(event));
-  });
+  return run("musaEventCreateWithFlags",
+             [&] { return gpu().event_create(current(), reinterpret_cast<void**>(event)); });
 }
 
 musaError_t musaEventDestroy(musaEvent_t event) {
-  return run_in_context("musaEventDestroy", [&] { return gpu().event_destroy(event); });
+  return run("musaEventDestroy", [&] { return gpu().event_destroy(event); });
 }
 
 musaError_t musaEventRecord(musaEvent_t event, musaStream_t stream) {
-  return run_in_context("musaEventRecord", [&] { return gpu().event_record(event, stream); });
+  return run("musaEventRecord", [&] { return gpu().event_record(event, stream); });
 }
 
 musaError_t musaEventQuery(musaEvent_t event) {
@@ -188,36 +169,28 @@ musaError_t musaEventQuery(musaEvent_t event) {
 }
 
 musaError_t musaEventSynchronize(musaEvent_t event) {
-  return run_in_context("musaEventSynchronize", [&] { return gpu().event_synchronize(event); });
+  return run("musaEventSynchronize", [&] { return gpu().event_synchronize(event); });
 }
 
 musaError_t musaHostRegister(void* address, std::size_t bytes, unsigned) {
-  return run_in_context("musaHostRegister",
-                        [&] { return gpu().host_register(here().device, address, bytes, false); });
-}
-
-musaError_t musaDeviceCanAccessPeer(int* can, int device, int memory_of) {
-  return run("musaDeviceCanAccessPeer", [&] {
-    *can = gpu().can_access_peer(device, memory_of) ? 1 : 0;
-    return code::ok;
-  });
+  return run("musaHostRegister",
+             [&] { return gpu().host_register(current(), address, bytes, false); });
 }
 
 musaError_t musaHostUnregister(void* address) {
-  return run_in_context("musaHostUnregister", [&] { return gpu().host_unregister(address); });
+  return run("musaHostUnregister", [&] { return gpu().host_unregister(address); });
 }
 
 musaError_t musaStreamSynchronize(musaStream_t stream) {
-  return run_in_context("musaStreamSynchronize", [&] { return gpu().stream_synchronize(stream); });
+  return run("musaStreamSynchronize", [&] { return gpu().stream_synchronize(stream); });
 }
 
 musaError_t musaMallocAsync(void** address, std::size_t bytes, musaStream_t) {
-  return run_in_context("musaMallocAsync",
-                        [&] { return gpu().pool_allocate(here().device, bytes, address); });
+  return run("musaMallocAsync", [&] { return gpu().pool_allocate(current(), bytes, address); });
 }
 
 musaError_t musaFreeAsync(void* address, musaStream_t) {
-  return run_in_context("musaFreeAsync", [&] { return gpu().pool_free(address); });
+  return run("musaFreeAsync", [&] { return gpu().pool_free(address); });
 }
 
 musaError_t musaDeviceGetDefaultMemPool(musaMemPool_t* pool, int device) {
@@ -234,7 +207,7 @@ musaError_t musaMemPoolTrimTo(musaMemPool_t pool, std::size_t) {
 }
 
 musaError_t musaGraphExecDestroy(musaGraphExec_t graph_exec) {
-  return run_in_context("musaGraphExecDestroy", [&] { return gpu().graph_destroy(graph_exec); });
+  return run("musaGraphExecDestroy", [&] { return gpu().graph_destroy(graph_exec); });
 }
 
 musaError_t musaGraphGetNodes(musaGraph_t graph, musaGraphNode_t*, std::size_t* count) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "simgpu/inside.hpp"
 #include "simgpu/world.hpp"
 
 namespace {
@@ -23,6 +24,7 @@ simgpu::world& gpu() {
 template <class Work>
 int run(const char* function, Work&& work) {
   gpu().wait_until_restored();
+  const simgpu::inside vendor;
   const int injected = gpu().script.enter(function);
   return injected != 0 ? injected : work();
 }

@@ -9,13 +9,13 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <new>
 #include <optional>
 #include <string>
 
 #include <gtest/gtest.h>
 
+#include "support/failing_allocations.hpp"
 #include "support/few_descriptors.hpp"
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LULL_TEST_SANITIZED
@@ -28,49 +28,23 @@
 namespace {
 
 /// Count down to the one that fails; below 0: none does.
-std::atomic<std::int64_t> allocations_left{-1};
 std::atomic<std::int64_t> threads_left{-1};
-std::atomic<bool> failed{false};
+std::atomic<bool> failed{false};  ///< another thing than an allocation
 
-bool is_due(std::atomic<std::int64_t>& left) noexcept {
-  const bool due = left.load(std::memory_order_relaxed) >= 0 &&
-                   left.fetch_sub(1, std::memory_order_relaxed) == 0;
+[[maybe_unused]] bool is_thread_due() noexcept {
+  const bool due = threads_left.load(std::memory_order_relaxed) >= 0 &&
+                   threads_left.fetch_sub(1, std::memory_order_relaxed) == 0;
   if (due) failed = true;
   return due;
 }
 
-void* allocate(std::size_t bytes) {
-  if (is_due(allocations_left)) throw std::bad_alloc();
-  if (void* const memory = std::malloc(bytes != 0 ? bytes : 1)) return memory;
-  throw std::bad_alloc();
-}
-
 }  // namespace
-
-void* operator new(std::size_t bytes) {
-  return allocate(bytes);
-}
-void* operator new[](std::size_t bytes) {
-  return allocate(bytes);
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 #ifndef LULL_TEST_SANITIZED
 /// In front of the C library's, which std::thread calls.
 extern "C" int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
                               void* (*start)(void*), void* argument) noexcept {
-  if (is_due(threads_left)) return EAGAIN;
+  if (is_thread_due()) return EAGAIN;
   static const auto real =
       reinterpret_cast<decltype(&pthread_create)>(::dlsym(RTLD_NEXT, "pthread_create"));
   return real(thread, attributes, start, argument);
@@ -82,15 +56,21 @@ namespace {
 
 /// @return what it threw
 std::optional<std::string> attempt(const std::function<void()>& operation) {
+  const auto end_shortage = [] {
+    const bool had_failed = allocation_has_failed();
+    fail_allocation(0);
+    if (had_failed) failed = true;
+    threads_left = -1;
+  };
   try {
     operation();
-    allocations_left = threads_left = -1;
+    end_shortage();
     return std::nullopt;
   } catch (const lull::error& failure) {
-    allocations_left = threads_left = -1;
+    end_shortage();
     return failure.what();
   } catch (const std::bad_alloc&) {
-    allocations_left = threads_left = -1;
+    end_shortage();
     return "out of memory";
   }
 }
@@ -120,11 +100,11 @@ void fail_each(resource what, const std::function<void()>& operation,
   if (what == resource::thread) return;
 #endif
   if (what == resource::descriptor) return fail_each_descriptor(operation, check);
-  auto& left = what == resource::allocation ? allocations_left : threads_left;
   for (std::int64_t n = 0;; ++n) {
     SCOPED_TRACE((what == resource::allocation ? "allocation " : "thread ") + std::to_string(n));
     failed = false;
-    left = n;
+    if (what == resource::thread) threads_left = n;
+    if (what == resource::allocation) fail_allocation(static_cast<std::uint64_t>(n) + 1);
     const std::optional<std::string> thrown = attempt(operation);
     const bool was_reached = failed;
     if (!was_reached) {
@@ -137,7 +117,7 @@ void fail_each(resource what, const std::function<void()>& operation,
 }
 
 bool one_has_failed() noexcept {
-  return failed;
+  return failed || allocation_has_failed();
 }
 
 }  // namespace lull::test

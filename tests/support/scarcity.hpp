@@ -5,7 +5,7 @@
 
 namespace lull::test {
 
-/// What a process may run out of. A program that uses this has an operator new of its own.
+/// What a process may run out of. A program that uses this has failing_allocations.cpp too.
 enum class resource {
   allocation,  ///< of operator new, on whatever thread
   thread,      ///< not under a sanitizer, which starts threads its own way

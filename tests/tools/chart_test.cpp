@@ -89,6 +89,13 @@ TEST(Sampler, MeasuresThisProcessAndKnowsWhatItCannot) {
   EXPECT_FALSE(lull::demo::resident_bytes(0x7ffffff0));
 }
 
+// Names of processes and commands are what others chose.
+TEST(TextTable, TellsATerminalNothing) {
+  lull::tool::text_table table({{"NAME"}});
+  table.add({"\x1b[2Jclean\r\n"});
+  EXPECT_EQ(table.text(), "NAME\n?[2Jclean??\n");
+}
+
 TEST(TextTable, AlignsItsColumns) {
   lull::tool::text_table table({{"NAME"}, {"SIZE", lull::tool::table_column::side::right}});
   table.add({"a", "10"});

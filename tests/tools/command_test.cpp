@@ -84,6 +84,22 @@ TEST(Command, ARunEndsAlsoWhenNobodyReadsItsErrors) {
   EXPECT_EQ(output, "127\n");
 }
 
+TEST(Command, OutputThatCannotBeWrittenIsAFailure) {
+  for (const char* const arguments : {"devices", "devices --json", "--help", "--version"}) {
+    const auto [code, output] =
+        lull::test::run_shell(std::string(LULL_CLI) + " " + arguments + " 2>&1 >/dev/full");
+    EXPECT_EQ(code, 1) << arguments;
+    EXPECT_THAT(output, HasSubstr("the output could not be written"));
+  }
+}
+
+TEST(Command, WhatIsNotUtf8IsShownAsFarAsItCanBe) {
+  const auto [code, output] = lull::test::run_shell(
+      "LULL_BACKEND_PATH=$(printf '/nowhere/\\377\\033[2J') " LULL_CLI " devices --json");
+  EXPECT_EQ(code, 0);
+  EXPECT_THAT(nlohmann::json::parse(output).dump(), HasSubstr("/nowhere/"));
+}
+
 TEST(Command, EveryCommandHasHelp) {
   for (const char* arguments :
        {"--help", "devices --help", "demo --help", "orphans --help", "observe --help", "ps --help",

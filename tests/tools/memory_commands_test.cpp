@@ -2,7 +2,9 @@
 
 #include <lull/process.hpp>
 
+#include <fcntl.h>
 #include <pty.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -64,6 +67,20 @@ class running_tool {
   /// The tool alone, as a supervisor or `kill` does it.
   void signal(int number) const { ::kill(process_.id(), number); }
   int exit_code() { return process_.wait()->shell_code(); }
+
+  /// Leaves the output unread until the pipe is full: nothing more comes.
+  void fill_output() const {
+    ::fcntl(output_, F_SETPIPE_SZ, 4096);
+    int last = -1;
+    int unread = 0;
+    while (::ioctl(output_, FIONREAD, &unread) == 0 && (unread == 0 || unread != last)) {
+      last = unread;
+      std::this_thread::sleep_for(std::chrono::milliseconds{200});
+    }
+  }
+  bool ends() {
+    return lull::test::eventually([this] { return process_.observe().ended.has_value(); });
+  }
 
  private:
   static lull::process_options options(std::vector<std::string> arguments) {
@@ -273,6 +290,15 @@ TEST(TopCommand, RepeatsPlainTablesWhereThereIsNoTerminal) {
   tool.signal(SIGINT);
   EXPECT_EQ(tool.exit_code(), 0);
   EXPECT_THAT(tool.read_until("\x1b"), Not(HasSubstr("\x1b")));
+}
+
+TEST(TopCommand, EndsAlsoWhenNobodyReadsItsOutput) {
+  running_tool tool({"top", "--device", "HOST", "--interval", "10ms"});
+  tool.fill_output();
+  tool.signal(SIGTERM);
+  ASSERT_TRUE(tool.ends());
+  // By itself, should it just not have been writing.
+  EXPECT_THAT(tool.exit_code(), testing::AnyOf(0, 128 + SIGTERM));
 }
 
 TEST(TopCommand, DrawsOverItselfOnATerminal) {

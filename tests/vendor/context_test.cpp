@@ -189,6 +189,63 @@ TEST_P(Context, IsRefusedWhenAContextLocalWasMadeAgainMeanwhile) {
   EXPECT_TRUE(dev_reset(which).was_reset);
 }
 
+/// What a program calls for itself: its thread's device, by the vendor's runtime.
+class own_calls {
+ public:
+  explicit own_calls(const vendor_case& vendor)
+      : library_(::dlopen(library_of(vendor.which), RTLD_NOW)),
+        set_(
+            reinterpret_cast<int (*)(int)>(::dlsym(library_, (vendor.name + "SetDevice").c_str()))),
+        get_(reinterpret_cast<int (*)(int*)>(
+            ::dlsym(library_, (vendor.name + "GetDevice").c_str()))) {}
+
+  void set_device(int device) const { EXPECT_EQ(set_(device), 0); }
+  [[nodiscard]] int device() const {
+    int now = -1;
+    EXPECT_EQ(get_(&now), 0);
+    return now;
+  }
+
+ private:
+  static const char* library_of(simgpu::vendor which) {
+    switch (which) {
+      case simgpu::vendor::cuda: return "libcudart.so.13";
+      case simgpu::vendor::hip: return "libamdhip64.so.5";
+      case simgpu::vendor::musa: return "libmusart.so.5";
+    }
+    return "";
+  }
+
+  void* library_;
+  int (*set_)(int);
+  int (*get_)(int*);
+};
+
+// Setting a thread's device makes a context there, with CUDA since 12.0 and with MUSA. So what puts
+// it back must not be that.
+TEST_P(Context, WorkOnOneDeviceLeavesTheThreadAndTheOtherDevicesAsTheyWere) {
+  machine here(GetParam());
+  const own_calls program(GetParam());
+  std::thread([&] {
+    program.set_device(0);
+    here.device(0).context_create();
+    dev_reset(here.device(0));
+    const int before = here.gpu().contexts_created();
+    const device which = here.device(1);
+    memory regions;
+    {
+      const region weights = regions.allocate(which, 4 * MiB);
+      which.deallocate(which.allocate(MiB), MiB);
+      EXPECT_EQ(here.gpu().contexts_created(), before + 1) << "that of the device worked on";
+      dev_reset(which, {.drop = true});
+    }
+    EXPECT_EQ(here.gpu().contexts_created(), before + 1) << "nothing is given up in a new one";
+    EXPECT_EQ(here.gpu().take_stock().contexts, 0);
+    EXPECT_EQ(here.gpu().take_stock().reservations, 0);
+    EXPECT_EQ(program.device(), 0);
+  }).join();
+}
+
 INSTANTIATE_TEST_SUITE_P(Modules, Context, testing::ValuesIn(vendor_cases()), case_name);
 
 }  // namespace

@@ -87,6 +87,21 @@ TEST_P(StableAddresses, ARangeThatWasReleasedOrIsTooShortIsStaleToo) {
   which.vm_destroy(handle);
 }
 
+// A size that no machine has is refused at once: what is kept of a region's parts would fill the
+// memory of the host.
+TEST_P(StableAddresses, OfSizesThatNoMachineHasAreRefusedAtOnce) {
+  const simgpu::books made = here.gpu().take_stock();
+  memory all;
+  for (const unsigned bits : {60u, 62u, 63u}) {
+    for (const std::uint64_t bytes : {(std::uint64_t{1} << bits) - 1, std::uint64_t{1} << bits}) {
+      EXPECT_THROW(static_cast<void>(all.allocate(which, bytes)), error) << bytes;
+    }
+  }
+  EXPECT_THROW(static_cast<void>(all.allocate(which, UINT64_MAX - (64u << 20))), error);
+  EXPECT_TRUE(all.regions().empty());
+  EXPECT_EQ(here.gpu().take_stock(), made);
+}
+
 INSTANTIATE_TEST_SUITE_P(Modules, StableAddresses, testing::ValuesIn(vendor_cases()), case_name);
 
 }  // namespace

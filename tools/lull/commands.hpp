@@ -14,6 +14,8 @@ enum exit_status : int {
   exit_ok = 0,
   exit_failed = 1,
   exit_usage = 2,
+  exit_not_now = 3,  ///< of `plan`, as the next
+  exit_never = 4,
   exit_cannot_run = 126,
   exit_no_such_command = 127,
 };
@@ -24,6 +26,8 @@ void add_devices_command(CLI::App& app, exit_status& status);
 void add_demo_command(CLI::App& app, exit_status& status);
 void add_observe_command(CLI::App& app, exit_status& status);
 void add_orphans_command(CLI::App& app, exit_status& status);
+/// In builds that read the configuration of a router.
+void add_plan_command(CLI::App& app, exit_status& status);
 void add_ps_command(CLI::App& app, exit_status& status);
 void add_reset_probe_command(CLI::App& app, exit_status& status);
 void add_resume_command(CLI::App& app, exit_status& status);

@@ -80,7 +80,7 @@ void print_json(const registry& all) {
   for (const module_info& one : all.modules()) modules.push_back(module_json(one));
   const ordered_json everything{
       {"lull_version", lull_version_string()}, {"devices", devices}, {"modules", modules}};
-  fmt::print("{}\n", everything.dump(2));
+  fmt::print("{}\n", json_dump(everything, 2));
 }
 
 void print_devices(const std::vector<device>& devices) {

@@ -14,6 +14,10 @@
 
 namespace lull::tool {
 
+/// How long a command that was told to end may still take: all it does is to write, perhaps into a
+/// pipe that nobody reads.
+inline constexpr std::chrono::milliseconds patience_of_output{500};
+
 /// "unknown" where the platform cannot tell.
 inline std::string bytes_text(const std::optional<std::uint64_t>& bytes) {
   return bytes ? format_bytes(*bytes) : "unknown";
@@ -27,6 +31,12 @@ inline nlohmann::ordered_json bytes_json(const std::optional<std::uint64_t>& byt
 /// null for an empty text.
 inline nlohmann::ordered_json text_json(const std::string& text) {
   return text.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(text);
+}
+
+/// As text. What is not UTF-8 in it, such as a path, is shown as far as it can be.
+/// @param indent below 0: on one line
+inline std::string json_dump(const nlohmann::ordered_json& value, int indent = -1) {
+  return value.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 inline double milliseconds(duration span) {

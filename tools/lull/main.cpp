@@ -38,6 +38,13 @@ bool is_known(const CLI::App& app, const std::vector<std::string>& arguments) {
   return false;
 }
 
+/// The status of a command whose output has to arrive: a full disk is a failure.
+lull::tool::exit_status with_output(lull::tool::exit_status status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  fmt::print(stderr, "lull: the output could not be written\n");
+  return status == lull::tool::exit_ok ? lull::tool::exit_failed : status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -52,13 +59,16 @@ int main(int argc, char** argv) {
   CLI::App app{"lull: gives the memory of idle inference processes back", "lull"};
   app.set_version_flag("--version", lull_version_string());
   app.require_subcommand(1);
-  app.footer("Exit status: 0 done; 1 failed; 2 wrong usage. `run` has its own.");
+  app.footer("Exit status: 0 done; 1 failed; 2 wrong usage. `run` and `plan` have their own.");
 
   lull::tool::exit_status status = lull::tool::exit_ok;
   lull::tool::add_devices_command(app, status);
   lull::tool::add_demo_command(app, status);
   lull::tool::add_observe_command(app, status);
   lull::tool::add_orphans_command(app, status);
+#ifdef LULL_HAS_PLAN
+  lull::tool::add_plan_command(app, status);
+#endif
   lull::tool::add_ps_command(app, status);
   lull::tool::add_reset_probe_command(app, status);
   lull::tool::add_resume_command(app, status);
@@ -71,10 +81,10 @@ int main(int argc, char** argv) {
   try {
     std::reverse(arguments.begin(), arguments.end());  // as the parser wants them
     app.parse(arguments);
-    return status;
+    return with_output(status);
   } catch (const CLI::Success& asked_for_text) {
     app.exit(asked_for_text);
-    return lull::tool::exit_ok;
+    return with_output(lull::tool::exit_ok);
   } catch (const CLI::ParseError& mistake) {
     app.exit(mistake);
     return lull::tool::exit_usage;

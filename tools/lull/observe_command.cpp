@@ -2,7 +2,9 @@
 #include <lull/registry.hpp>
 
 #include <cstdio>
+#include <ios>
 #include <iostream>
+#include <limits>
 #include <string>
 
 #include <fmt/format.h>
@@ -14,7 +16,9 @@ namespace {
 
 exit_status run() {
   const registry all;
-  for (std::string question; std::getline(std::cin, question);) {
+  // What is asked does not matter, nor how long it is.
+  constexpr auto any_length = std::numeric_limits<std::streamsize>::max();
+  while (std::cin.ignore(any_length, '\n') && !std::cin.eof()) {
     std::string answer;
     for (const device& each : all.devices()) {
       if (each.type() == device_type::host) continue;

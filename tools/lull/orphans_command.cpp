@@ -12,6 +12,7 @@
 
 #include "commands.hpp"
 #include "duration_option.hpp"
+#include "facts.hpp"
 #include "pid_directory.hpp"
 #include "text_table.hpp"
 
@@ -80,7 +81,7 @@ void print_json(const std::vector<outcome>& all, const orphans_arguments& argume
                     {"pid_file", each.which.file.string()}});
   }
   const ordered_json everything{{"directory", arguments.directory.string()}, {"orphans", list}};
-  fmt::print("{}\n", everything.dump(2));
+  fmt::print("{}\n", json_dump(everything, 2));
 }
 
 /// Those that were named, or all.

@@ -24,10 +24,6 @@ std::string listed_process_name(std::int64_t id) {
   std::ifstream in("/proc/" + std::to_string(id) + "/comm");
   std::string name;
   if (!std::getline(in, name) || name.empty()) return "-";
-  // A process names itself as it likes; a terminal must not be told what to do by one.
-  for (char& each : name) {
-    if (static_cast<unsigned char>(each) < 0x20 || each == 0x7f) each = '?';
-  }
   return name;
 }
 

@@ -125,8 +125,9 @@ exit_status run(reset_probe_arguments& arguments) {
     }
   }
   if (arguments.json) {
-    fmt::print("{}\n",
-               ordered_json{{"lull_version", lull_version_string()}, {"devices", results}}.dump(2));
+    fmt::print(
+        "{}\n",
+        json_dump(ordered_json{{"lull_version", lull_version_string()}, {"devices", results}}, 2));
   }
   return exit_ok;
 }

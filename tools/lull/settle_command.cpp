@@ -68,7 +68,7 @@ class sample_printer {
     if (how_.json) {
       const ordered_json line{
           {"device", name}, {"at_ms", at_ms}, {"free_bytes", bytes_json(free_bytes)}};
-      fmt::print("{}\n", ordered_json{{"sample", line}}.dump());
+      fmt::print("{}\n", json_dump(ordered_json{{"sample", line}}));
     } else {
       fmt::print("{:8.1f} ms  {:<8}  {} free\n", at_ms, name, bytes_text(free_bytes));
     }
@@ -95,7 +95,7 @@ void print_json(const settle_result& result) {
                          {"reason", text_json(result.reason)},
                          {"milliseconds", milliseconds(result.elapsed)},
                          {"devices", devices}};
-  fmt::print("{}\n", ordered_json{{"result", all}}.dump());
+  fmt::print("{}\n", json_dump(ordered_json{{"result", all}}));
 }
 
 void print_text(const settle_result& result) {
@@ -131,7 +131,7 @@ settle_result settle_once(const std::vector<device>& devices, const settle_argum
 }
 
 exit_status run(const settle_arguments& arguments) {
-  const demo::interrupt_watch interrupts;
+  const demo::interrupt_watch interrupts(patience_of_output);
   const registry all;
   const std::vector<device> devices = watched_devices(all, arguments.devices);
   sample_printer printer(arguments);

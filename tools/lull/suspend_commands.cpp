@@ -85,7 +85,7 @@ ordered_json process_json(const suspended_process& which) {
 void print_processes_json(const std::vector<suspended_process>& all) {
   ordered_json list = ordered_json::array();
   for (const suspended_process& each : all) list.push_back(process_json(each));
-  fmt::print("{}\n", ordered_json{{"processes", list}}.dump(2));
+  fmt::print("{}\n", json_dump(ordered_json{{"processes", list}}, 2));
 }
 
 void print_processes(const std::vector<suspended_process>& all) {
@@ -173,7 +173,7 @@ exit_status run_resume(const suspend_arguments& arguments) {
   if (arguments.json) {
     ordered_json ids = ordered_json::array();
     for (const suspended_process& each : found) ids.push_back(each.id);
-    fmt::print("{}\n", ordered_json{{"resumed", ids}}.dump(2));
+    fmt::print("{}\n", json_dump(ordered_json{{"resumed", ids}}, 2));
   }
   return exit_ok;
 }

@@ -18,6 +18,14 @@ std::size_t shown_width(const std::string& text) {
   }));
 }
 
+/// What comes from elsewhere, a process's name for example, must not tell a terminal what to do.
+std::string printable(std::string text) {
+  for (char& each : text) {
+    if (static_cast<unsigned char>(each) < 0x20 || each == 0x7f) each = '?';
+  }
+  return text;
+}
+
 }  // namespace
 
 text_table::text_table(std::vector<table_column> columns) : columns_(std::move(columns)) {
@@ -31,6 +39,7 @@ void text_table::add(std::vector<std::string> cells) {
     throw error(status::invalid_argument, fmt::format("a row of {} cells in a table of {} columns",
                                                       cells.size(), columns_.size()));
   }
+  for (std::string& each : cells) each = printable(std::move(each));
   rows_.push_back(std::move(cells));
 }
 

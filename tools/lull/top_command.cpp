@@ -128,7 +128,7 @@ class display {
 };
 
 exit_status run(const top_arguments& arguments) {
-  const demo::interrupt_watch interrupts;
+  const demo::interrupt_watch interrupts(patience_of_output);
   const registry all;
   const std::vector<device> devices =
       arguments.devices.empty() ? all.devices() : all.select(arguments.devices);

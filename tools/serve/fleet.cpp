@@ -128,30 +128,30 @@ void fleet::end_orphans() {
   for (std::thread& each : enders) each.join();
 }
 
-budget_model fleet::booked(const model& which, const config& all) const {
-  budget_model made = which.for_books();
+budget_model fleet::booked(const model_config& which, const config& all) const {
+  budget_model made = model::for_books(which, memory_);
   const auto& devices = memory_.devices();
   const auto gpu = std::find_if(devices.begin(), devices.end(),
                                 [](const shared_device& each) { return each.gpu.has_value(); });
   const shared_device& first = gpu == devices.end() ? devices.front() : *gpu;
-  if (made.need.empty() && which.config().memory_anywhere) {
-    made.need[first.books.name] = *which.config().memory_anywhere;
+  if (made.need.empty() && which.memory_anywhere) {
+    made.need[first.books.name] = *which.memory_anywhere;
   }
   if (made.need.empty()) {
-    made.need[first.books.name] = guessed_bytes(which.config());
+    made.need[first.books.name] = guessed_bytes(which);
     around_.log.write(log_level::info,
                       fmt::format("{}: 'memory' is not given; {} MiB until it was loaded once",
-                                  which.name(), made.need[first.books.name] >> 20));
+                                  which.name, made.need[first.books.name] >> 20));
   }
   for (const group_config& group : all.groups) {
-    if (group.swap && has(group, which.name())) made.need[device_of(group)] = 1;
+    if (group.swap && has(group, which.name)) made.need[device_of(group)] = 1;
   }
   return made;
 }
 
 void fleet::add(const model_config& given, const config& all) {
   const auto made = std::make_shared<model>(given, around_);
-  books_->add(booked(*made, all));
+  books_->add(booked(given, all));
   models_.push_back(made);
 }
 
@@ -235,9 +235,7 @@ void fleet::tick() {
 /// Other programs may have taken what was free.
 void fleet::refresh() {
   refreshing_ = true;
-  for (const auto& each : retired_) {
-    each->put_away(each->deepest(), false, [](const std::optional<refusal>&) {});
-  }
+  forget_retired();
   threads_.run([this] {
     books_->refresh();
     net::post(io_, [this] {
@@ -265,6 +263,42 @@ std::map<std::string, std::uint64_t> fleet::used() const {
   return used_;
 }
 
+/// A model of the configuration: the one that there is, changed, or a new one.
+std::shared_ptr<model> fleet::reconfigured(const model_config& given,
+                                           std::vector<std::string>& kept) {
+  const auto same = [&](const auto& known) { return known->name() == given.name; };
+  std::shared_ptr<model> which;
+  if (const auto known = std::find_if(models_.begin(), models_.end(), same);
+      known != models_.end()) {
+    which = *known;
+  } else if (const auto back = std::find_if(retired_.begin(), retired_.end(), same);
+             back != retired_.end()) {
+    which = *back;
+    retired_.erase(back);
+  }
+  try {
+    if (!which) {
+      which = std::make_shared<model>(given, around_);
+      books_->add(booked(given, config_));
+      return which;
+    }
+    books_->change(booked(given, config_));
+  } catch (const error& failure) {
+    kept.push_back(fmt::format("models.{}: {}", given.name, failure.what()));
+    const auto& known = models_;
+    if (std::find(known.begin(), known.end(), which) == known.end()) {
+      if (which) retired_.push_back(which);
+      return nullptr;
+    }
+    static_cast<void>(which->reconfigure(given, false));
+    return which;
+  }
+  if (which->reconfigure(given, true)) {
+    kept.push_back(fmt::format("models.{}.proxy takes a restart", given.name));
+  }
+  return which;
+}
+
 std::vector<std::string> fleet::reconfigure(const config& given) {
   std::vector<std::string> kept;
   if (given.devices != config_.devices || given.margin_bytes != config_.margin_bytes) {
@@ -273,42 +307,47 @@ std::vector<std::string> fleet::reconfigure(const config& given) {
   if (given.groups != config_.groups) kept.emplace_back("groups take a restart");
   std::vector<std::shared_ptr<model>> next;
   for (const model_config& each : given.models) {
-    const auto same = [&](const auto& known) { return known->name() == each.name; };
-    auto found = std::find_if(models_.begin(), models_.end(), same);
-    auto back = std::find_if(retired_.begin(), retired_.end(), same);
-    std::shared_ptr<model> which;
-    if (found != models_.end()) which = *found;
-    if (back != retired_.end()) {
-      which = *back;
-      retired_.erase(back);
-    }
-    if (which) {
-      for (const std::string& key : which->reconfigure(each)) {
-        kept.push_back(fmt::format("models.{}.{} takes a restart", each.name, key));
-      }
-    } else {
-      try {
-        which = std::make_shared<model>(each, around_);
-        books_->add(booked(*which, config_));
-      } catch (const error& failure) {
-        kept.push_back(fmt::format("models.{}: {}", each.name, failure.what()));
-        continue;
-      }
-    }
-    next.push_back(which);
+    if (auto which = reconfigured(each, kept)) next.push_back(std::move(which));
   }
+  std::vector<std::shared_ptr<model>> left;
   for (const auto& each : models_) {
-    if (std::find(next.begin(), next.end(), each) != next.end()) continue;
-    retired_.push_back(each);
-    each->put_away(each->deepest(), false, [](const std::optional<refusal>&) {});
+    if (std::find(next.begin(), next.end(), each) == next.end()) left.push_back(each);
   }
   models_ = std::move(next);
+  retire(std::move(left));
   config applied = given;
   applied.devices = config_.devices;
   applied.groups = config_.groups;
   set_names(applied);
   around_.changed();
   return kept;
+}
+
+/// They get no new requests, and end when those that they have are answered.
+void fleet::retire(std::vector<std::shared_ptr<model>> left) {
+  retired_.insert(retired_.end(), left.begin(), left.end());
+  forget_retired();
+}
+
+void fleet::forget_retired() {
+  for (const auto& each : retired_) {
+    each->put_away(each->deepest(), false, [](const std::optional<refusal>&) {});
+  }
+  const auto is_gone = [this](const std::shared_ptr<model>& each) {
+    const model::phase is = each->look().is;
+    if (is != model::phase::stopped && is != model::phase::failed) return false;
+    try {
+      books_->remove(each->name());
+      return true;
+    } catch (const error&) {  // what it held is still waited for
+      return false;
+    }
+  };
+  const auto gone = std::stable_partition(retired_.begin(), retired_.end(),
+                                          [&](const auto& each) { return !is_gone(each); });
+  if (gone == retired_.end()) return;
+  retired_.erase(gone, retired_.end());
+  set_names(config_);
 }
 
 void fleet::close(std::function<void()> done) {
@@ -318,6 +357,7 @@ void fleet::close(std::function<void()> done) {
   const auto one = [this, left, done = std::move(done)] {
     if (--*left > 0) return;
     // Evictions that are under way need this thread to come to their end.
+    around_.ending.request_stop();
     std::thread([this, done] {
       threads_.wait();
       books_.reset();

@@ -59,7 +59,11 @@ class fleet {
  private:
   void end_orphans();
   void add(const model_config& given, const config& all);
-  [[nodiscard]] budget_model booked(const model& which, const config& all) const;
+  [[nodiscard]] budget_model booked(const model_config& which, const config& all) const;
+  [[nodiscard]] std::shared_ptr<model> reconfigured(const model_config& given,
+                                                    std::vector<std::string>& kept);
+  void retire(std::vector<std::shared_ptr<model>> left);
+  void forget_retired();
   void make_way(model& comer, const std::function<void()>& then);
   void tick();
   void refresh();

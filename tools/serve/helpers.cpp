@@ -7,20 +7,29 @@
 namespace lull::serve {
 
 void helpers::run(std::function<void()> work) {
-  const auto whole = [this, work = std::move(work)] {
-    work();
-    const std::lock_guard lock(mutex_);
-    --running_;
-    changed_.notify_all();
-  };
+  if (!try_run(work)) work();
+}
+
+bool helpers::try_run(std::function<void()> work) {
   {
     const std::lock_guard lock(mutex_);
     ++running_;
   }
+  const auto over = [this] {
+    const std::lock_guard lock(mutex_);
+    --running_;
+    changed_.notify_all();
+  };
   try {
-    std::thread(whole).detach();
+    std::thread([work = std::move(work), over]() mutable {
+      work();
+      work = nullptr;  // what it holds goes first
+      over();
+    }).detach();
+    return true;
   } catch (const std::system_error&) {
-    whole();
+    over();
+    return false;
   }
 }
 

@@ -20,6 +20,8 @@ class helpers {
 
   /// Runs it on a thread of its own; here and now where none can be started. It must not throw.
   void run(std::function<void()> work);
+  /// For what takes as long as a server lives. @return false where no thread can be started
+  bool try_run(std::function<void()> work);
   void wait();
 
  private:

@@ -36,34 +36,20 @@ model::model(model_config given, surroundings& around)
 
 model::~model() = default;
 
-std::vector<std::string> model::reconfigure(const model_config& given) {
-  std::vector<std::string> kept;
-  const auto keep = [&](bool differs, const char* key) {
-    if (differs) kept.emplace_back(key);
-  };
-  keep(given.upstream != config_.upstream, "proxy");
-  keep(given.memory != config_.memory || given.memory_anywhere != config_.memory_anywhere,
-       "memory");
-  keep(given.priority != config_.priority, "priority");
-  keep(given.min_resident != config_.min_resident, "min_resident");
-  bool same_rungs = given.ladder.size() == config_.ladder.size();
-  for (std::size_t rung = 0; same_rungs && rung < given.ladder.size(); ++rung) {
-    same_rungs = given.ladder[rung].level == config_.ladder[rung].level &&
-                 given.ladder[rung].left == config_.ladder[rung].left;
-  }
-  keep(!same_rungs, "ladder");
+bool model::reconfigure(const model_config& given, bool in_books) {
   model_config next = given;
   next.upstream = config_.upstream;
-  next.memory = config_.memory;
-  next.memory_anywhere = config_.memory_anywhere;
-  next.priority = config_.priority;
-  next.min_resident = config_.min_resident;
-  if (!same_rungs) next.ladder = config_.ladder;
-  const bool pinned = next.pinned;
-  const bool pin_changes = pinned != config_.pinned;
+  if (!in_books) {
+    next.memory = config_.memory;
+    next.memory_anywhere = config_.memory_anywhere;
+    next.priority = config_.priority;
+    next.pinned = config_.pinned;
+    next.min_resident = config_.min_resident;
+    next.ladder = config_.ladder;
+  }
   config_ = std::move(next);
-  if (pin_changes) pin(pinned);
-  return kept;
+  broken_.assign(config_.ladder.size(), false);
+  return given.upstream != config_.upstream;
 }
 
 void model::pin(bool pinned) {
@@ -110,6 +96,7 @@ void model::enter(phase next) {
 void model::tick(time_point now, const budget_model_snapshot& books) {
   expire(now);
   if (closed_) return;
+  if (child_ && exited_run_ != run_ && child_->observe().ended) exited(run_);
   const bool settled = books.state == model_state::ready || books.state == model_state::asleep;
   const bool gone = phase_ == phase::stopped || phase_ == phase::failed;
   if (settled && gone && !child_) {

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,7 @@ struct surroundings {
   holdings* memory = nullptr;
   lull::budget* books = nullptr;
   std::filesystem::path pid_folder = {};
+  std::stop_source ending = {};  ///< nobody waits for servers to end any more
   /// Something that is shown has changed.
   std::function<void()> changed = [] {};
   /// Calls `then` when the models that must not be there beside this one have left.
@@ -96,9 +98,12 @@ class model : public std::enable_shared_from_this<model> {
 
   [[nodiscard]] const model_config& config() const noexcept { return config_; }
   [[nodiscard]] const std::string& name() const noexcept { return config_.name; }
-  /// Applies what can change while the router runs. @return what could not, in words
-  std::vector<std::string> reconfigure(const model_config& given);
-  [[nodiscard]] budget_model for_books() const;
+  /// Another configuration, from its next start on where it is about that.
+  /// @param in_books whether the books have changed theirs; otherwise what they know is kept
+  /// @return whether its server's address, which cannot change, is another one
+  bool reconfigure(const model_config& given, bool in_books);
+  /// What the books are told of a model.
+  [[nodiscard]] static budget_model for_books(const model_config& config, const holdings& memory);
 
   /// @param lease empty where it was refused
   /// @param found how the model was found: "hot", "cold", or the level it slept at

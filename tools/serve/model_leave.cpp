@@ -37,19 +37,19 @@ bytes_by_device guessed_rest(const model_config& config, const sleep_rung& rung,
 
 }  // namespace
 
-budget_model model::for_books() const {
+budget_model model::for_books(const model_config& config, const holdings& memory) {
   budget_model made;
-  made.name = config_.name;
-  made.need = config_.memory;
-  made.priority = config_.priority;
-  made.pinned = config_.pinned;
-  made.min_residence = config_.min_resident;
+  made.name = config.name;
+  made.need = config.memory;
+  made.priority = config.priority;
+  made.pinned = config.pinned;
+  made.min_residence = config.min_resident;
   made.levels.clear();
-  for (std::size_t rung = 0; rung < config_.ladder.size(); ++rung) {
-    const sleep_rung& each = config_.ladder[rung];
+  for (std::size_t rung = 0; rung < config.ladder.size(); ++rung) {
+    const sleep_rung& each = config.ladder[rung];
     // Levels have names of their own in the books.
     made.levels.push_back(
-        {fmt::format("{}:{}", rung, each.level), guessed_rest(config_, each, *around_.memory)});
+        {fmt::format("{}:{}", rung, each.level), guessed_rest(config, each, memory)});
   }
   return made;
 }

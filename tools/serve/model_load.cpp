@@ -90,11 +90,6 @@ void model::spawn() {
       if (const auto self = weak.lock()) self->heard(run, event);
     });
   };
-  options.on_release = [weak = weak_from_this(), &io = around_.io, run](time_point) {
-    net::post(io, [weak, run] {
-      if (const auto self = weak.lock()) self->exited(run);
-    });
-  };
   around_.threads.run([self = shared_from_this(), run, options = std::move(options)] {
     std::shared_ptr<lull::process> made;
     std::string words;
@@ -133,7 +128,13 @@ void model::spawned(std::uint64_t run, std::shared_ptr<lull::process> made, int 
   errors_ = std::make_unique<child_output>(around_.io, errors, heard);
   was_suspended_ = discarded_ = false;
   std::fill(broken_.begin(), broken_.end(), false);
-  if (exited_run_ == run) return exited(run);
+  // Where no thread can be had for it, tick() sees it a little later.
+  around_.threads.try_run([weak = weak_from_this(), &around = around_, run, child = child_] {
+    if (!child->wait(no_deadline, around.ending.get_token())) return;
+    net::post(around.io, [weak, run] {
+      if (const auto self = weak.lock()) self->exited(run);
+    });
+  });
   check_pause_ = milliseconds{20};
   around_.changed();
   check();

@@ -33,9 +33,7 @@ session::session(session_world& world, tcp_socket socket)
   ++world_.counts.connections;
 }
 
-session::~session() {
-  --world_.counts.connections;
-}
+session::~session() = default;
 
 void session::start() {
   error_code ignored;
@@ -46,6 +44,7 @@ void session::start() {
 void session::close() {
   if (std::exchange(closed_, true)) return;
   const auto self = shared_from_this();
+  --world_.counts.connections;
   error_code ignored;
   socket_.close(ignored);
   if (const auto over = std::exchange(exchange_, nullptr)) over->abandon();

@@ -2,8 +2,8 @@
 #define LULL_C_BUDGET_H
 
 /// @file
-/// Several models on the devices of a machine, by measured bytes: who comes in, who has to leave for
-/// it, and who waits how long (lull/budget.hpp). Part of <lull/lull.h>.
+/// Several models on the devices of a machine, by measured bytes: who comes in, who has to leave
+/// for it, and who waits how long (lull/budget.hpp). Part of <lull/lull.h>.
 ///
 ///     lull_budget_ticket* ticket;
 ///     if (lull_budget_admit(budget, "llama", 30 * LULL_SECOND, NULL, &ticket) != LULL_OK) {

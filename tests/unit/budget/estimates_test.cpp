@@ -2,8 +2,13 @@
 
 #include <lull/bytes.hpp>
 
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -64,6 +69,35 @@ TEST(Estimates, AFileThatIsNotWholeIsAnErrorAndStays) {
   EXPECT_EQ(error_of([&] { lull::detail::write_estimates(path + "/no/folder", {}); }).code(),
             status::io);
   EXPECT_TRUE(lull::detail::read_estimates(path + "-none").empty());
+}
+
+TEST(Estimates, WhatIsNoFileEndsToo) {
+  EXPECT_EQ(error_of([] { static_cast<void>(lull::detail::read_estimates("/dev/zero")); }).code(),
+            status::io);
+  const lull::test::scratch_folder folder;
+  const std::string pipe = (folder.path() / "pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(error_of([&] { static_cast<void>(lull::detail::read_estimates(pipe)); }).code(),
+            status::io);
+}
+
+TEST(Estimates, AFullDiskLeavesWhatWasThere) {
+  const load_estimates all{{"model", {{"GPU0", 4711}}}};
+  const lull::test::scratch_folder folder;
+  const std::string path = (folder.path() / "estimates").string();
+  lull::detail::write_estimates(path, all);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit few{16, before.rlim_max};  // as a disk that is full after so many bytes
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &few), 0);
+  const auto failure = error_of([&] { lull::detail::write_estimates(path, {}); });
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(failure.code(), status::io);
+  EXPECT_EQ(lull::detail::read_estimates(path), all);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1)
+      << "nothing unfinished stays";
 }
 
 }  // namespace

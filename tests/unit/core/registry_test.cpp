@@ -2,6 +2,7 @@
 #include <lull/registry.hpp>
 
 #include <dlfcn.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,7 +15,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/eventually.hpp"
 #include "support/expect_error.hpp"
+#include "support/few_descriptors.hpp"
 
 namespace {
 
@@ -410,6 +413,44 @@ TEST(Registry, CanBeUsedFromManyThreads) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(registry.find("HOST").name(), "HOST");
+}
+
+// The registry of the process is made once, and would lack the module for ever.
+TEST(SharedRegistry, LooksAgainForWhatItCouldNotLoadForWantOfDescriptors) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // in a process of its own, which has none yet
+  const auto state = [] {
+    for (const auto& each : lull::registry::shared().modules()) {
+      if (each.path == fs::canonical(module_file("good"))) return each.state;
+    }
+    return module_state::superseded;
+  };
+  const auto look_twice = [&] {
+    const environment path("LULL_BACKEND_PATH", module_file("hog").parent_path().string() + ":" +
+                                                    module_file("good").parent_path().string());
+    rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    static_cast<void>(lull::registry::shared());
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    if (state() == module_state::active) std::exit(1);
+    if (!lull::test::eventually([&] { return state() == module_state::active; })) std::exit(2);
+    for (const auto& each : lull::registry::shared().modules()) {
+      if (each.reason.find("Too many open files") != std::string::npos) std::exit(3);
+    }
+    std::exit(0);
+  };
+  EXPECT_EXIT(look_twice(), testing::ExitedWithCode(0), "");
+}
+
+TEST(SharedRegistry, WithoutADescriptorForTheHostIsMadeLater) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto make_twice = [] {
+    {
+      const lull::test::few_descriptors now(0);
+      if (error_of([] { lull::registry::shared(); }).code() != status::io) std::exit(1);
+    }
+    std::exit(lull::registry::shared().find("HOST").name() == "HOST" ? 0 : 2);
+  };
+  EXPECT_EXIT(make_twice(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

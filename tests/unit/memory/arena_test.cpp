@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstring>
+#include <optional>
+#include <string_view>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -12,6 +14,7 @@
 
 #include "memory/extent.hpp"
 #include "memory/host_claim.hpp"
+#include "support/eventually.hpp"
 #include "support/expect_error.hpp"
 #include "support/fault_backend.hpp"
 
@@ -69,6 +72,44 @@ class Arena : public testing::Test {
   }()};
   std::optional<lull::device> device_;
 };
+
+// A slice that cannot be unregistered is told, by somebody who may look at the arena meanwhile.
+TEST_F(Arena, ItsLogHoldsNobodyUp) {
+  std::optional<lull::host_arena> arena;
+  std::atomic<int> lines{0};
+  const lull::log_sink log([&](lull::log_level, std::string_view) {
+    ++lines;
+    std::atomic<bool> seen{false};
+    std::thread observer([&] {
+      static_cast<void>(arena->info());
+      seen = true;
+    });
+    observer.detach();
+    ASSERT_TRUE(lull::test::eventually([&] { return seen.load(); }));
+  });
+  lull::host_arena_options small;
+  small.budget_bytes = 8_MiB;
+  small.slice_bytes = 2_MiB;
+  small.log = log;
+  arena.emplace(small);
+  lull::memory memory(options(*arena));
+  const auto region = make_region(memory, 4_MiB, 1);
+  const auto fill_again = [&] {
+    memory.evict(offload());
+    memory.restore();
+    ASSERT_NE(arena->info().held_bytes, 0u);
+    lull::test::fail_operations_from(1);
+  };
+  fill_again();
+  arena->trim();
+  lull::test::fail_operation(0);
+  EXPECT_GT(lines, 0) << "given up by trim";
+  lines = 0;
+  fill_again();
+  arena->set_budget(2_MiB);
+  lull::test::fail_operation(0);
+  EXPECT_GT(lines, 0) << "given up for a smaller budget";
+}
 
 TEST_F(Arena, KeepsWhatASleepUsedForTheNext) {
   const auto arena = make();

@@ -3,6 +3,8 @@
 
 #include <lull/lull.hpp>
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
@@ -251,5 +253,25 @@ INSTANTIATE_TEST_SUITE_P(
                     fault_case{"staged_to_memfd", false, lull::backing_store::memfd(),
                                "copy_to_host_async", "copy_from_host_async"}),
     [](const auto& instance) { return std::string(instance.param.name); });
+
+// Beyond this limit the kernel sends a signal that ends the process, if nobody handles it.
+TEST(FileSizeLimit, IsSeenBeforeTheKernelSeesIt) {
+  lull::registry_options built_in;
+  built_in.search = false;
+  const lull::registry all(built_in);
+  lull::memory memory;
+  const auto region = memory.allocate(all.find("HOST"), 4_MiB);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{1_MiB, before.rlim_max};
+  for (const auto& store : {lull::backing_store::memfd(), lull::backing_store::file("/tmp")}) {
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    const auto failure =
+        error_of([&] { memory.evict({contents_action::offload}, {.backing = store}); });
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    EXPECT_EQ(failure.code(), status::out_of_host_memory);
+    EXPECT_EQ(region.state(), residency::resident);
+  }
+}
 
 }  // namespace

@@ -7,10 +7,16 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -59,6 +65,12 @@ std::string refusal(const std::function<void()>& call) {
   }
 }
 
+/// Graphs are numbers of the test's.
+class no_driver final : public lull::graph_driver {
+ public:
+  void destroy(void*, std::uint64_t) override {}
+};
+
 class Fork : public testing::Test {
  protected:
   Fork() {
@@ -90,6 +102,12 @@ class Fork : public testing::Test {
   lull::region region_ = memory_.allocate(host_, 1_MiB);
   std::optional<lull::sleeper> sleeper_;
   std::optional<lull::sleeper::lease> lease_;
+  lull::release_clock releases_;
+  using cache = lull::graph_cache<int, int*>;
+  std::optional<cache> graphs_{std::in_place, std::make_shared<no_driver>(),
+                               lull::graph_cache_options{}};
+  lull::budget budget_{{.devices = {{"HOST", 1_GiB, 0}}, .evict = [](const auto&) {}}};
+  int graph_ = 0;
 };
 
 TEST_F(Fork, EveryCallInAChildIsRefusedAtOnce) {
@@ -103,6 +121,30 @@ TEST_F(Fork, EveryCallInAChildIsRefusedAtOnce) {
   expect_refused("acquire", [&] { static_cast<void>(sleeper_->acquire()); });
   expect_refused("observe", [&] { static_cast<void>(sleeper_->observe()); });
   expect_refused("poll", [&] { sleeper_->poll(lull::steady_clock().now()); });
+  expect_refused("regions", [&] { static_cast<void>(memory_.regions()); });
+  expect_refused("leftovers", [&] { static_cast<void>(memory_.leftover_bytes()); });
+  expect_refused("drop backups", [&] { memory_.drop_backups({lull::contents_action::discard}); });
+  expect_refused("restore of nothing", [&] { memory_.restore(); });
+  expect_refused("refill", [&] { region_.refill([](const lull::refill_target&) {}); });
+  expect_refused("what a region is", [&] { static_cast<void>(region_.info()); });
+  expect_refused("mark", [&] { region_.mark_written(); });
+  expect_refused("arena", [&] { static_cast<void>(memory_.arena().info()); });
+  expect_refused("prepare", [&] { memory_.arena().prepare(host_, 1_MiB); });
+  expect_refused("trim", [&] { memory_.arena().trim(); });
+  expect_refused("capture", [&] {
+    static_cast<void>(graphs_->get_or_capture(1, [this] { return &graph_; }));
+  });
+  expect_refused("find", [&] { static_cast<void>(graphs_->find(1)); });
+  expect_refused("stats", [&] { static_cast<void>(graphs_->stats()); });
+  expect_refused("hold", [&] { const lull::graph_hold hold; });
+  expect_refused("mark of a release", [&] { releases_.mark("HOST"); });
+  expect_refused("last release", [&] { static_cast<void>(releases_.last("HOST")); });
+  expect_refused("settle",
+                 [&] { static_cast<void>(lull::settle({host_}, {.releases = &releases_})); });
+  expect_refused("reset", [&] { lull::dev_reset(host_); });
+  expect_refused("hook", [&] { const lull::reset_hook hook(host_, "hook", {}, {}); });
+  expect_refused("admission", [&] { static_cast<void>(budget_.admit("model")); });
+  expect_refused("budget", [&] { static_cast<void>(budget_.snapshot()); });
   expect_refused("registry", [&] { const lull::registry another; });
   expect_refused("sleeper", [&] { const lull::sleeper another; });
   expect_refused("process", [&] { const lull::process child({.arguments = {"true"}}); });
@@ -136,6 +178,40 @@ TEST_F(Fork, DestructorsInAChildReturnAndLeaveTheParentsThingsAlone) {
             "all gone");
   EXPECT_FALSE(child.observe().ended) << "it was not the child's to kill";
   EXPECT_EQ(host_.memory().used_by_process_bytes, std::uint64_t{1_MiB});
+}
+
+// Locks that other threads held when the process was forked are held for ever in the child.
+TEST_F(Fork, NothingInAChildWaitsForALockThatAThreadOfTheParentHeld) {
+  auto held = graphs_->get_or_capture(1, [this] { return &graph_; });
+  std::atomic<bool> done{false};
+  std::vector<std::thread> busy;
+  for (int i = 0; i < 2; ++i) {
+    busy.emplace_back([&] {
+      while (!done) {
+        static_cast<void>(region_.state());
+        static_cast<void>(memory_.regions());
+        static_cast<void>(memory_.arena().info());
+        static_cast<void>(graphs_->stats());
+        static_cast<void>(budget_.snapshot());
+        static_cast<void>(sleeper_->observe());
+        releases_.mark("HOST");
+      }
+    });
+  }
+  for (int i = 0; i < 50 && !HasFailure(); ++i) {
+    EXPECT_EQ(words_of_child([&]() -> std::string {
+                { const lull::region gone = std::move(region_); }
+                { const auto gone = std::move(held); }
+                graphs_.reset();
+                static_cast<void>(lull::graph_hold::count());
+                lease_.reset();
+                sleeper_.reset();
+                return "all gone";
+              }),
+              "all gone");
+  }
+  done = true;
+  for (auto& each : busy) each.join();
 }
 
 }  // namespace

@@ -17,15 +17,35 @@ sigset_t watched_signals() {
   return signals;
 }
 
+/// As a signal does where nobody handles it.
+void end_by(int number) {
+  struct sigaction by_default {};
+  by_default.sa_handler = SIG_DFL;
+  ::sigaction(number, &by_default, nullptr);
+  sigset_t only;
+  ::sigemptyset(&only);
+  ::sigaddset(&only, number);
+  ::pthread_sigmask(SIG_UNBLOCK, &only, nullptr);
+  static_cast<void>(::raise(number));
+}
+
 }  // namespace
 
-interrupt_watch::interrupt_watch() {
+interrupt_watch::interrupt_watch(std::optional<std::chrono::milliseconds> patience) {
   const sigset_t signals = watched_signals();
   ::pthread_sigmask(SIG_BLOCK, &signals, &before_);
-  thread_ = std::jthread([this, signals](const std::stop_token& stop) {
+  thread_ = std::jthread([this, signals, patience](const std::stop_token& stop) {
     constexpr timespec look_again{.tv_sec = 0, .tv_nsec = 50'000'000};
+    int first = 0;
+    std::chrono::steady_clock::time_point when;
     while (!stop.stop_requested()) {
-      if (::sigtimedwait(&signals, nullptr, &look_again) > 0) interrupted_.request_stop();
+      const int number = ::sigtimedwait(&signals, nullptr, &look_again);
+      const auto now = std::chrono::steady_clock::now();
+      if (patience && first != 0 && (number > 0 || now - when >= *patience)) end_by(first);
+      if (number <= 0) continue;
+      first = number;
+      when = now;
+      interrupted_.request_stop();
     }
   });
 }

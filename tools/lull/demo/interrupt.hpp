@@ -3,7 +3,9 @@
 
 #include <lull/clock.hpp>
 
+#include <chrono>
 #include <csignal>
+#include <optional>
 #include <stop_token>
 #include <thread>
 
@@ -14,7 +16,10 @@ namespace lull::demo {
 /// inherit the blocked signals.
 class interrupt_watch {
  public:
-  interrupt_watch();
+  /// @param patience for a program that has nothing to take back, but may be writing into a pipe
+  ///        which nobody reads: after so long, and by another signal, it ends as it would by
+  ///        default
+  explicit interrupt_watch(std::optional<std::chrono::milliseconds> patience = std::nullopt);
   ~interrupt_watch();
   interrupt_watch(const interrupt_watch&) = delete;
   interrupt_watch& operator=(const interrupt_watch&) = delete;
