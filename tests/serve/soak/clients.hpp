@@ -14,10 +14,11 @@ namespace lull::soak {
 /// What came of all requests.
 struct tally {
   std::uint64_t asked = 0;
-  std::uint64_t answered = 0;                 ///< 200, by the model that was asked, and whole
-  std::uint64_t left = 0;                     ///< by clients that went before they had their answer
-  std::uint64_t cut = 0;                      ///< streams whose server died in the middle
-  std::map<int, std::uint64_t> refused = {};  ///< by status, with a reason
+  std::uint64_t answered = 0;  ///< 200, by the model that was asked, and whole
+  std::uint64_t left = 0;      ///< by clients that went before they had their answer
+  std::uint64_t cut = 0;       ///< streams whose server died in the middle
+  std::uint64_t closed = 0;    ///< streams whose connection was closed without an answer
+  std::map<int, std::uint64_t> refused = {};          ///< by status, with a reason
   std::map<std::string, std::uint64_t> wrong = {};    ///< what must not happen
   std::map<std::string, std::uint64_t> reasons = {};  ///< the beginnings of refusals
   double longest_seconds = 0;
