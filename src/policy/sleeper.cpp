@@ -67,6 +67,7 @@ sleeper::impl::impl(sleeper& of, sleeper_options given)
     : owner(&of),
       options(checked(std::move(given))),
       clock(*options.clock),
+      on_steady_clock(&clock == &steady_clock()),
       last_active(clock.now().time_since_epoch().count()),
       idle_time(first_idle_time(options)),
       rungs(rungs_of(options)),

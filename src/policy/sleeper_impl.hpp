@@ -14,6 +14,7 @@
 #include "policy/gate.hpp"
 #include "policy/participants.hpp"
 #include "policy/waits.hpp"
+#include "vocabulary/coarse_time.hpp"
 
 namespace lull {
 
@@ -37,6 +38,7 @@ struct sleeper::impl {
   sleeper* const owner;
   const sleeper_options options;
   const lull::clock& clock;
+  const bool on_steady_clock;  ///< which each release asks without a detour
 
   // The hot part, on cache lines of its own: what every acquire and release write, and what they
   // write now and then.
@@ -83,7 +85,8 @@ struct sleeper::impl {
   // Two threads that leave at once may store their times in the wrong order; the later one is then
   // forgotten by as long as one of them was held up between reading the clock and storing it.
   void mark_active() noexcept {
-    const duration::rep now = clock.coarse_now().time_since_epoch().count();
+    const time_point at = on_steady_clock ? detail::coarse_steady_now() : clock.coarse_now();
+    const duration::rep now = at.time_since_epoch().count();
     // Between two ticks of the coarse clock its cache line is only read, and stays in every core.
     if (now > last_active.load(std::memory_order_relaxed)) {
       last_active.store(now, std::memory_order_relaxed);

@@ -1,9 +1,8 @@
 #include <lull/clock.hpp>
 
-#include <time.h>
-
 #include <algorithm>
 
+#include "vocabulary/coarse_time.hpp"
 #include "vocabulary/immortal.hpp"
 
 namespace lull {
@@ -19,12 +18,8 @@ class system_clock final : public clock {
     return std::chrono::steady_clock::now();
   }
 
-  // CLOCK_MONOTONIC_COARSE is CLOCK_MONOTONIC at the last timer tick, 1 to 10 ms apart
-  // (clock_gettime(2)); reading it costs a quarter of the exact one.
   [[nodiscard]] time_point coarse_now() const noexcept override {
-    timespec at{};
-    if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &at) != 0) return now();
-    return time_point{std::chrono::seconds{at.tv_sec} + std::chrono::nanoseconds{at.tv_nsec}};
+    return detail::coarse_steady_now();
   }
 
   void wait_until(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
