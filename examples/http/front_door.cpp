@@ -84,7 +84,12 @@ front_door::front_door(front_door_options options, handler handle, explainer exp
       explain_(std::move(explain)),
       poll_(::epoll_create1(EPOLL_CLOEXEC), "epoll"),
       outbox_(std::make_shared<outbox>()) {
-  bind_to(options_.host, options_.port);
+  if (options_.listener) {
+    listener_.emplace(*options_.listener, "the listening socket that was handed over");
+    look_at_own_address();
+  } else {
+    bind_to(options_.host, options_.port);
+  }
 }
 
 front_door::~front_door() {
@@ -100,14 +105,52 @@ void front_door::bind_to(const std::string& host, int port) {
   ::setsockopt(listener_->get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   const std::string where = fmt::format("cannot listen on {} port {}", host, port);
   if (::bind(listener_->get(), to.ai_addr, to.ai_addrlen) != 0) fail(where);
+  look_at_own_address();
+  // Two servers on one port are a mistake that shows only here.
+  if (::listen(listener_->get(), backlog) != 0) fail(where);
+}
+
+void front_door::look_at_own_address() {
   sockaddr_storage bound{};
   socklen_t size = sizeof bound;
-  if (::getsockname(listener_->get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) fail(where);
+  if (::getsockname(listener_->get(), reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
+    fail("getsockname");
+  }
   loopback_ = is_local(bound);
   port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
                                             : reinterpret_cast<sockaddr_in&>(bound).sin_port);
-  // Two servers on one port are a mistake that shows only here.
-  if (::listen(listener_->get(), backlog) != 0) fail(where);
+}
+
+bool front_door::empty_out(const std::function<bool()>& give_up) {
+  deserted_ = false;  // it may be so no more since the last time
+  closed_ = true;
+  outbox_->ring();
+  while (!deserted_) {
+    if (give_up()) {
+      open_again();
+      return false;
+    }
+    std::this_thread::sleep_for(2ms);
+  }
+  return true;
+}
+
+void front_door::open_again() noexcept {
+  closed_ = false;
+  outbox_->ring();
+}
+
+/// Lets people in, or not any more.
+void front_door::watch_the_door() {
+  if (watched_ == closed_) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = listener_->get();
+    const int action = watched_ ? EPOLL_CTL_DEL : EPOLL_CTL_ADD;
+    if (::epoll_ctl(poll_.get(), action, listener_->get(), &event) != 0) fail("epoll");
+    watched_ = !watched_;
+  }
+  deserted_ = !watched_ && connections_.empty();
 }
 
 void front_door::run(const std::stop_token& stop) {
@@ -117,11 +160,11 @@ void front_door::run(const std::stop_token& stop) {
     event.data.fd = which;
     if (::epoll_ctl(poll_.get(), EPOLL_CTL_ADD, which, &event) != 0) fail("epoll");
   };
-  register_for_reading(listener_->get());
   register_for_reading(outbox_->bell());
   const std::stop_callback ring(stop, [this] { outbox_->ring(); });
   std::array<epoll_event, 64> events;
   while (!stop.stop_requested()) {
+    watch_the_door();
     const int timeout = connections_.empty() ? -1 : int{late_interval / 1ms};
     const int count = ::epoll_wait(poll_.get(), events.data(), events.size(), timeout);
     for (int i = 0; i < count; ++i) {

@@ -1,6 +1,7 @@
 #ifndef EXAMPLES_HTTP_FRONT_DOOR_HPP
 #define EXAMPLES_HTTP_FRONT_DOOR_HPP
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,8 @@ namespace http {
 struct front_door_options {
   std::string host = "127.0.0.1";
   int port = 0;  ///< 0: any that is free
+  /// A socket that listens already, instead of both: that of the program that was here before.
+  std::optional<int> listener = {};
   request_limits limits = {};
   /// Open at once. When there are more, who has not sent a whole request for the longest has to go.
   std::size_t most_connections = 768;
@@ -52,6 +55,15 @@ class front_door {
   /// Whether only this machine can connect.
   [[nodiscard]] bool is_loopback() const noexcept { return loopback_; }
 
+  /// Lets nobody in any more, so that who comes waits in the queue of the listening socket, and
+  /// waits until all who were let in have left. While run() runs, on any other thread.
+  /// @param give_up asked again and again; true: all is as before
+  /// @return whether nobody is left. Then nobody is let in before open_again().
+  bool empty_out(const std::function<bool()>& give_up);
+  void open_again() noexcept;
+  /// The listening socket.
+  [[nodiscard]] int listener() const noexcept { return listener_->get(); }
+
   /// Serves until `stop`; then nobody waits for answers any more (reply::unwanted), and what is
   /// answered within half a second is still sent. Once.
   void run(const std::stop_token& stop);
@@ -61,6 +73,8 @@ class front_door {
   struct connection;
 
   void bind_to(const std::string& host, int port);
+  void look_at_own_address();
+  void watch_the_door();
   void accept_all();
   bool make_room();
   void watch(connection& which, std::uint32_t events, bool anew = false);
@@ -84,6 +98,9 @@ class front_door {
   std::optional<descriptor> listener_;
   std::map<int, std::unique_ptr<connection>> connections_;  ///< by descriptor
   clock::time_point late_ones_closed_at_{};
+  std::atomic<bool> closed_{false};    ///< nobody is to be let in
+  std::atomic<bool> deserted_{false};  ///< nobody is let in, and nobody is left
+  bool watched_ = false;               ///< whether who comes is let in
 };
 
 }  // namespace http

@@ -15,14 +15,16 @@ void nothing_deeper(const sleep_plan&, const sleep_plan&, transition&) {}
 
 }  // namespace
 
-engine::engine(const std::filesystem::path& file, shared_resources with, engine_options options)
+engine::engine(const std::filesystem::path& file, shared_resources with, engine_options options,
+               bool touches_nothing)
     : file_(file),
       with_(std::move(with)),
       options_(std::move(options)),
       memory_({.log = options_.log, .arena = with_.arena}),
-      graphs_(with_.device, options_.graphs, options_.log) {
+      graphs_(with_.device, options_.graphs, options_.log),
+      touches_nothing_(touches_nothing) {
   read_model();
-  if (options_.mode == sleep_mode::regions) {
+  if (options_.mode == sleep_mode::regions && !touches_nothing_) {
     model_->declare(options_.kv_bytes);
   } else {
     model_.reset();
@@ -61,6 +63,7 @@ void engine::join(lull::sleeper& with) {
   if (options_.mode == sleep_mode::reload) {
     with.add(reloading());
   } else {
+    if (touches_nothing_) with.add(declaring());
     with.manage(memory_);
   }
   with.manage(graphs_.cache());
@@ -74,7 +77,7 @@ void engine::join(lull::sleeper& with) {
 /// gave up a moment ago may still be on its way back.
 void engine::prepare(const sleep_plan& plan, transition& current) {
   const bool reads_files = plan.contents.action_for("weights") == lull::contents_action::discard;
-  if (reads_files && options_.mode == sleep_mode::regions) {
+  if (model_ && reads_files && options_.mode == sleep_mode::regions) {
     current.step("check files", [this] { model_->check_files(); });
   }
   current.step("settle", [&] {
@@ -84,6 +87,23 @@ void engine::prepare(const sleep_plan& plan, transition& current) {
     // Whatever it says, the load is tried: it knows best whether there is room.
     static_cast<void>(lull::settle({with_.device}, how));
   });
+}
+
+/// Makes the model's regions at the first wake, before the memory that brings them.
+std::shared_ptr<lull::participant> engine::declaring() {
+  return lull::make_participant(
+      "regions", nothing,
+      [this](const sleep_plan&, transition&) {
+        if (model_) return;
+        try {
+          read_model();
+          model_->declare(options_.kv_bytes);
+        } catch (...) {
+          model_.reset();
+          throw;
+        }
+      },
+      {}, nothing_deeper);
 }
 
 /// A participant as an engine has it that knows nothing of regions.

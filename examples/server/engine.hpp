@@ -57,7 +57,9 @@ class engine {
  public:
   /// Reads the headers of the model's files.
   /// @throws gguf::format_error, gguf::model_error, std::system_error, lull::error
-  engine(const std::filesystem::path& file, shared_resources with, engine_options options);
+  /// @param touches_nothing before the first wake: reserving addresses makes the device's context
+  engine(const std::filesystem::path& file, shared_resources with, engine_options options,
+         bool touches_nothing = false);
 
   /// Adds to the sleeper what sleeps and wakes with it. Hold a lease meanwhile.
   void join(lull::sleeper& with);
@@ -83,6 +85,7 @@ class engine {
   void load_again(lull::transition& current);
   void delay(lull::transition& current);
   [[nodiscard]] std::shared_ptr<lull::participant> reloading();
+  [[nodiscard]] std::shared_ptr<lull::participant> declaring();
 
   const std::filesystem::path file_;
   const shared_resources with_;
@@ -90,6 +93,7 @@ class engine {
   lull::memory memory_;
   std::optional<model> model_;
   graph_runner graphs_;
+  const bool touches_nothing_;
   bool woken_before_ = false;
   mutable std::mutex mutex_;
   model_facts facts_;  ///< under the mutex

@@ -13,7 +13,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -89,8 +91,9 @@ void add_sleep_options(CLI::App& app, arguments& given) {
                                 "Sleep after this long without work; 0: at once; -1: only when "
                                 "told to");
   idle->check(seconds_within(0, longest_seconds, true));
-  CLI::Option* const level = add(app, "--sleep-level", given.level,
-                                 "What a sleep does: offload, discard, or (on a GPU) reset");
+  CLI::Option* const level =
+      add(app, "--sleep-level", given.level,
+          "What a sleep does: offload, discard, rebirth, or (on a GPU) suspend, reset");
   app.add_option("--sleep-ladder", given.ladder,
                  "Deeper and deeper sleeps without waking, each after a longer time without work: "
                  "offload:30s,suspend:10m")
@@ -223,6 +226,7 @@ void check_levels(const example::server_options& options) {
     }
   }
   lull::sleeper_options tried;
+  tried.rebirth.hand_over = [](const auto&) { return lull::rebirth_handover{}; };
   for (const example::ladder_step& each : options.sleep_ladder) {
     tried.ladder.push_back({each.after, lull::plan_for(each.level)});
   }
@@ -270,10 +274,12 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-void serve(const arguments& given, const lull::log_sink& log, const sigset_t& ending) {
+void serve(const arguments& given, std::optional<lull::reborn> left, const lull::log_sink& log,
+           const sigset_t& ending) {
   raise_descriptor_limit();
   example::server_options options = options_from(given);
   options.log = log;
+  options.left = std::move(left);
   lull::registry_options where;
   if (!given.host_memory.empty()) {
     where.settings = {{"host", "capacity_bytes", given.host_memory}};
@@ -304,6 +310,13 @@ void serve(const arguments& given, const lull::log_sink& log, const sigset_t& en
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::optional<lull::reborn> left;  // for this image, if it is not the first
+  try {
+    left = lull::take_rebirth();
+  } catch (const lull::error& failure) {
+    std::cerr << fmt::format("lull-example-server: {}\n", failure.what());
+    return 1;
+  }
   CLI::App app("An inference server that gives its memory back when idle", "lull-example-server");
   arguments given;
   add_options(app, given);
@@ -320,7 +333,7 @@ int main(int argc, char** argv) {
   const sigset_t ending = block_signals();  // before there are other threads
   const example::log_writer log(STDERR_FILENO);
   try {
-    serve(given, log.sink(), ending);
+    serve(given, std::move(left), log.sink(), ending);
     return 0;
   } catch (const std::exception& failure) {
     log.sink().write(lull::log_level::error, failure.what());

@@ -154,7 +154,9 @@ void write_model(metrics_writer& out, const served_model& which) {
   out.counter("server_abandoned_total", "Completions whose clients left before the end.", of,
               all.abandoned);
   out.counter("server_tokens_total", "Tokens that were generated.", of, all.tokens);
-  write_graphs(out, of, which.engine().graphs().stats());
+  lull::graph_cache_stats graphs = which.engine().graphs().stats();
+  add(which.earlier, graphs);
+  write_graphs(out, of, graphs);
 }
 
 void write_device(metrics_writer& out, const lull::device& device) {

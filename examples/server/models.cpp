@@ -97,7 +97,8 @@ lull::budget_model models::place_of(const served_model& which,
   const bool to_host = device().type() != lull::device_type::host && !options.offload_directory;
   result.levels.clear();
   for (const lull::sleep_level level : options.levels()) {
-    if (level == lull::sleep_level::trim) continue;
+    // The one gives up too little, the other takes all models with it.
+    if (level == lull::sleep_level::trim || level == lull::sleep_level::rebirth) continue;
     lull::budget_level entry{std::string(to_string(level))};
     if (level == lull::sleep_level::offload && to_host) {
       entry.left = {{host_memory, which.engine().facts().bytes}};

@@ -19,14 +19,19 @@ served_model::served_model(const model_file& file, const shared_resources& with,
     : name_(file.name),
       options_(options),
       device_(with.device),
-      engine_(file.path, with, options),
+      engine_(file.path, with, options, options.before.count(file.name) != 0),
       loop_(engine_, options.parallel, options.word_delay),
       sleeper_(sleeper_options_from(with.releases)) {
   {
     const auto nothing_sleeps = sleeper_.acquire();
     engine_.join(sleeper_);
   }
-  sleeper_.sleep(plan_of(lull::sleep_level::discard));  // nothing is there yet
+  const auto before = options.before.find(name_);
+  if (before != options.before.end()) {
+    go_on_from(before->second);
+  } else {
+    sleeper_.sleep(plan_of(lull::sleep_level::discard));  // nothing is there yet
+  }
 }
 
 lull::sleeper_options served_model::sleeper_options_from(lull::release_clock& releases) {
@@ -43,6 +48,12 @@ lull::sleeper_options served_model::sleeper_options_from(lull::release_clock& re
   result.run_on = [this](lull::transition_work work) {
     loop_.post(std::packaged_task<void()>(std::move(work)));
   };
+  if (options_.hand_over) {
+    result.rebirth.hand_over = [this](const lull::sleep_counters& then) {
+      return options_.hand_over(*this, then);
+    };
+    result.rebirth.called_off = options_.called_off;
+  }
   result.releases = &releases;
   result.log = options_.log;
   return result;

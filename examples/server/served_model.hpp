@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "server/completion.hpp"
 #include "server/compute_loop.hpp"
 #include "server/engine.hpp"
+#include "server/rebirth.hpp"
 #include "server/sleep_plans.hpp"
 
 namespace example {
@@ -23,6 +26,8 @@ struct model_file {
   std::string name;  ///< that requests have as "model"
   std::filesystem::path path;
 };
+
+class served_model;
 
 /// How each model of a server is served.
 struct serving_options : engine_options {
@@ -34,6 +39,12 @@ struct serving_options : engine_options {
   int parallel = 2;                                        ///< completions computed at once
   /// For tests: makes every word take this much longer.
   std::chrono::milliseconds word_delay{0};
+  /// Of models that were there in the image before this one, by name: they go on from that.
+  std::map<std::string, lasting_state> before;
+  /// What goes over to the next image, at level `rebirth`; as in lull::sleeper_rebirth_options.
+  std::function<lull::rebirth_handover(const served_model& which, const lull::sleep_counters& then)>
+      hand_over;
+  std::function<void()> called_off;
 
   /// The levels that it may sleep by, shallow first.
   [[nodiscard]] std::vector<lull::sleep_level> levels() const;
@@ -59,6 +70,7 @@ class served_model {
   [[nodiscard]] lull::sleeper& sleeper() noexcept { return sleeper_; }
   [[nodiscard]] const lull::sleeper& sleeper() const noexcept { return sleeper_; }
   completion_counters counters;
+  lull::graph_cache_stats earlier;  ///< of graphs in images before this one
 
   /// The plan of a level; absent: that of the first that it sleeps by.
   [[nodiscard]] lull::sleep_plan plan_of(std::optional<lull::sleep_level> level) const;
@@ -74,6 +86,7 @@ class served_model {
 
  private:
   [[nodiscard]] lull::sleeper_options sleeper_options_from(lull::release_clock& releases);
+  void go_on_from(const lasting_state& before);  // rebirth.cpp
 
   const std::string name_;
   const serving_options options_;

@@ -24,10 +24,10 @@ std::shared_ptr<http::reply> shared(http::reply&& to) {
 }  // namespace
 
 server::server(const lull::device& device, server_options options)
-    : options_(std::move(options)),
+    : options_(prepared(std::move(options))),
       models_(device, options_),
       door_(
-          {.host = options_.host, .port = options_.port},
+          door_options(),
           [this](http::request&& asked, http::reply&& to) { handle(asked, std::move(to)); },
           [](int status, const std::string& reason) { return error_answer(status, reason); }),
       rules_{options_.token, door_.is_loopback(), options_.host} {
@@ -47,6 +47,10 @@ server::~server() {
 }
 
 void server::run(const std::function<void()>& on_ready) {
+  if (options_.left) {  // the first who asks wakes
+    ready_ = true;
+    return door_.run(stopping_.get_token());
+  }
   const auto loaded = std::make_shared<std::promise<void>>();
   models_.acquire(model(), {.stop = stopping_.get_token()}, [this, loaded, on_ready](auto got) {
     const auto* const failure = std::get_if<lull::error>(&got);
@@ -169,6 +173,11 @@ void server::sleep(const http::request& asked, http::reply&& to) {
   std::optional<lull::sleep_level> level;
   if (wanted.level) level = lull::parse_sleep_level(*wanted.level);
   const auto which = addressed(wanted.model);
+  const bool replaces =
+      which.front()->plan_of(level).context == lull::context_action::rebirth && wanted.tags.empty();
+  if (replaces) {
+    return sleep_by_rebirth(which, std::move(to));
+  }
   run_on(sleepers_, std::move(to), [which, level, tags = wanted.tags] {
     json reports = json::object();
     for (served_model* const each : which) {
@@ -201,20 +210,25 @@ void server::wake(const http::request& asked, http::reply&& to) {
 
 /// For what may block. On the front door's thread, as all requests.
 void server::run_on(helpers& who, http::reply&& to, std::function<http::answer()> work) {
-  std::erase_if(who.running, [](const std::future<void>& each) {
-    return each.wait_for(std::chrono::seconds{0}) == std::future_status::ready;
-  });
-  if (who.running.size() >= who.most) {
-    return to.send(error_answer(503, "too many such requests are waiting already"));
-  }
   const auto answer = shared(std::move(to));
-  who.running.push_back(std::async(std::launch::async, [answer, work = std::move(work)] {
+  const bool began = run_beside(who, [answer, work = std::move(work)] {
     try {
       answer->send(work());
     } catch (const std::exception& failure) {
       answer->send(error_answer(failure));
     }
-  }));
+  });
+  if (!began) answer->send(error_answer(503, "too many such requests are waiting already"));
+}
+
+/// @return false: there are too many already
+bool server::run_beside(helpers& who, std::function<void()> work) {
+  std::erase_if(who.running, [](const std::future<void>& each) {
+    return each.wait_for(std::chrono::seconds{0}) == std::future_status::ready;
+  });
+  if (who.running.size() >= who.most) return false;
+  who.running.push_back(std::async(std::launch::async, std::move(work)));
+  return true;
 }
 
 }  // namespace example

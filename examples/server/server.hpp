@@ -25,6 +25,8 @@ struct server_options : models_options {
   std::string token;
   int most_waiting = 256;  ///< completions of a model that wait or are computed
   std::chrono::milliseconds request_timeout = std::chrono::minutes{2};
+  /// What the image before this one left: the server begins with everything asleep.
+  std::optional<lull::reborn> left;
 };
 
 /// An inference server in the style of llama.cpp's, over a stand-in for inference.
@@ -80,6 +82,13 @@ class server {
     std::vector<std::future<void>> running = {};
   };
 
+  // rebirth.cpp
+  [[nodiscard]] server_options prepared(server_options options);
+  [[nodiscard]] http::front_door_options door_options() const;
+  [[nodiscard]] lull::rebirth_handover hand_over(const served_model& which,
+                                                 const lull::sleep_counters& then);
+  void sleep_by_rebirth(const std::vector<served_model*>& which, http::reply&& to);
+
   void add_routes();
   void add_observers();
   void handle(const http::request& asked, http::reply&& to);
@@ -90,6 +99,7 @@ class server {
   void sleep(const http::request& asked, http::reply&& to);
   void wake(const http::request& asked, http::reply&& to);
   void run_on(helpers& who, http::reply&& to, std::function<http::answer()> work);
+  [[nodiscard]] static bool run_beside(helpers& who, std::function<void()> work);
 
   const server_options options_;
   std::stop_source stopping_;

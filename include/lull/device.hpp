@@ -151,7 +151,9 @@ class LULL_API device {
   void require(capability what, std::string_view needed_by) const;
 
   /// Total, free, used by this process. Creates no context, does not wait for work, nor for a reset
-  /// that is under way.
+  /// that is under way. While this process is suspended (sleep_level::suspend) nobody is asked, as
+  /// that would not return: total and free are what was known before, what this process holds is
+  /// absent, and the source is `unknown`. Somebody outside knows: `lull observe`.
   /// @param limit the most time this takes, also when the platform's library hangs. A call that
   ///        hangs is not started a second time: until it returns, later callers get `timed_out` at
   ///        once.

@@ -57,6 +57,7 @@
 #include <lull/c/memory.h>
 #include <lull/c/participant.h>
 #include <lull/c/process.h>
+#include <lull/c/rebirth.h>
 #include <lull/c/registry.h>
 #include <lull/c/report.h>
 #include <lull/c/reset.h>

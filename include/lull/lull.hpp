@@ -19,6 +19,7 @@
 #include <lull/memory.hpp>
 #include <lull/participant.hpp>
 #include <lull/process.hpp>
+#include <lull/rebirth.hpp>
 #include <lull/registry.hpp>
 #include <lull/report.hpp>
 #include <lull/reset.hpp>

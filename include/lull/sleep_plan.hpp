@@ -24,7 +24,7 @@ enum class sleep_level : std::uint8_t {
   discard,  ///< contents dropped, refilled on wake
   suspend,  ///< contents to the backing store, the rest moved by the driver: nothing stays
   reset,    ///< contents dropped, the GPU context destroyed
-  rebirth,  ///< the process image replaced
+  rebirth,  ///< contents dropped, the process image replaced: nothing stays anywhere
 };
 LULL_API std::string_view to_string(sleep_level level) noexcept;
 
@@ -60,12 +60,12 @@ struct sleep_rung {
 [[nodiscard]] LULL_API std::vector<sleep_level> supported_levels();
 
 /// Those of them that these devices can do together: `reset` needs one with a context at least, and
-/// `suspend` that all but the host can.
+/// `suspend` that all but the host can. `rebirth` needs nothing of devices, but of the program
+/// (sleeper_rebirth_options).
 [[nodiscard]] LULL_API std::vector<sleep_level> supported_levels(
     const std::vector<device>& devices);
 
 /// The plan of a level.
-/// @throws error (unsupported) for a level that is not among supported_levels()
 [[nodiscard]] LULL_API sleep_plan plan_for(sleep_level level);
 
 }  // namespace lull

@@ -11,6 +11,7 @@
 #include <lull/log.hpp>
 #include <lull/memory.hpp>
 #include <lull/participant.hpp>
+#include <lull/rebirth.hpp>
 #include <lull/report.hpp>
 #include <lull/reset.hpp>
 #include <lull/sleep_plan.hpp>
@@ -125,6 +126,26 @@ struct sleeper_suspend_options {
   /// What must be free on each device beside what the process needs to be restored. 256 MiB: others
   /// may take some in the moment between the look and the restore.
   std::uint64_t device_margin_bytes = std::uint64_t{256} << 20;
+  /// How long the driver may take to save or to restore the process before the transition fails and
+  /// says so. Above 0. 5 min: what it carries moves at 1.4 GB/s at least (docs/hardware-notes.md).
+  /// What it does goes on, since nobody can end it: the sleeper counts as asleep, and the next wake
+  /// goes on from what has come of it.
+  duration driver_timeout = std::chrono::minutes{5};
+};
+
+/// How a sleep whose plan replaces the image of the process does that (lull/rebirth.hpp). The new
+/// image makes its sleeper anew, and says that it sleeps: sleeper::begin_asleep().
+struct sleeper_rebirth_options {
+  /// What goes over to the next image. Called at the last moment, where participants run: this is
+  /// where no more work is taken in, and connections that were accepted are waited for. Those
+  /// that come after it wait in the queue of a listening socket that is handed over. What it throws
+  /// calls the sleep off. Empty: this program cannot be replaced.
+  /// @param then the sleeper's counters, with this sleep among them
+  std::function<rebirth_handover(const sleep_counters& then)> hand_over = {};
+  /// Called when there is no next image after hand_over() has returned: take work in again. Also
+  /// when somebody waits for a lease by then, who goes first. Must not throw.
+  std::function<void()> called_off = {};
+  rebirth_options how = {};
 };
 
 struct sleeper_options {
@@ -150,6 +171,10 @@ struct sleeper_options {
   /// What suspends the process, at level `suspend`. It is suspended when all sleepers of the
   /// process that have participants sleep by such a plan, and restored by the first that wakes.
   sleeper_suspend_options suspend = {};
+  /// What replaces the image of the process, at level `rebirth`, when all other sleepers of the
+  /// process that have participants sleep. Participants are not called: nothing of theirs outlives
+  /// the image, and a failure leaves all as it was, awake or asleep.
+  sleeper_rebirth_options rebirth = {};
   /// Watch the idle time, and what participants have to do from time to time, on the sleeper's own
   /// thread. Off: call poll().
   bool watch_idle = false;
@@ -336,6 +361,16 @@ class LULL_API sleeper {
   /// asleep on the last rung, or no idle time and no upkeep). While awake it moves later, and
   /// earlier only when a participant has new things to do.
   [[nodiscard]] std::optional<time_point> next_deadline() const;
+
+  /// Says that all participants sleep already, though nobody put them to sleep: how the image of a
+  /// process begins that has been replaced, with nothing loaded yet. Then it is as after a sleep:
+  /// the first lease wakes, and calls each participant's wake() with this plan; the ladder goes on
+  /// from it.
+  /// @param counters that go on counting from there
+  /// @param last what observe() tells of the last transition; none where it has no plan
+  /// @throws error (busy) when not awake, or leases are out
+  void begin_asleep(sleep_plan plan, const sleep_counters& counters = {},
+                    transition_report last = {});
 
   /// Changes the idle time, now and for later, and forgets sleeps that failed. With a ladder it is
   /// that of the first rung. Absent: sleep, and go deeper, only when told to.

@@ -2,13 +2,20 @@
 
 #include <lull/c/swap.h>
 
+#include <map>
+#include <string>
 #include <utility>
 
 #include "capi/memory.hpp"
+#include "capi/rebirth.hpp"
 #include "capi/report.hpp"
 #include "capi/reset.hpp"
 #include "capi/settle.hpp"
 #include "capi/sleep_plan.hpp"
+
+struct lull_free_bytes {
+  std::map<std::string, std::uint64_t> value;
+};
 
 struct lull_transition_work {
   lull::transition_work value;
@@ -55,6 +62,81 @@ lull::sleeper_reset_options convert(const lull_sleeper_reset_options* options) {
   return result;
 }
 
+lull_sleeper_suspend_options read_default_sleeper_suspend_options() {
+  const lull::sleeper_suspend_options from;
+  lull_sleeper_suspend_options options{};
+  options.struct_size = sizeof options;
+  options.lock_timeout_ns = from.lock_timeout ? from.lock_timeout->count() : LULL_UNKNOWN_NS;
+  options.host_margin_bytes = from.host_margin_bytes;
+  options.device_margin_bytes = from.device_margin_bytes;
+  options.driver_timeout_ns = from.driver_timeout.count();
+  return options;
+}
+
+// Read when the library is loaded, as those of sleepers below.
+const lull_sleeper_suspend_options& default_sleeper_suspend_options() {
+  static const lull_sleeper_suspend_options options = read_default_sleeper_suspend_options();
+  return options;
+}
+[[maybe_unused]] const lull_sleeper_suspend_options& suspension_read_at_load =
+    default_sleeper_suspend_options();
+
+lull::sleeper_suspend_options convert(const lull_sleeper_suspend_options* options) {
+  const auto given = read_versioned(options, default_sleeper_suspend_options(), "options->suspend");
+  lull::sleeper_suspend_options result;
+  if (given.free_bytes != nullptr) {
+    result.free_bytes = [ask = given.free_bytes, user = given.free_bytes_user] {
+      lull_free_bytes said;
+      lull::capi::expect_callback_ok(ask(user, &said), "free_bytes");
+      return std::move(said.value);
+    };
+  }
+  if (given.observer_count != 0) {
+    result.observer =
+        lull::capi::texts_of(given.observer, given.observer_count, "options->suspend->observer");
+  }
+  if (given.lock_timeout_ns != LULL_UNKNOWN_NS) {
+    result.lock_timeout =
+        checked_duration(given.lock_timeout_ns, 1, "options->suspend->lock_timeout_ns");
+  }
+  result.host_margin_bytes = given.host_margin_bytes;
+  result.device_margin_bytes = given.device_margin_bytes;
+  result.driver_timeout =
+      checked_duration(given.driver_timeout_ns, 1, "options->suspend->driver_timeout_ns");
+  return result;
+}
+
+lull_sleeper_rebirth_options default_sleeper_rebirth_options() noexcept {
+  lull_sleeper_rebirth_options options{};
+  options.struct_size = sizeof options;
+  return options;
+}
+
+lull_sleep_counters counters_for_c(const lull::sleep_counters& from) noexcept {
+  return {sizeof(lull_sleep_counters), from.sleeps,       from.wakes,
+          from.failed_sleeps,          from.failed_wakes, from.deepenings,
+          from.failed_deepenings};
+}
+
+lull::sleeper_rebirth_options convert(const lull_sleeper_rebirth_options* options) {
+  const auto given = read_versioned(options, default_sleeper_rebirth_options(), "options->rebirth");
+  lull::sleeper_rebirth_options result;
+  result.how = lull::capi::make_rebirth_options(given.how, "options->rebirth->how");
+  if (given.hand_over != nullptr) {
+    result.hand_over = [hand_over = given.hand_over,
+                        user = given.user](const lull::sleep_counters& then) {
+      const lull_sleep_counters counters = counters_for_c(then);
+      lull_handover into;
+      lull::capi::expect_callback_ok(hand_over(user, &counters, &into), "hand_over");
+      return lull::rebirth_handover(std::move(into.value));
+    };
+  }
+  if (given.called_off != nullptr) {
+    result.called_off = [called_off = given.called_off, user = given.user] { called_off(user); };
+  }
+  return result;
+}
+
 lull_sleeper_options read_default_sleeper_options() {
   const lull::sleeper_options from;
   lull_sleeper_options options{};
@@ -97,6 +179,8 @@ lull::sleeper_options convert(const lull_sleeper_options& given) {
   if (given.plan != nullptr) options.plan = make_plan(*given.plan);
   options.drain_timeout = checked_duration(given.drain_timeout_ns, 1, "options->drain_timeout_ns");
   options.reset = convert(given.reset);
+  options.suspend = convert(given.suspend);
+  options.rebirth = convert(given.rebirth);
   options.watch_idle = given.watch_idle != 0;
   if (given.run_on != nullptr) {
     options.run_on = [run_on = given.run_on, user = given.run_on_user](lull::transition_work work) {
@@ -120,6 +204,32 @@ lull::sleeper_options convert(const lull_sleeper_options& given) {
 
 void lull_sleeper_reset_options_init(lull_sleeper_reset_options* options) {
   if (options != nullptr) *options = default_sleeper_reset_options();
+}
+
+void lull_sleeper_suspend_options_init(lull_sleeper_suspend_options* options) {
+  if (options != nullptr) *options = default_sleeper_suspend_options();
+}
+
+void lull_sleeper_rebirth_options_init(lull_sleeper_rebirth_options* options) {
+  if (options != nullptr) *options = default_sleeper_rebirth_options();
+}
+
+lull_status lull_free_bytes_add(lull_free_bytes* into, const char* device, uint64_t bytes) {
+  return guard([&] {
+    auto& to = required(into, "into").value;
+    to[&required(device, "device")] = bytes;
+  });
+}
+
+lull_status lull_sleeper_begin_asleep(lull_sleeper* sleeper, const lull_sleep_plan* plan,
+                                      const lull_sleep_counters* counters) {
+  return guard([&] {
+    lull::sleeper& of = required(sleeper, "sleeper").value;
+    const auto asleep_by = make_plan(required(plan, "plan"));
+    const auto from = read_versioned(counters, counters_for_c({}), "counters");
+    of.begin_asleep(asleep_by, {from.sleeps, from.wakes, from.failed_sleeps, from.failed_wakes,
+                                from.deepenings, from.failed_deepenings});
+  });
 }
 
 void lull_sleeper_options_init(lull_sleeper_options* options) {

@@ -47,7 +47,8 @@ std::optional<error> sleeper::impl::why_not_deeper() const {
 std::optional<error> sleeper::impl::settle_on_possible(sleep_attempt& attempt) const {
   if (attempt.plan.context == context_action::keep) return std::nullopt;
   try {
-    sleep_plan possible = detail::possible_on(members.devices(), attempt.plan);
+    sleep_plan possible =
+        detail::possible_on(members.devices(), attempt.plan, bool(options.rebirth.hand_over));
     if (possible.context == attempt.plan.context) return std::nullopt;
     attempt.report.fell_back_from = attempt.plan.name;
     attempt.report.plan = possible.name;

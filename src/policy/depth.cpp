@@ -62,7 +62,7 @@ std::string_view needed_for(context_action action) noexcept {
     case context_action::keep: return "nothing";
     case context_action::suspend: return "a process whose devices can be suspended";
     case context_action::reset: return "a device with a context to reset";
-    case context_action::rebirth: return "a process that can be replaced";
+    case context_action::rebirth: return "sleeper_rebirth_options::hand_over";
   }
   return "?";
 }
@@ -107,8 +107,12 @@ void check_ladder(const std::vector<sleep_rung>& rungs) {
   }
 }
 
-sleep_plan possible_on(const std::vector<device>& devices, const sleep_plan& asked) {
-  const auto levels = supported_levels(devices);
+sleep_plan possible_on(const std::vector<device>& devices, const sleep_plan& asked,
+                       bool can_be_reborn) {
+  auto levels = supported_levels(devices);
+  if (!can_be_reborn) {
+    levels.erase(std::find(levels.begin(), levels.end(), sleep_level::rebirth));
+  }
   sleep_plan nearest = asked;
   while (!can_do(levels, nearest.context)) {
     nearest.context = static_cast<context_action>(static_cast<int>(nearest.context) - 1);
@@ -116,8 +120,9 @@ sleep_plan possible_on(const std::vector<device>& devices, const sleep_plan& ask
   if (nearest.context == asked.context) return nearest;
   nearest.name = to_string(level_of(nearest));
   if (asked.fallback) return nearest;
-  const std::string here =
-      devices.empty() ? "nothing here uses a device" : text("there is only {}", names_of(devices));
+  const std::string here = asked.context == context_action::rebirth ? "there is none"
+                           : devices.empty()                        ? "nothing here uses a device"
+                                             : text("there is only {}", names_of(devices));
   fail(status::unsupported, "sleep plan '{}' needs {}, and {}; the nearest that would do is '{}'",
        asked.name, needed_for(asked.context), here, nearest.name);
 }

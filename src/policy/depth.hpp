@@ -23,8 +23,10 @@ void check_ladder(const std::vector<sleep_rung>& rungs);
 
 /// What the devices can do of a plan: the plan, or where it has a fallback the nearest shallower
 /// one, under that one's name.
+/// @param can_be_reborn whether the program can be replaced by its next image
 /// @throws error (unsupported) that names the nearest
-[[nodiscard]] sleep_plan possible_on(const std::vector<device>& devices, const sleep_plan& asked);
+[[nodiscard]] sleep_plan possible_on(const std::vector<device>& devices, const sleep_plan& asked,
+                                     bool can_be_reborn);
 
 /// Compares what devices still hold with what the plan allows, and tells of what is more, or is not
 /// known.

@@ -148,8 +148,26 @@ std::vector<device> participants::prepare_suspension(const sleep_plan& plan) con
   return used;
 }
 
+/// Nothing that anybody here keeps outlives the image. So nobody is asked to give anything up, and
+/// a failure leaves all as it was; a process that is suspended needs no room to be restored in.
+outcome participants::replace_image(transition& current) const {
+  outcome result;
+  result.failure = attempt("rebirth", [&] {
+    process_sleep::shared().expect_others_asleep(this);
+    check_rebirth_();
+    replace_image_(current);
+  });
+  return result;
+}
+
+void participants::adopt_sleep() {
+  for (member& each : list_) each.asleep = true;
+  process_sleep::shared().note_asleep(this, true);
+}
+
 outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
                             transition& current) {
+  if (plan.context == context_action::rebirth) return replace_image(current);
   outcome result;
   std::vector<device> to_suspend;
   if (plan.context == context_action::suspend) {
@@ -191,6 +209,7 @@ outcome participants::sleep(const sleep_plan& plan, const reset_options& reset,
     }
   }
   if (result.failure) wake_again(done, plan, current, result);
+  if (!result.failure) process_sleep::shared().note_asleep(this, true);
   return result;
 }
 
@@ -208,6 +227,13 @@ void participants::wake_again(const std::vector<member*>& asleep, const sleep_pl
 }
 
 outcome participants::wake(const sleep_plan& plan, transition& current) {
+  process_sleep::shared().note_asleep(this, false);
+  outcome result = wake_members(plan, current);
+  process_sleep::shared().note_asleep(this, all_asleep());
+  return result;
+}
+
+outcome participants::wake_members(const sleep_plan& plan, transition& current) {
   outcome result;
   // By whichever plan it sleeps: another sleeper may have suspended the process.
   result.failure =
@@ -240,6 +266,9 @@ outcome participants::wake(const sleep_plan& plan, transition& current) {
 
 outcome participants::deepen(const sleep_plan& from, const sleep_plan& to,
                              const reset_options& reset, transition& current) {
+  // In the image that has begun asleep by it, it has been done.
+  const bool replaces = to.context == context_action::rebirth && from.context != to.context;
+  if (replaces) return replace_image(current);
   outcome result;
   const bool was_suspended = from.context == context_action::suspend;
   const bool suspends = to.context == context_action::suspend;

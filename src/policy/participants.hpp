@@ -4,8 +4,10 @@
 #include <lull/reset.hpp>
 #include <lull/sleeper.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace lull::detail {
@@ -31,6 +33,17 @@ class participants {
     suspension_ = options;
     suspend_timeout_ = timeout;
   }
+
+  /// How the image of the process is replaced, if a plan says so.
+  /// @param check throws what is known to be in the way
+  /// @param replace does not return but by throwing: then all is as it was
+  void set_rebirth(std::function<void()> check, std::function<void(transition&)> replace) {
+    check_rebirth_ = std::move(check);
+    replace_image_ = std::move(replace);
+  }
+
+  /// All are asleep already.
+  void adopt_sleep();
 
   /// Puts those that are awake to sleep, the last one added first.
   /// @param reset how contexts are reset, if the plan says so
@@ -71,6 +84,7 @@ class participants {
     }
   };
 
+  outcome wake_members(const sleep_plan& plan, transition& current);
   static void wake_again(const std::vector<member*>& asleep, const sleep_plan& plan,
                          transition& current, outcome& result);
   [[nodiscard]] std::optional<error> give_up_contents(const sleep_plan& from, const sleep_plan& to,
@@ -82,10 +96,13 @@ class participants {
                           outcome& result);
   [[nodiscard]] std::vector<device> devices_to_reset() const;
   [[nodiscard]] std::vector<device> prepare_suspension(const sleep_plan& plan) const;
+  outcome replace_image(transition& current) const;
 
   std::vector<member> list_;
   sleeper_suspend_options suspension_;
   duration suspend_timeout_{};
+  std::function<void()> check_rebirth_;
+  std::function<void(transition&)> replace_image_;
 };
 
 /// Whether a plan gives nothing up but what is only kept for speed.

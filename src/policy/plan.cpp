@@ -72,8 +72,7 @@ sleep_level parse_sleep_level(std::string_view text) {
 }
 
 std::vector<sleep_level> supported_levels() {
-  return {sleep_level::trim, sleep_level::offload, sleep_level::discard, sleep_level::suspend,
-          sleep_level::reset};
+  return {all_levels.begin(), all_levels.end()};
 }
 
 std::vector<sleep_level> supported_levels(const std::vector<device>& devices) {
@@ -91,16 +90,11 @@ std::vector<sleep_level> supported_levels(const std::vector<device>& devices) {
     levels.push_back(sleep_level::suspend);
   }
   if (have_context) levels.push_back(sleep_level::reset);
+  levels.push_back(sleep_level::rebirth);
   return levels;
 }
 
 sleep_plan plan_for(sleep_level level) {
-  const auto supported = supported_levels();
-  if (std::find(supported.begin(), supported.end(), level) == supported.end()) {
-    detail::fail(status::unsupported,
-                 "sleep level '{}' is not available in this build of lull; available: {}",
-                 to_string(level), detail::join(names(supported), ", "));
-  }
   sleep_plan plan;
   plan.name = to_string(level);
   const bool keeps_contents = level == sleep_level::offload || level == sleep_level::suspend;
@@ -109,6 +103,7 @@ sleep_plan plan_for(sleep_level level) {
                                                        : contents_action::discard;
   if (level == sleep_level::suspend) plan.context = context_action::suspend;
   if (level == sleep_level::reset) plan.context = context_action::reset;
+  if (level == sleep_level::rebirth) plan.context = context_action::rebirth;
   return plan;
 }
 

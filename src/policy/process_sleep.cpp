@@ -85,21 +85,44 @@ process_sleep& process_sleep::shared() {
 void process_sleep::join(const void* sleeper) {
   const std::lock_guard lock(mutex_);
   sleepers_.try_emplace(sleeper);
+  asleep_.try_emplace(sleeper, false);
 }
 
 void process_sleep::part(const void* sleeper, const sleeper_suspend_options& options) noexcept {
   const std::lock_guard lock(mutex_);
   sleepers_.erase(sleeper);
+  asleep_.erase(sleeper);
   if (!sleepers_.empty()) return;
   try {
     transition quiet(steady_clock(), {}, {});
     if (state_ == state::suspended) {
       expect_room(options);
-      restore(quiet);
+      restore(options, quiet);
     }
     if (state_ == state::locked) unlock(quiet);
   } catch (...) {  // NOLINT(bugprone-empty-catch): it stays as it is; nobody is left to be told
   }
+}
+
+void process_sleep::note_asleep(const void* sleeper, bool asleep) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto known = asleep_.find(sleeper);
+  if (known != asleep_.end()) known->second = asleep;
+}
+
+void process_sleep::expect_others_asleep(const void* sleeper) const {
+  const std::lock_guard lock(mutex_);
+  const auto awake = std::count_if(asleep_.begin(), asleep_.end(), [&](const auto& each) {
+    return each.first != sleeper && !each.second;
+  });
+  if (awake == 0) return;
+  fail(status::busy, "this process cannot be replaced: {} of its sleepers do not sleep",
+       static_cast<std::int64_t>(awake));
+}
+
+void process_sleep::end_observer() {
+  const std::lock_guard lock(mutex_);
+  observer_.reset();
 }
 
 bool process_sleep::suspended() const {
@@ -214,9 +237,13 @@ void process_sleep::save(const sleeper_suspend_options& options, duration timeou
   current.step("lock", [&] { driver.suspend_lock(::getpid(), whole(timeout)); });
   state_ = state::locked;
   try {
-    current.step("suspend", [&] { driver.suspend_save(::getpid()); });
+    current.step("suspend", [&] {
+      by_driver("saving this process", options.driver_timeout,
+                [driver] { driver.suspend_save(::getpid()); });
+    });
     state_ = state::suspended;
   } catch (...) {
+    if (state_ == state::stuck) throw;
     const error failure = current_error(status::internal);
     try {
       driver.suspend_unlock(::getpid());
@@ -244,9 +271,10 @@ void process_sleep::save(const sleeper_suspend_options& options, duration timeou
 void process_sleep::wake(const void* sleeper, const sleeper_suspend_options& options,
                          transition& current) {
   const std::lock_guard lock(mutex_);
+  if (state_ == state::stuck) see_what_came();
   if (state_ == state::suspended) {
     expect_room(options);
-    restore(current);
+    restore(options, current);
   }
   if (state_ == state::lost) {
     throw error(status::backend,
@@ -279,11 +307,51 @@ void process_sleep::expect_room(const sleeper_suspend_options& options) {
   }
 }
 
-void process_sleep::restore(transition& current) {
+/// Has the driver do what may never return.
+void process_sleep::by_driver(const char* what, duration limit, std::function<void()> work) {
+  const auto done = driver_calls_.call(
+      steady_clock(),
+      [work = std::move(work)] {
+        work();
+        return true;
+      },
+      steady_clock().deadline_in(limit));
+  if (done.outcome == call_outcome::returned) return;
+  state_ = state::stuck;
+  fail(status::timed_out,
+       "{}: the driver has not returned after {} ms, and nobody can end that; what comes of it "
+       "shows at the next wake",
+       what, std::chrono::duration_cast<milliseconds>(limit).count());
+}
+
+/// After a call that was given up on: where it has got to.
+/// @throws error (timed_out) when it has not returned yet
+void process_sleep::see_what_came() {
+  if (driver_calls_.hanging()) {
+    throw error(status::timed_out,
+                "the driver has still not returned from saving or restoring this process");
+  }
+  switch (devices_.front().suspend_state(::getpid())) {
+    case gpu_state::running:
+      state_ = state::running;
+      suspension_of(devices_.front()).open();
+      break;
+    case gpu_state::locked: state_ = state::locked; break;
+    case gpu_state::suspended: state_ = state::suspended; break;
+    default: state_ = state::lost; break;
+  }
+}
+
+void process_sleep::restore(const sleeper_suspend_options& options, transition& current) {
   state_ = state::lost;  // unless it succeeds
   try {
-    current.step("restore", [&] { devices_.front().suspend_restore(::getpid()); });
+    const device driver = devices_.front();
+    current.step("restore", [&] {
+      by_driver("restoring this process", options.driver_timeout,
+                [driver] { driver.suspend_restore(::getpid()); });
+    });
   } catch (...) {
+    if (state_ == state::stuck) throw;
     const error failure = current_error(status::internal);
     throw error(
         status::backend,

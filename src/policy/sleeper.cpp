@@ -20,12 +20,12 @@ void expect_positive(std::string_view what, duration span) {
   detail::fail(status::invalid_argument, "sleeper: {} must be above 0", what);
 }
 
-void expect_available(const sleep_plan& plan) {
-  if (plan.context != context_action::rebirth || plan.fallback) return;
+void expect_available(const sleep_plan& plan, const sleeper_options& options) {
+  if (plan.context != context_action::rebirth || plan.fallback || options.rebirth.hand_over) return;
   detail::fail(status::unsupported,
-               "sleep plan '{}': context action '{}' is not available in this build of "
-               "lull; available: keep, suspend, reset",
-               plan.name, to_string(plan.context));
+               "sleep plan '{}' replaces the image of this process, and there is no "
+               "sleeper_rebirth_options::hand_over",
+               plan.name);
 }
 
 /// How exactly the idle time is kept.
@@ -40,13 +40,14 @@ sleeper_options checked(sleeper_options options) {
   if (options.suspend.lock_timeout) {
     expect_positive("suspend.lock_timeout", *options.suspend.lock_timeout);
   }
-  expect_available(options.plan);
+  expect_positive("suspend.driver_timeout", options.suspend.driver_timeout);
+  expect_available(options.plan, options);
   if (options.idle_time && !options.ladder.empty()) {
     throw error(status::invalid_argument,
                 "sleeper: idle_time and ladder are both set; the ladder has its own times");
   }
   detail::check_ladder(options.ladder);
-  for (const sleep_rung& each : options.ladder) expect_available(each.plan);
+  for (const sleep_rung& each : options.ladder) expect_available(each.plan, options);
   if (options.clock == nullptr) throw error(status::invalid_argument, "sleeper: clock is null");
   return options;
 }
@@ -74,6 +75,8 @@ sleeper::impl::impl(sleeper& of, sleeper_options given)
   detail::note_use();
   members.set_suspension(options.suspend,
                          options.suspend.lock_timeout.value_or(options.drain_timeout));
+  members.set_rebirth([this] { expect_rebirth_possible(options.rebirth.how); },
+                      [this](transition& current) { replace_image(current); });
   const std::lock_guard lock(mutex);
   if (options.watch_idle) start_runner();
 }
@@ -312,7 +315,6 @@ sleeper_snapshot sleeper::observe() const {
 }
 
 transition_report sleeper::sleep(const std::optional<sleep_plan>& plan) {
-  if (plan) expect_available(*plan);
   detail::expect_same_process();
   std::unique_lock lock(impl_->mutex);
   impl_->expect_other_thread("sleep");
@@ -321,12 +323,18 @@ transition_report sleeper::sleep(const std::optional<sleep_plan>& plan) {
 }
 
 transition_report sleeper::deepen(const std::optional<sleep_plan>& plan) {
-  if (plan) expect_available(*plan);
   detail::expect_same_process();
   std::unique_lock lock(impl_->mutex);
   impl_->expect_other_thread("deepen");
   const auto attempt = impl_->want_deepening(lock, plan);
   return impl_->report_of(lock, *attempt);
+}
+
+void sleeper::begin_asleep(sleep_plan plan, const sleep_counters& counters,
+                           transition_report last) {
+  detail::expect_same_process();
+  const std::lock_guard lock(impl_->mutex);
+  impl_->begin_asleep(std::move(plan), counters, std::move(last));
 }
 
 bool sleeper::poll(time_point now) {

@@ -110,6 +110,7 @@ struct sleeper::impl {
   [[nodiscard]] duration time_of(std::size_t rung) const;
   [[nodiscard]] std::optional<time_point> rung_deadline() const;
   [[nodiscard]] bool start_rung(time_point now);
+  void begin_asleep(sleep_plan plan, const sleep_counters& from, transition_report last);
   void expect_first_rung_at(std::optional<duration> wanted) const;
   void begin_ladder();
   void pass_rungs();
@@ -154,6 +155,7 @@ struct sleeper::impl {
   [[nodiscard]] std::optional<error> settle_on_possible(sleep_attempt& attempt) const;
   [[nodiscard]] bool leaves_too_much(const sleep_plan& plan, transition& current) const;
   void perform_wake(std::unique_lock<std::mutex>& lock);
+  void replace_image(transition& current);
   void do_upkeep(const std::vector<std::shared_ptr<participant>>& due, time_point now);
   [[nodiscard]] bool perform_upkeep(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] bool drain(std::unique_lock<std::mutex>& lock, sleep_attempt& attempt);

@@ -185,13 +185,14 @@ TEST(CApiDefaults, OfTransfers) {
 
 TEST(CApiDefaults, OfSleepers) {
   const auto [size, idle_time, plan, drain, reset, watch, run_on, run_on_user, on_transition,
-              transition_user, releases, level, log, user, ladder, ladder_count] =
+              transition_user, releases, level, log, user, ladder, ladder_count, suspend, rebirth] =
       prepared(lull_sleeper_options_init);
-  const auto [cpp_idle_time, cpp_plan, cpp_ladder, cpp_drain, cpp_reset, cpp_suspend, cpp_watch,
-              cpp_run_on, cpp_on_transition, cpp_releases, cpp_clock, cpp_log] =
+  const auto [cpp_idle_time, cpp_plan, cpp_ladder, cpp_drain, cpp_reset, cpp_suspend, cpp_rebirth,
+              cpp_watch, cpp_run_on, cpp_on_transition, cpp_releases, cpp_clock, cpp_log] =
       lull::sleeper_options{};
   expect_null(plan, reset, run_on, run_on_user, on_transition, transition_user, releases, log, user,
-              cpp_releases, ladder);
+              cpp_releases, ladder, suspend, rebirth);
+  EXPECT_FALSE(cpp_suspend.free_bytes || cpp_rebirth.hand_over);
   EXPECT_EQ(ladder_count, cpp_ladder.size());
   EXPECT_EQ(idle_time, LULL_FOREVER);
   EXPECT_EQ(cpp_idle_time, std::nullopt);
@@ -213,6 +214,41 @@ TEST(CApiDefaults, OfTheResetsOfSleepers) {
   EXPECT_EQ(cpp_drain, std::nullopt);
   EXPECT_EQ(settle, cpp_settle.count());
   EXPECT_FALSE(cpp_reset);
+}
+
+TEST(CApiDefaults, OfTheSuspensionsOfSleepers) {
+  const auto [size, free_bytes, user, observer, observer_count, lock, host_margin, device_margin,
+              driver] = prepared(lull_sleeper_suspend_options_init);
+  const auto [cpp_free_bytes, cpp_observer, cpp_lock, cpp_host_margin, cpp_device_margin,
+              cpp_driver] = lull::sleeper_suspend_options{};
+  EXPECT_EQ(driver, cpp_driver.count());
+  expect_null(free_bytes, user, observer);
+  EXPECT_EQ(observer_count, 0u);
+  EXPECT_EQ(cpp_observer, (std::vector<std::string>{"lull", "observe"})) << "as the header says";
+  EXPECT_EQ(lock, LULL_UNKNOWN_NS);
+  EXPECT_EQ(cpp_lock, std::nullopt);
+  EXPECT_EQ(host_margin, cpp_host_margin);
+  EXPECT_EQ(device_margin, cpp_device_margin);
+  EXPECT_FALSE(cpp_free_bytes);
+}
+
+TEST(CApiDefaults, OfTheRebirthsOfSleepers) {
+  const auto [size, hand_over, called_off, user, how] = prepared(lull_sleeper_rebirth_options_init);
+  const auto [cpp_hand_over, cpp_called_off, cpp_how] = lull::sleeper_rebirth_options{};
+  expect_null(hand_over, called_off, user, how);
+  EXPECT_FALSE(cpp_hand_over || cpp_called_off);
+  EXPECT_TRUE(cpp_how.program.empty());
+}
+
+TEST(CApiDefaults, OfRebirths) {
+  const auto [size, program, arguments, argument_count, environment, environment_count] =
+      prepared(lull_rebirth_options_init);
+  const auto [cpp_program, cpp_arguments, cpp_environment] = lull::rebirth_options{};
+  expect_null(program, arguments, environment);
+  EXPECT_EQ(argument_count, cpp_arguments.size());
+  EXPECT_EQ(environment_count, cpp_environment.size());
+  EXPECT_EQ(program, nullptr);
+  EXPECT_TRUE(cpp_program.empty());
 }
 
 TEST(CApiDefaults, OfWaitsForLeases) {

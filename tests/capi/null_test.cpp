@@ -66,8 +66,10 @@ class objects {
     ok(lull_budget_admit(models_, "model", 0, nullptr, &ticket_));
     ok(lull_arena_create(nullptr, &arena_));
     ok(lull_file_source_open("/proc/self/exe", &source_));
+    ok(lull_handover_create(&handover_));
   }
   ~objects() {
+    lull_handover_destroy(handover_);
     lull_file_source_destroy(source_);
     lull_arena_destroy(arena_);
     lull_budget_view_destroy(view_);
@@ -131,6 +133,11 @@ class objects {
   lull_budget_work* get(lull_budget_work*) const { return leaving_; }
   lull_arena* get(lull_arena*) const { return arena_; }
   lull_file_source* get(lull_file_source*) const { return source_; }
+  lull_handover* get(lull_handover*) const { return handover_; }
+  /// Exists during a callback only; nothing but whether it is null is looked at here.
+  lull_free_bytes* get(lull_free_bytes*) const {
+    return reinterpret_cast<lull_free_bytes*>(handover_);
+  }
   lull_transition* get(lull_transition*) const { return transition_; }
   lull_transition_work* get(lull_transition_work*) const { return handed_; }
 
@@ -227,6 +234,7 @@ class objects {
   lull_budget_work* leaving_ = nullptr;
   lull_arena* arena_ = nullptr;
   lull_file_source* source_ = nullptr;
+  lull_handover* handover_ = nullptr;
   lull_transition* transition_ = nullptr;
   lull_transition_work* handed_ = nullptr;
   std::function<void()> work_;

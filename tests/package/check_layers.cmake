@@ -46,7 +46,7 @@ layer(memory PATHS "include/lull/(file_source|host_arena|memory)\\.hpp" "src/mem
 layer(graphs PATHS
     "include/lull/(graph_cache|graph_driver|host_graph|detail/graph_entry)\\.hpp" "src/graphs/.*"
   USES ${foundation} reset)
-layer(process PATHS "include/lull/(process|suspend)\\.hpp" "src/process/.*"
+layer(process PATHS "include/lull/(process|rebirth|suspend)\\.hpp" "src/process/.*"
   USES ${foundation} settle)
 set(mechanisms settle reset memory graphs process)
 layer(policy PATHS "include/lull/(participant|sleep_plan|sleeper)\\.hpp" "src/policy/.*"

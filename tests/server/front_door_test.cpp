@@ -2,6 +2,7 @@
 
 #include "http/front_door.hpp"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 
 #include <atomic>
@@ -243,6 +244,38 @@ TEST_F(FrontDoor, KnowsWhetherOthersCanConnect) {
   EXPECT_FALSE(http::front_door(options, {}, {}).is_loopback());
   options.host = "localhost";
   EXPECT_TRUE(http::front_door(options, {}, {}).is_loopback());
+}
+
+TEST_F(FrontDoor, EmptiesOutAndWhoComesMeanwhileWaitsInTheQueue) {
+  start();
+  EXPECT_THAT(get(), EndsWith("here"));
+  {
+    const auto lingering = connect_and_post();
+    int asked = 0;
+    EXPECT_FALSE(door_->empty_out([&] { return ++asked > 5; })) << "it has no answer yet";
+    EXPECT_THAT(get(), EndsWith("here")) << "all is as before";
+  }
+  ASSERT_TRUE(door_->empty_out([] { return false; }));
+  const auto early = connect();
+  early.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+
+  // The next program with the same socket.
+  const int handed_over = ::fcntl(door_->listener(), F_DUPFD_CLOEXEC, 0);
+  const int port = door_->port();
+  stop();
+  start({.listener = handed_over});
+  EXPECT_EQ(door_->port(), port);
+  EXPECT_TRUE(door_->is_loopback());
+  EXPECT_THAT(early.receive_all(), EndsWith("here"));
+}
+
+TEST_F(FrontDoor, OpensAgain) {
+  start();
+  ASSERT_TRUE(door_->empty_out([] { return false; }));
+  const auto early = connect();
+  early.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  door_->open_again();
+  EXPECT_THAT(early.receive_all(), EndsWith("here"));
 }
 
 }  // namespace

@@ -6,12 +6,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -71,6 +74,14 @@ class child {
   std::string line() const { return line_of(output_[0]); }
   std::string error_line() const { return line_of(errors_[0]); }
   void tell(int number) const { ::kill(id_, number); }
+  std::size_t descriptors() const {
+    std::size_t count = 0;
+    for ([[maybe_unused]] const auto& each :
+         fs::directory_iterator("/proc/" + std::to_string(id_) + "/fd")) {
+      ++count;
+    }
+    return count;
+  }
   /// The second number of its statm (proc(5)).
   std::uint64_t resident_pages() const {
     std::uint64_t all = 0;
@@ -156,9 +167,8 @@ TEST_F(Program, NumbersThatAreNoneAreWrongUsage) {
                              "--port -1",
                              "--port 0.5",
                              "--wake-delay-ms -1",
-                             "--sleep-level rebirth",
                              "--sleep-ladder offload",
-                             "--sleep-ladder offload:30s,rebirth:10m",
+                             "--sleep-ladder rebirth:30s,offload:10m",
                              "--sleep-ladder discard:30s,offload:10m",
                              "--sleep-ladder offload:30s,discard:30s",
                              "--sleep-ladder offload:30s --sleep-idle-seconds 30",
@@ -253,7 +263,121 @@ TEST_F(Program, AnErrorOutputThatNobodyReadsStopsNothing) {
   EXPECT_LT(took, 5s);
 }
 
+/// A server that is told, or waits, to be replaced by its next image.
+class reborn_server {
+ public:
+  explicit reborn_server(const std::vector<std::string>& arguments) : child_(arguments) {
+    const std::string line = child_.line();
+    EXPECT_THAT(line, StartsWith("listening on http://127.0.0.1:"));
+    client_.emplace("127.0.0.1", std::stoi(line.substr(line.rfind(':') + 1)));
+    client_->set_read_timeout(60s);
+    expected_ = answer();
+  }
+
+  /// Asks the one image and the next, each of which answers everybody.
+  void await_rebirth() {
+    EXPECT_TRUE(lull::test::eventually([&] {
+      const std::string seen = get("/props");
+      return seen.find(R"("is_sleeping":true)") != seen.npos &&
+             seen.find(R"("sleep_level":"rebirth")") != seen.npos;
+    }));
+  }
+  std::string get(const std::string& path) {
+    const auto result = client_->Get(path);
+    EXPECT_TRUE(result && result->status == 200) << path << ": " << to_string(result.error());
+    return result ? result->body : "";
+  }
+  std::string answer() {
+    const auto result = client_->Post("/completion", R"({"prompt":"x"})", "application/json");
+    EXPECT_TRUE(result && result->status == 200);
+    return result ? result->body : "";
+  }
+  int sleep() {
+    const std::string body = with_level_ ? R"({"level":"rebirth"})" : "{}";
+    with_level_ = !with_level_;  // which says the same where it is the server's level
+    return client_->Post("/sleep", body, "application/json")->status;
+  }
+  /// Without connections that are about to end.
+  std::size_t fewest_descriptors() const {
+    std::size_t fewest = child_.descriptors();
+    for (int i = 0; i < 50; ++i) {
+      std::this_thread::sleep_for(2ms);
+      fewest = std::min(fewest, child_.descriptors());
+    }
+    return fewest;
+  }
+  child& program() { return child_; }
+  const std::string& expected() const { return expected_; }
+
+ private:
+  child child_;
+  std::optional<httplib::Client> client_;
+  std::string expected_;
+  bool with_level_ = true;
+};
+
+TEST_F(Program, IsReplacedByItselfAsleepAndItsCountersGoOn) {
+  for (const bool reload : {false, true}) {
+    std::vector<std::string> arguments{"--model", model(),         "--port",
+                                       "0",       "--sleep-level", "rebirth"};
+    if (reload) arguments.emplace_back("--reload");
+    reborn_server server(arguments);
+    std::size_t descriptors = 0;  // asleep, without those that the first image had from here
+    for (int round = 1; round <= 3; ++round) {
+      ASSERT_EQ(server.sleep(), 202);
+      server.await_rebirth();
+      if (round == 1) descriptors = server.fewest_descriptors();
+      EXPECT_TRUE(lull::test::eventually([&] {
+        return server.program().descriptors() <= descriptors;
+      })) << "in round "
+          << round;
+      const std::string metrics = server.get("/metrics");
+      for (const auto& [name, value] :
+           {std::pair("lull_sleeps_total{model=\"m\"}", round + 1),  // it began with one
+            {"lull_wakes_total{model=\"m\"}", round},
+            {"server_completions_total{model=\"m\"}", round},
+            {"lull_graph_cache_captures_total{model=\"m\",cache=\"graphs\"}", round}}) {
+        EXPECT_THAT(metrics, HasSubstr(fmt::format("\n{} {}\n", name, value))) << reload;
+      }
+      EXPECT_THAT(metrics, HasSubstr("lull_last_transition_seconds"));
+      EXPECT_EQ(server.answer(), server.expected());
+    }
+    server.program().tell(SIGTERM);
+    std::chrono::milliseconds took{};
+    EXPECT_EQ(server.program().wait(took), 0);
+  }
+}
+
+TEST_F(Program, GoesDownALadderToItsNextImage) {
+  reborn_server server(
+      {"--model", model(), "--port", "0", "--sleep-ladder", "offload:20ms,rebirth:60ms"});
+  for (int round = 0; round < 2; ++round) {
+    server.await_rebirth();
+    EXPECT_EQ(server.answer(), server.expected());
+  }
+  EXPECT_THAT(server.get("/metrics"), HasSubstr("\nlull_wakes_total{model=\"m\"} "));
+}
+
 #ifdef LULL_SIMULATED_GPU
+TEST_F(Program, OnAGpuTheNextImageMakesNoContextBeforeItWakes) {
+  reborn_server server(
+      {"--model", model(), "--port", "0", "--device", "CUDA0", "--sleep-level", "rebirth"});
+  const auto bytes = [&](const std::string& what) {
+    const std::string metrics = server.get("/metrics");
+    const std::string name = "\nlull_device_" + what + "_bytes{device=\"CUDA0\"} ";
+    const std::size_t at = metrics.find(name);
+    return at == metrics.npos ? 0 : std::stoull(metrics.substr(at + name.size()));
+  };
+  ASSERT_GT(bytes("used"), 0u);
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_EQ(server.sleep(), 202);
+    server.await_rebirth();
+    EXPECT_GT(bytes("total"), 0u);
+    EXPECT_EQ(bytes("free"), bytes("total"));
+    EXPECT_EQ(server.answer(), server.expected());
+  }
+}
+
 TEST_F(Program, OnAGpuAReloadTakesTheContextTooAndWaitsForItsMemory) {
   child server({"--model", model(), "--port", "0", "--device", "CUDA0", "--reload", "--sleep-level",
                 "reset"});

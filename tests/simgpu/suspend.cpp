@@ -46,6 +46,7 @@ void world::set_process_folder(const std::filesystem::path& folder) {
 void world::load_processes() {
   if (process_folder_.empty()) return;
   for (const auto& file : std::filesystem::directory_iterator(process_folder_)) {
+    if (file.path().has_extension()) continue;  // what a program says of itself
     load_process(file.path());
   }
 }
@@ -106,6 +107,34 @@ void world::store_process(int pid) const {
   out << '\n';
 }
 
+void world::share_own_use() const {
+  if (process_folder_.empty()) return;
+  const auto file = process_folder_ / (std::to_string(::getpid()) + ".own");
+  // As the kernel does it: a reader sees the old or the new figures, never half of them.
+  const auto beside = file.string() + ".new";
+  {
+    std::ofstream out(beside);
+    for (const gpu& each : gpus_) out << each.ours << '\n';
+  }
+  std::filesystem::rename(beside, file);
+}
+
+std::map<int, std::uint64_t> world::used_by_programs(int device) const {
+  std::map<int, std::uint64_t> held;
+  if (process_folder_.empty()) return held;
+  for (const auto& file : std::filesystem::directory_iterator(process_folder_)) {
+    if (file.path().extension() != ".own") continue;
+    const int pid = std::stoi(file.path().stem());
+    if (pid == ::getpid() || (::kill(pid, 0) != 0 && errno == ESRCH)) continue;
+    std::ifstream in(file.path());
+    std::uint64_t bytes = 0;
+    for (int i = 0; i <= device && in >> bytes; ++i) {
+    }
+    if (in && bytes != 0) held[pid] = bytes;
+  }
+  return held;
+}
+
 void world::set_process(int pid, process_kind kind) {
   const std::lock_guard lock(mutex_);
   process& which = process_of(pid);
@@ -159,6 +188,7 @@ void world::enter_state(int pid, int state) {
   process_of(pid).state = state;
   store_process(pid);
   if (pid != ::getpid()) return;
+  share_own_use();
   own_state_.store(state);
   own_state_.notify_all();
 }

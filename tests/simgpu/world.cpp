@@ -198,6 +198,7 @@ std::uint64_t world::used_locked(int device) const {
   for (const late_return& each : on.returning) {
     if (each.when > clock::now()) used += each.bytes;
   }
+  for (const auto& [pid, bytes] : used_by_programs(device)) used += bytes;
   return used;
 }
 
@@ -206,6 +207,7 @@ code world::charge(int device, std::uint64_t bytes) {
     return code::out_of_memory;
   }
   gpus_[static_cast<std::size_t>(device)].ours += bytes;
+  share_own_use();
   write_sysfs();
   return code::ok;
 }
@@ -217,6 +219,7 @@ void world::refund(int device, std::uint64_t bytes) {
     std::erase_if(on.returning, [](const auto& each) { return each.when <= clock::now(); });
     on.returning.push_back({clock::now() + made_.reclaim_delay, bytes});
   }
+  share_own_use();
   write_sysfs();
 }
 
@@ -241,6 +244,7 @@ world::figures world::observe(int device) const {
     seen.others[pid] = held;
     seen.foreign_bytes -= std::min(seen.foreign_bytes, held);
   }
+  for (const auto& [pid, bytes] : used_by_programs(device)) seen.others[pid] = bytes;
   seen.foreign_pid = on.foreign_pid;
   return seen;
 }

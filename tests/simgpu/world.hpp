@@ -140,8 +140,9 @@ class world {
   void set_process_bytes(int pid, int device, std::uint64_t bytes);
   /// Keeps what is known of processes in a folder, a file each that is named after the process
   /// ("state 0 or 2, whether it is lost, bytes on each device"), so that several programs know the
-  /// same. Processes that have none use no GPU then. The environment variable SIMGPU_PROCESSES says
-  /// it too.
+  /// same. Processes that have none use no GPU then. And what this process has itself, in
+  /// "PID.own", so that programs which run at the same time see each other. The environment
+  /// variable SIMGPU_PROCESSES says it too.
   void set_process_folder(const std::filesystem::path& folder);
   /// Learns of processes that have come since, and of those that have ended; with the environment
   /// variable SIMGPU_PROCESSES_CHANGE also of what the others hold now.
@@ -361,6 +362,9 @@ class world {
   void load_process(const std::filesystem::path& file);
   void read_processes_again();
   void store_process(int pid) const;
+  void share_own_use() const;
+  /// What other programs that share the folder have on a device, by process.
+  [[nodiscard]] std::map<int, std::uint64_t> used_by_programs(int device) const;
   void enter_state(int pid, int state);
   void write_sysfs() const;
   void write_file(const std::filesystem::path& file, const std::string& text) const;

@@ -63,8 +63,9 @@ class Deepen : public Vendor {
   [[nodiscard]] std::vector<sleep_plan> plans() const {
     std::vector<sleep_plan> all;
     for (const sleep_level level : supported_levels({which_})) {
-      // From there it goes no deeper: see suspend_sleep_test.cpp.
-      if (level != sleep_level::suspend) all.push_back(plan_for(level));
+      // See suspend_sleep_test.cpp, and unit/policy/rebirth_test.cpp.
+      if (level == sleep_level::suspend || level == sleep_level::rebirth) continue;
+      all.push_back(plan_for(level));
     }
     sleep_plan offloaded = plan_for(sleep_level::reset);
     offloaded.name = "reset, contents offloaded";

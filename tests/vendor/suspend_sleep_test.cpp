@@ -264,6 +264,50 @@ TEST_P(SuspendSleep, ASaveThatFailsAndCannotBeUnlockedIsRepairedByTheNextWake) {
   expect_all_there();
 }
 
+TEST_P(SuspendSleep, ADriverThatHangsIsGivenUpOnAndTheNextWakeGoesOnFromWhatCameOfIt) {
+  const auto expect_given_up = [&](sleeper& by, const error& failure) {
+    EXPECT_EQ(failure.code(), status::timed_out);
+    EXPECT_THAT(failure.what(), HasSubstr("the driver has not returned after 20 ms"));
+    EXPECT_EQ(by.observe().state, sleep_state::asleep);
+    EXPECT_THAT(error_of([&] { by.wake(); }).what(), HasSubstr("still not returned"));
+    EXPECT_EQ(which.memory().source, memory_source::unknown) << "nobody asks the driver";
+    here.gpu().script.clear();
+    EXPECT_TRUE(eventually([&] {
+      try {
+        by.wake();
+        return true;
+      } catch (const error& hanging) {
+        EXPECT_EQ(hanging.code(), status::timed_out);
+        return false;
+      }
+    }));
+    EXPECT_EQ(state(), running);
+  };
+  sleeper_options how = options();
+  how.suspend.driver_timeout = 20ms;
+  {
+    sleeper hasty(how);
+    hasty.manage(mem);
+    here.gpu().script.hang("cuCheckpointProcessCheckpoint");
+    expect_given_up(hasty, error_of([&] { hasty.sleep(); }));
+    expect_all_there();
+  }
+  // The one that saves has the time, the one that restores has not.
+  memory little;
+  const region small = little.allocate(which, 2 * MiB);
+  sleeper hasty(how);
+  hasty.manage(little);
+  sleeper patient(options());
+  patient.manage(mem);
+  hasty.sleep();
+  patient.sleep();
+  ASSERT_EQ(state(), suspended);
+  here.gpu().script.hang("cuCheckpointProcessRestore");
+  expect_given_up(hasty, error_of([&] { hasty.wake(); }));
+  patient.wake();
+  expect_all_there();
+}
+
 TEST_P(SuspendSleep, WhatIsMissingIsKnownBeforeAnythingIsTouched) {
   sleeper_options blind = options();
   blind.suspend.free_bytes = {};

@@ -9,6 +9,7 @@
 #include <lull/c/lease.h>
 #include <lull/c/memory.h>
 #include <lull/c/participant.h>
+#include <lull/c/rebirth.h>
 #include <lull/c/report.h>
 #include <lull/c/reset.h>
 #include <lull/c/settle.h>
@@ -69,6 +70,62 @@ typedef struct lull_sleeper_reset_options {
 } lull_sleeper_reset_options;
 LULL_API void lull_sleeper_reset_options_init(lull_sleeper_reset_options* options);
 
+/// What is free on devices, as a callback of the program's says.
+typedef struct lull_free_bytes lull_free_bytes;
+/// @param device its name
+LULL_API lull_status lull_free_bytes_add(lull_free_bytes* into, const char* device, uint64_t bytes);
+
+/// Says what is free on each device in this moment, by lull_free_bytes_add. Called on the sleeper's
+/// thread before the process is suspended, and while it is: nothing in it may ask the driver or its
+/// management library then. Another status than LULL_OK fails the transition.
+typedef lull_status (*lull_free_bytes_fn)(void* user, lull_free_bytes* into);
+
+/// How a sleep whose plan suspends the process does that, and how it is restored.
+typedef struct lull_sleeper_suspend_options {
+  size_t struct_size;
+  lull_free_bytes_fn free_bytes;  ///< default null: `observer` is asked
+  void* free_bytes_user;
+  /// The program that is asked, and its arguments: it answers each line with the names of devices
+  /// and what is free on them. Default none: "lull observe".
+  const char* const* observer;
+  size_t observer_count;
+  int64_t lock_timeout_ns;       ///< above 0; default LULL_UNKNOWN_NS: the sleeper's drain timeout
+  uint64_t host_margin_bytes;    ///< host memory that must be left; default 1 GiB
+  uint64_t device_margin_bytes;  ///< what must be free on each device; default 256 MiB
+  int64_t driver_timeout_ns;     ///< for the driver to save or restore; above 0; default 5 min
+} lull_sleeper_suspend_options;
+LULL_API void lull_sleeper_suspend_options_init(lull_sleeper_suspend_options* options);
+
+/// What a sleeper has counted.
+typedef struct lull_sleep_counters {
+  size_t struct_size;
+  uint64_t sleeps;
+  uint64_t wakes;
+  uint64_t failed_sleeps;
+  uint64_t failed_wakes;
+  uint64_t deepenings;
+  uint64_t failed_deepenings;
+} lull_sleep_counters;
+
+/// Says what goes over to the next image, at the last moment: no more work is taken in from here
+/// on, and who is connected is waited for. Another status than LULL_OK calls the sleep off.
+/// @param then the sleeper's counters, with this sleep among them
+typedef lull_status (*lull_hand_over_fn)(void* user, const lull_sleep_counters* then,
+                                         lull_handover* into);
+
+/// How a sleep whose plan replaces the image of the process does that. The new image makes its
+/// sleeper anew, and says that it sleeps: lull_sleeper_begin_asleep.
+typedef struct lull_sleeper_rebirth_options {
+  size_t struct_size;
+  lull_hand_over_fn hand_over;  ///< default null: this program cannot be replaced
+  /// Called when there is no next image after hand_over has returned: take work in again. Default
+  /// null.
+  void (*called_off)(void* user);
+  void* user;
+  const lull_rebirth_options* how;  ///< default null
+} lull_sleeper_rebirth_options;
+LULL_API void lull_sleeper_rebirth_options_init(lull_sleeper_rebirth_options* options);
+
 /// What it points to is copied, but for `releases`, which is kept alive; functions, and what they
 /// are handed, must last until lull_sleeper_destroy has returned.
 typedef struct lull_sleeper_options {
@@ -102,6 +159,8 @@ typedef struct lull_sleeper_options {
   /// the next sleep. Copied. Default none.
   const lull_sleep_rung* ladder;
   size_t ladder_count;
+  const lull_sleeper_suspend_options* suspend;  ///< at LULL_LEVEL_SUSPEND; default null
+  const lull_sleeper_rebirth_options* rebirth;  ///< at LULL_LEVEL_REBIRTH; default null
 } lull_sleeper_options;
 LULL_API void lull_sleeper_options_init(lull_sleeper_options* options);
 
@@ -120,6 +179,14 @@ LULL_API void lull_sleeper_destroy(lull_sleeper* sleeper);
 /// Adds memory: its regions sleep as the plan says.
 /// @return LULL_ERROR_BUSY when not awake
 LULL_API lull_status lull_sleeper_manage_memory(lull_sleeper* sleeper, lull_memory* memory);
+
+/// Says that all participants sleep already, though nobody put them to sleep: how the image of a
+/// process begins that was replaced. The first lease wakes, and calls each participant's wake with
+/// this plan.
+/// @param counters that go on counting from there; may be null
+/// @return LULL_ERROR_BUSY when not awake, or leases are out
+LULL_API lull_status lull_sleeper_begin_asleep(lull_sleeper* sleeper, const lull_sleep_plan* plan,
+                                               const lull_sleep_counters* counters);
 
 typedef struct lull_sleeper_snapshot {
   size_t struct_size;

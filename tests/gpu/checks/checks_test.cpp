@@ -283,6 +283,33 @@ TEST(Claims, OfSleepAreSharesOfThePinnedCopy) {
   EXPECT_THAT(to_table(rows), HasSubstr("at least 0.95 of the pinned copy  NOT MET"));
 }
 
+TEST(Claims, OfTheDemoSayForEachLevelWhatItLeaves) {
+  const auto level = [](const char* name, double asleep_bytes) {
+    return json{{"level", name},
+                {"cycles",
+                 {{{"cause", "idle time"},
+                   {"asleep_bytes", asleep_bytes},
+                   {"to_wake_seconds", 0.5},
+                   {"answers_equal", true},
+                   {"wakes_by_observing", 0},
+                   {"wakes", 1}}}}};
+  };
+  const double mib = 1 << 20;
+  const auto rows = claims_of({passed(
+      "demo",
+      {{"levels",
+        {level("offload", 518 * mib), level("suspend", 3 * mib), level("reset", 17 * mib)}}})});
+  ASSERT_EQ(rows.size(), 6u);
+  EXPECT_EQ(rows[0].text, "demo, offload, asleep by idle time: same answers, one wake");
+  EXPECT_EQ(rows[0].met, true);
+  EXPECT_EQ(rows[1].measured, "518 MiB");
+  EXPECT_EQ(rows[1].met, std::nullopt) << "its context stays";
+  EXPECT_EQ(rows[3].text, "demo, suspend, asleep by idle time: left on the device");
+  EXPECT_EQ(rows[3].measured, "3 MiB");
+  EXPECT_EQ(rows[3].met, true);
+  EXPECT_EQ(rows[5].met, false);
+}
+
 TEST(Claims, OfTestsThatWereSkippedAreNotMet) {
   const json tests{
       {"testsuites",

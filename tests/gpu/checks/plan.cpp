@@ -68,7 +68,7 @@ std::vector<check> plan(bool quick, double free_bytes) {
        "lull",
        {"demo", "--device", "CUDA0", "--size", demo_size, "--output", "SCRATCH"},
        "demo.json",
-       seconds{100}},
+       seconds{120}},
   };
   if (quick) {
     checks.push_back(sleep(1, seconds{60}, free_bytes));

@@ -19,6 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 using lull::sleep_level;
 using lull::sleep_state;
+using direction = lull::transition_report::direction;
 
 /// Has upkeep that a test asks for.
 class worker final : public lull::participant {
@@ -44,8 +45,8 @@ class IdleTime : public testing::Test {
   void make(lull::sleeper_options options) {
     options.clock = &clock_;
     options.on_transition = [this](const lull::transition_report& done) {
-      // Not in that of the sleep before it, which may come after sleep() has returned.
-      if (done.way == lull::transition_report::direction::wake && hold_.exchange(false)) {
+      // Not after another one before it, whose callback may come when its caller has gone on.
+      if (done.way == held_after_ && hold_.exchange(false)) {
         held_ = true;
         go_on_.get_future().wait();
       }
@@ -54,7 +55,10 @@ class IdleTime : public testing::Test {
     sleeper_->add(who_);
   }
   /// The thread is in a callback until `go_on()`.
-  void hold_after_wake() { hold_ = true; }
+  void hold_after(direction way) {
+    held_after_ = way;
+    hold_ = true;
+  }
   void expect_held() {
     EXPECT_TRUE(lull::test::eventually([this] { return held_.load(); }));
   }
@@ -69,6 +73,7 @@ class IdleTime : public testing::Test {
         [this] { return who_->upkeeps != 0 || sleeper_->observe().state == sleep_state::asleep; }));
   }
 
+  std::atomic<direction> held_after_{direction::wake};
   std::atomic<bool> hold_{false};
   std::atomic<bool> held_{false};
   std::promise<void> go_on_;
@@ -80,7 +85,7 @@ class IdleTime : public testing::Test {
 TEST_F(IdleTime, ASleepThatWasDueIsDueNoMoreWhenItIsTurnedOff) {
   make({.idle_time = 30s});
   sleeper_->sleep();
-  hold_after_wake();
+  hold_after(direction::wake);
   sleeper_->wake();
   expect_held();
   clock_.advance(30s);
@@ -94,7 +99,7 @@ TEST_F(IdleTime, ASleepThatWasDueIsDueNoMoreWhenItIsTurnedOff) {
 TEST_F(IdleTime, ALongerOneHoldsForASleepThatWasDue) {
   make({.idle_time = 30s});
   sleeper_->sleep();
-  hold_after_wake();
+  hold_after(direction::wake);
   sleeper_->wake();
   expect_held();
   clock_.advance(30s);
@@ -109,7 +114,7 @@ TEST_F(IdleTime, ALongerOneHoldsForASleepThatWasDue) {
 TEST_F(IdleTime, BeginsAnewWithWorkThatCameAndWentBeforeTheSleep) {
   make({.idle_time = 30s});
   sleeper_->sleep();
-  hold_after_wake();
+  hold_after(direction::wake);
   sleeper_->wake();
   expect_held();
   clock_.advance(30s);
@@ -124,7 +129,7 @@ TEST_F(IdleTime, ADeeperSleepThatWasDueIsDueNoMoreWhenItIsTurnedOff) {
   make({.ladder = {{30s, lull::plan_for(sleep_level::trim)},
                    {60s, lull::plan_for(sleep_level::offload)},
                    {90s, lull::plan_for(sleep_level::discard)}}});
-  hold_after_wake();
+  hold_after(direction::sleep);
   sleeper_->sleep();
   expect_held();
   clock_.advance(60s);

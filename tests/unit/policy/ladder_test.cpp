@@ -681,7 +681,7 @@ TEST_F(LadderOfMemory, OrItFallsBackAndSaysSo) {
   EXPECT_THAT(report.steps, IsEmpty()) << "there is nothing to do any more";
   EXPECT_EQ(seen().counters.deepenings, 1u);
 
-  wanted.context = lull::context_action::rebirth;  // which this build lacks
+  wanted.context = lull::context_action::rebirth;  // which this sleeper lacks
   sleeper_->wake();
   cache_.refill(write);
   EXPECT_EQ(sleeper_->sleep(wanted).plan, "discard");

@@ -63,8 +63,6 @@ std::vector<sleep_level> choose_levels(const std::vector<sleep_level>& wanted,
   if (!wanted.empty()) return wanted;
   // It keeps all that this shows the fall of.
   std::erase(possible, sleep_level::trim);
-  // For this somebody beside the server has to say what is free while it is suspended.
-  std::erase(possible, sleep_level::suspend);
   return possible;
 }
 

@@ -33,8 +33,9 @@ class level_driver {
   level_driver(const level_options& options, const device& where, const std::stop_token& stop)
       : options_(options),
         stop_(stop),
+        used_before_(used_on(where)),
         server_(options.server, stop),
-        probe_(probe_for(where, server_.id(), server_.port())),
+        probe_(probe_for(where, server_.id(), server_.port(), used_before_)),
         sampler_(probe_, sample_period, server_.started_at()),
         observer_(server_.port(), server_.started_at()),
         control_(server_.port(), transition_limit) {}
@@ -122,6 +123,7 @@ class level_driver {
 
   const level_options& options_;
   const std::stop_token& stop_;
+  std::optional<std::uint64_t> used_before_;  ///< on the device, by others
   server_process server_;
   memory_probe probe_;
   memory_sampler sampler_;

@@ -26,32 +26,40 @@ std::optional<std::uint64_t> resident_bytes(pid_t process) {
 
 namespace {
 
+/// As the server knows it.
 std::optional<std::uint64_t> device_bytes(int port) {
   constexpr std::chrono::seconds patience{5};
   try {
-    const std::string text = server_client(port, patience).metrics();
-    const auto find = [&text](std::string_view name) -> std::optional<std::uint64_t> {
-      try {
-        return static_cast<std::uint64_t>(metric(text, name));
-      } catch (const error&) {
-        return std::nullopt;
-      }
-    };
-    if (const auto used = find("lull_device_used_bytes")) return used;
-    const auto total = find("lull_device_total_bytes");
-    const auto free = find("lull_device_free_bytes");
-    if (total && free) return *total - *free;
+    return static_cast<std::uint64_t>(
+        metric(server_client(port, patience).metrics(), "lull_device_used_bytes"));
   } catch (const error&) {
-    // A server that is not listening any more holds nothing that could be told.
+    // It does not know, or is not listening any more.
+    return std::nullopt;
   }
-  return std::nullopt;
 }
 
 }  // namespace
 
-memory_probe probe_for(const device& where, pid_t process, int port) {
+std::optional<std::uint64_t> used_on(const device& where) {
+  if (where.type() == device_type::host) return std::nullopt;
+  try {
+    const memory_info seen = where.memory();
+    if (!seen.total_bytes || !seen.free_bytes) return std::nullopt;
+    return *seen.total_bytes - *seen.free_bytes;
+  } catch (const error&) {
+    return std::nullopt;
+  }
+}
+
+memory_probe probe_for(const device& where, pid_t process, int port,
+                       std::optional<std::uint64_t> used_before) {
   if (where.type() == device_type::host) return [process] { return resident_bytes(process); };
-  return [port] { return device_bytes(port); };
+  return [where, port, used_before]() -> std::optional<std::uint64_t> {
+    if (const auto told = device_bytes(port)) return told;
+    const auto used = used_on(where);
+    if (!used || !used_before) return std::nullopt;
+    return *used - std::min(*used, *used_before);
+  };
 }
 
 memory_sampler::memory_sampler(memory_probe probe, duration period, time_point origin)

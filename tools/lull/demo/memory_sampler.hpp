@@ -26,11 +26,16 @@ using memory_probe = std::function<std::optional<std::uint64_t>()>;
 /// more.
 std::optional<std::uint64_t> resident_bytes(pid_t process);
 
+/// What is in use on a device, by whoever; absent when it cannot be told, and for the host.
+std::optional<std::uint64_t> used_on(const device& where);
+
 /// What shows the memory that a server holds on `where`: the one place that decides what the demo
 /// plots. Memory of a host device is memory of its process, so there it is the resident set. Of a
-/// GPU it is what the server's own /metrics say, which it knows without a context: what it holds,
-/// or, where the platform cannot tell that, what is not free on the device.
-memory_probe probe_for(const device& where, pid_t process, int port);
+/// GPU it is what the server's own /metrics say, which it knows without a context. Where it does
+/// not, because the platform cannot tell or the server is suspended and may not ask, it is what is
+/// seen from here: how much more is in use on the device than before the server was started.
+memory_probe probe_for(const device& where, pid_t process, int port,
+                       std::optional<std::uint64_t> used_before);
 
 /// Measures again and again on a thread of its own, from construction to destruction.
 class memory_sampler {

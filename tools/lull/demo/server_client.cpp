@@ -23,7 +23,7 @@ std::string body_of(const httplib::Result& result, std::string_view route) {
   if (!result) {
     throw error(status::io, fmt::format("{}: no answer: {}", route, to_string(result.error())));
   }
-  if (result->status != 200) {
+  if (result->status / 100 != 2) {
     throw error(status::io,
                 fmt::format("{}: answered {}: {}", route, result->status, result->body));
   }

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <string_view>
 #include <system_error>
 
@@ -39,9 +40,17 @@ std::vector<std::string> arguments(const server_options& options) {
   return all;
 }
 
+/// This program is `lull`, which a server that is suspended asks what is free (`lull observe`).
+std::string path_with_this_program() {
+  const std::string here = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
+  const char* const others = std::getenv("PATH");
+  return others == nullptr ? here : fmt::format("{}:{}", here, others);
+}
+
 process_options child_of(const server_options& options) {
   process_options child;
   child.arguments = arguments(options);
+  child.environment["PATH"] = path_with_this_program();
   child.output = child_stream::pipe;
   child.errors = child_stream::pipe;
   child.state_pipe = false;
