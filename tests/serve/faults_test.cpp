@@ -115,7 +115,7 @@ TEST_F(Faults, ThreeModelsThatAreAskedForAtOnceAllComeThoughTwoFit) {
 }
 
 TEST_F(Faults, AServerThatNeverGetsReadyIsGivenUpAndItsCallersAreTold) {
-  add("a", {.options = "--never-ready", .keys = "healthCheckTimeout: 1"});
+  add("a", {.options = "--never-ready", .keys = "healthCheckTimeout: 300ms"});
   start();
   auto other = ask_later("a");
   const auto answer = ask("a");
@@ -177,7 +177,7 @@ TEST_F(Faults, APortThatAnotherProgramHasIsNotTakenForTheModels) {
 }
 
 TEST_F(Faults, AServerThatIgnoresTheSignalIsKilled) {
-  add("a", {.options = "--deaf", .keys = "unloadTimeout: 1"});
+  add("a", {.options = "--deaf", .keys = "unloadTimeout: 200ms"});
   start();
   const int id = ask("a").body.at("pid");
   EXPECT_EQ(post("/models/unload", R"({"model":"a"})").status, 200);

@@ -94,7 +94,7 @@ TEST_F(Interfaces, ASleepDuringALoadIsAConflict) {
 }
 
 TEST_F(Interfaces, ASleepWaitsForWorkAndABusyModelIsAConflictInTheEnd) {
-  add("a", {.keys = "ladder: [offload, stop]\nunloadTimeout: 1"});
+  add("a", {.keys = "ladder: [offload, stop]\nunloadTimeout: 200ms"});
   start();
   auto working = ask_later("a", {{"gate", gate("go")}});
   ASSERT_TRUE(noted("a POST"));
@@ -105,7 +105,7 @@ TEST_F(Interfaces, ASleepWaitsForWorkAndABusyModelIsAConflictInTheEnd) {
 }
 
 TEST_F(Interfaces, AnUnloadBreaksOffWhatDoesNotEnd) {
-  add("a", {.keys = "unloadTimeout: 1"});
+  add("a", {.keys = "unloadTimeout: 200ms"});
   start();
   auto working = ask_later("a", {{"gate", gate("never")}});
   ASSERT_TRUE(noted("a POST"));

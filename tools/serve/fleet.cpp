@@ -225,7 +225,7 @@ void fleet::tick() {
     const auto found = by_name_.find(each.name);
     if (found != by_name_.end()) found->second->tick(now, each);
   }
-  if (now - refreshed_ > seconds{2} && !refreshing_) refresh();
+  if (now - refreshed_ > seconds{1} && !refreshing_) refresh();
   timer_.expires_after(milliseconds{100});
   timer_.async_wait([this](error_code failed) {
     if (!failed) tick();
