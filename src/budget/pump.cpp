@@ -226,9 +226,16 @@ void budget_core::grant(std::size_t index, time_point now) {
 
 void budget_core::refuse(std::size_t index, time_point now) {
   slot& each = slots_[index];
+  const plan_result plan = plan_for(index, now, false);
+  const bool fits_alone =
+      std::all_of(plan.sums.begin(), plan.sums.end(), [this](const plan_sum& sum) {
+        return sum.missing_bytes <=
+               sum.idle_bytes + sum.busy_bytes + books_.devices[sum.device].foreign_bytes;
+      });
   const error why(status::out_of_device_memory,
-                  text("model '{}' can never fit: {}", each.given.name,
-                       describe(plan_for(index, now, false), books_)));
+                  text("model '{}' {}: {}", each.given.name,
+                       fits_alone ? "does not fit beside other programs" : "can never fit",
+                       describe(plan, books_)));
   while (!each.waits.empty()) {
     finish(each.waits.front(), why);
     each.waits.pop_front();

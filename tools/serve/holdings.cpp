@@ -193,4 +193,22 @@ bool holdings::can_suspend() const {
   });
 }
 
+bool is_too_large(const budget_snapshot& books, const std::string& model) {
+  const auto on = [](const bytes_by_device& bytes, const std::string& device) {
+    const auto found = bytes.find(device);
+    return found != bytes.end() ? found->second : 0;
+  };
+  return std::any_of(
+      books.devices.begin(), books.devices.end(), [&](const budget_device_snapshot& device) {
+        std::uint64_t asked = 0;
+        std::uint64_t stays = device.margin_bytes;
+        for (const budget_model_snapshot& each : books.models) {
+          if (each.name == model) asked = on(each.estimate, device.name);
+          if (each.name != model && each.pinned) stays += on(each.holds, device.name);
+        }
+        return asked > 0 &&
+               (stays > device.capacity_bytes || asked > device.capacity_bytes - stays);
+      });
+}
+
 }  // namespace lull::serve

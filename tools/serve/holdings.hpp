@@ -65,6 +65,10 @@ class holdings {
   log_sink log_;
 };
 
+/// Whether a model has no room on a device even without other programs: then asking again later is
+/// of no use, unless somebody changes what is pinned.
+[[nodiscard]] bool is_too_large(const budget_snapshot& books, const std::string& model);
+
 }  // namespace lull::serve
 
 #endif  // TOOLS_SERVE_HOLDINGS_HPP

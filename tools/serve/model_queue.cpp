@@ -115,7 +115,8 @@ void model::admitted(budget::admission result) {
   asking_ = false;
   if (result.failure) {
     const error& why = *result.failure;
-    if (why.code() == status::out_of_device_memory) {
+    if (why.code() == status::out_of_device_memory &&
+        is_too_large(around_.books->snapshot(), name())) {
       refuse_all({507, why.what(), {}});
     } else if (why.code() != status::cancelled) {
       refuse_all({503, why.what(), seconds{5}});

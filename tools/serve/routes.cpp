@@ -358,7 +358,8 @@ std::shared_ptr<model> routes::named_in(const local_request& asked, const reply&
 
 void routes::load(const std::shared_ptr<model>& which, const reply& to, bool wait) {
   const budget_preview preview = fleet_.books().preview(which->name());
-  if (preview.outcome == plan_outcome::impossible) {
+  if (preview.outcome == plan_outcome::impossible &&
+      is_too_large(fleet_.books().snapshot(), which->name())) {
     return to(
         answer_of({507, fmt::format("'{}' can never fit: {}", which->name(), preview.words), {}}));
   }

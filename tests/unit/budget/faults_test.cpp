@@ -81,10 +81,20 @@ TEST_F(BudgetFaults, NobodyIsEvictedAgainAndAgainForWhatNeverFits) {
     const auto client = world.ask("huge");
     ASSERT_TRUE(client->failure);
     EXPECT_EQ(client->failure->code(), status::out_of_device_memory);
-    EXPECT_THAT(client->failure->what(), HasSubstr("GPU0 lacks"));
+    EXPECT_THAT(client->failure->what(), HasSubstr("can never fit: GPU0 lacks"));
     world.pass(10s);
   }
   EXPECT_THAT(world.log, IsEmpty());
+}
+
+TEST_F(BudgetFaults, WhatOtherProgramsLeaveNoRoomForIsNotSaidToFitNever) {
+  world.foreign["GPU0"] = 6_GiB;
+  world.budget().refresh();
+  const auto client = world.ask("b");
+  ASSERT_TRUE(client->failure);
+  EXPECT_EQ(client->failure->code(), status::out_of_device_memory);
+  EXPECT_THAT(client->failure->what(),
+              HasSubstr("'b' does not fit beside other programs: GPU0 lacks"));
 }
 
 TEST_F(BudgetFaults, ThreeColdStartsAtOnceStayWithinTheLimit) {
