@@ -56,8 +56,9 @@ class LULL_API reset_hook {
 
   /// @param name for reports and errors
   /// @param check called last before the context goes, when no operation on the device is under way
-  ///        and none can begin; may throw to refuse the reset. It must not wait for another thread,
-  ///        which may be waiting for the device.
+  ///        and none can begin, also where the hook came while those before were called; may throw
+  ///        to refuse the reset. It must not wait for another thread, which may be waiting for the
+  ///        device.
   reset_hook(lull::device device, std::string name, callback before, callback after,
              callback check = {});
   reset_hook() noexcept = default;

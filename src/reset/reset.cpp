@@ -35,7 +35,8 @@ void note_problem(std::vector<std::string>& problems, std::string_view hook = {}
 /// The hooks that ran before, and the promise that their counterparts run after.
 class hook_run {
  public:
-  hook_run(device_context& context, bool dropping) : hooks_(context.hooks()), dropping_(dropping) {}
+  hook_run(device_context& context, bool dropping)
+      : context_(context), hooks_(context.hooks()), dropping_(dropping) {}
 
   /// @throws error: what a hook threw, with its name
   void before() {
@@ -45,10 +46,10 @@ class hook_run {
     }
   }
 
-  /// With the gate closed.
+  /// With the gate closed. Asks those too that came after before() had begun.
   /// @throws as before()
   void check() const {
-    for (const auto& hook : hooks_) call(*hook, hook->check);
+    for (const auto& hook : context_.hooks()) call(*hook, hook->check);
   }
 
   /// Calls the counterparts of those that were called before, and collects what they throw.
@@ -71,6 +72,7 @@ class hook_run {
     }
   }
 
+  const device_context& context_;
   std::vector<std::shared_ptr<detail::context_hook>> hooks_;
   std::size_t called_from_ = 0;
   bool dropping_;

@@ -128,13 +128,13 @@ TEST_F(CLease, IsSharedByWorkThatOutlivesItsRequest) {
 TEST_F(CLease, NothingSleepsUnderWorkThatHasALeaseOfItsOwn) {
   std::atomic<int> decoding{0};
   std::atomic<int> caught{0};
-  options_.idle_time_ns = 0;
   options_.watch_idle = 1;
   model_.sleep = model_.wake = [&](const lull_sleep_plan&, lull_transition*) {
     if (decoding != 0) ++caught;
     return LULL_OK;
   };
   create_with_model();
+  ASSERT_EQ(lull_sleeper_set_idle_time(sleeper_, 0), LULL_OK);  // now that the model is there
   const auto request = [&] {
     for (int i = 0; i < 200; ++i) {
       lull_lease asked{};

@@ -237,6 +237,25 @@ TEST_P(Reset, AHookCanRefuseAndThoseCalledAlreadyAreToldAgain) {
   EXPECT_EQ(which.context_alive(), tristate::yes);
 }
 
+TEST_P(Reset, AHookThatCameWhileOthersRanCanStillRefuse) {
+  machine here(GetParam());
+  const device which = here.device();
+  which.context_create();
+  std::optional<reset_hook> late;
+  const reset_hook first(
+      which, "first",
+      [&](const reset_event&) {
+        late.emplace(
+            which, "late", [](const reset_event&) {}, [](const reset_event&) {},
+            [](const reset_event&) { throw error(status::busy, "a region came meanwhile"); });
+      },
+      {});
+  const error failure = error_of([&] { dev_reset(which, {.drop = true}); });
+  EXPECT_EQ(failure.code(), status::busy);
+  EXPECT_THAT(failure.what(), HasSubstr("a region came meanwhile"));
+  EXPECT_EQ(which.context_alive(), tristate::yes);
+}
+
 TEST_P(Reset, AHookMayTakeLongerThanWorkIsWaitedFor) {
   machine here(GetParam());
   const device which = here.device();
