@@ -2,7 +2,10 @@
 #define LULL_CAPI_MEMORY_HPP
 
 #include <lull/c/memory.h>
+#include <lull/error.hpp>
 #include <lull/memory.hpp>
+
+#include <optional>
 
 #include "capi/report.hpp"
 #include "capi/values.hpp"
@@ -17,6 +20,7 @@ struct lull_region {
 
 struct lull_refill_target {
   const lull::refill_target& value;
+  mutable std::optional<lull::error> failure = std::nullopt;
 };
 
 namespace lull::capi {

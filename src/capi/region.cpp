@@ -40,7 +40,9 @@ refill_callback make_refill(lull_refill_fn callback, void* user) {
   if (callback == nullptr) return {};
   return [callback, user](const refill_target& target) {
     const lull_refill_target handle{target};
-    expect_callback_ok(callback(user, &handle), "refill");
+    const lull_status code = callback(user, &handle);
+    if (code != LULL_OK && handle.failure) throw error(*handle.failure);
+    expect_callback_ok(code, "refill");
   };
 }
 
@@ -79,6 +81,16 @@ lull_status lull_refill_target_write(const lull_refill_target* target, uint64_t 
     required(static_cast<const char*>(host), "host");
     to.write(offset, host, bytes);
   });
+}
+
+lull_status lull_refill_target_fail(const lull_refill_target* target, lull_status status,
+                                    const char* why) {
+  const lull_status result = lull::capi::failure_or_callback(status);
+  const lull_status code = guard([&] {
+    auto& failure = required(target, "target").failure;
+    failure = lull::capi::callback_failure(result, why);
+  });
+  return code == LULL_ERROR_INVALID_ARGUMENT ? code : result;
 }
 
 void lull_region_options_init(lull_region_options* options) {

@@ -241,6 +241,19 @@ TEST_F(CApiTransfer, ACallbackReadsAFile) {
   ::close(given.descriptor);
 }
 
+TEST_F(CApiTransfer, ARefillThatFailsSaysWhyInItsOwnWords) {
+  lull_region_options options;
+  lull_region_options_init(&options);
+  options.tag = "weights";
+  options.refill = [](void*, const lull_refill_target* target) {
+    return lull_refill_target_fail(target, LULL_ERROR_IO, "model.gguf: no such file");
+  };
+  allocate(MiB, options);
+  ASSERT_EQ(evict(LULL_CONTENTS_DISCARD), LULL_OK);
+  EXPECT_EQ(lull_memory_restore(memory_, nullptr, 0, nullptr, nullptr), LULL_ERROR_IO);
+  EXPECT_THAT(lull_last_error_message(), HasSubstr("model.gguf: no such file"));
+}
+
 TEST_F(CApiTransfer, ASwapTakesOneSetOutWhileAnotherComes) {
   lull_region* const first = allocate(24 * MiB, "first");
   write(first, pattern(24 * MiB, 1));

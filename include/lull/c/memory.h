@@ -78,6 +78,16 @@ LULL_API const char* lull_refill_target_name(const lull_refill_target* target);
 LULL_API lull_status lull_refill_target_write(const lull_refill_target* target, uint64_t offset,
                                               const void* host, uint64_t bytes);
 
+/// Says why a refill fails, and is what the callback returns then:
+/// `return lull_refill_target_fail(target, LULL_ERROR_IO, "model.gguf: no such file");`. Whoever
+/// waits for the transfer gets this status and these words.
+/// @param status LULL_ERROR_...; anything else counts as LULL_ERROR_CALLBACK
+/// @param why may be null: the words of this thread's last error, for calls of lull that failed
+/// @return `status`, or LULL_ERROR_CALLBACK in its place; LULL_ERROR_INVALID_ARGUMENT for a null
+///         target
+LULL_API lull_status lull_refill_target_fail(const lull_refill_target* target, lull_status status,
+                                             const char* why);
+
 /// Writes a region's contents again. Runs on the thread that restores.
 typedef lull_status (*lull_refill_fn)(void* user, const lull_refill_target* target);
 
