@@ -41,7 +41,10 @@ rebirth_options make_rebirth_options(const lull_rebirth_options* given, const ch
 }  // namespace lull::capi
 
 lull_status lull_handover_create(lull_handover** handover) {
-  return guard([&] { required(handover, "handover") = new lull_handover; });
+  return guard([&] {
+    auto& made = required(handover, "handover");
+    made = new lull_handover;
+  });
 }
 
 void lull_handover_destroy(lull_handover* handover) {
