@@ -250,7 +250,7 @@ TEST_F(CApiTransfer, ARefillThatFailsSaysWhyInItsOwnWords) {
   };
   allocate(MiB, options);
   ASSERT_EQ(evict(LULL_CONTENTS_DISCARD), LULL_OK);
-  EXPECT_EQ(lull_memory_restore(memory_, nullptr, 0, nullptr, nullptr), LULL_ERROR_IO);
+  EXPECT_EQ(lull_memory_restore(memory_, nullptr, 0, nullptr, nullptr), LULL_ERROR_CALLBACK);
   EXPECT_THAT(lull_last_error_message(), HasSubstr("model.gguf: no such file"));
 }
 

@@ -80,7 +80,8 @@ LULL_API lull_status lull_refill_target_write(const lull_refill_target* target, 
 
 /// Says why a refill fails, and is what the callback returns then:
 /// `return lull_refill_target_fail(target, LULL_ERROR_IO, "model.gguf: no such file");`. Whoever
-/// waits for the transfer gets this status and these words.
+/// waits for the transfer gets LULL_ERROR_CALLBACK, as for all that a refill fails with, and these
+/// words after the region's name.
 /// @param status LULL_ERROR_...; anything else counts as LULL_ERROR_CALLBACK
 /// @param why may be null: the words of this thread's last error, for calls of lull that failed
 /// @return `status`, or LULL_ERROR_CALLBACK in its place; LULL_ERROR_INVALID_ARGUMENT for a null
