@@ -17,6 +17,12 @@ function(lull_target target)
     VISIBILITY_INLINES_HIDDEN ON
     POSITION_INDEPENDENT_CODE ON)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow)
+  # The optimizer of g++ 12 warns of std::optional and std::string where nothing is wrong (GCC bugs 80635
+  # and 105651).
+  foreach(warning IN ITEMS maybe-uninitialized array-bounds restrict)
+    target_compile_options(${target} PRIVATE
+      $<$<AND:$<COMPILE_LANG_AND_ID:CXX,GNU>,$<NOT:$<CONFIG:Debug>>>:-Wno-${warning}>)
+  endforeach()
   if(LULL_PRECOMPILE AND lull_mold)
     target_link_options(${target} PRIVATE -fuse-ld=mold)
   endif()

@@ -174,17 +174,16 @@ class estimator {
                                      context_step * use_.slots, "the tokens of a context");
     const auto heads = metadata_.number("attention.head_count", 0);
     const auto width = metadata_.number("embedding_length");
-    const auto shared =
-        heads && *heads != 0 && width ? std::optional(*width / *heads) : std::nullopt;
-    const auto key = metadata_.number("attention.key_length");
-    const auto value = metadata_.number("attention.value_length");
-    if (layers_ == 0 || asked == 0 || (!key && !shared) || (!value && !shared)) return;
+    // 0: not known.
+    const std::uint64_t shared = heads && *heads != 0 && width ? *width / *heads : 0;
+    const std::uint64_t key = metadata_.number("attention.key_length").value_or(shared);
+    const std::uint64_t value = metadata_.number("attention.value_length").value_or(shared);
+    if (layers_ == 0 || asked == 0 || key == 0 || value == 0) return;
     for (std::uint64_t layer = 0; layer < layers_; ++layer) {
       const auto count = heads_of(layer);
       if (!count) return clear_context();
-      std::uint64_t bytes = row_bytes(product(*count, key ? *key : *shared, "keys"), use_.key_type);
-      add(bytes, row_bytes(product(*count, value ? *value : *shared, "values"), use_.value_type),
-          "keys and values");
+      std::uint64_t bytes = row_bytes(product(*count, key, "keys"), use_.key_type);
+      add(bytes, row_bytes(product(*count, value, "values"), use_.value_type), "keys and values");
       add(on(where_.of(layer)).context_bytes, product(bytes, result_.context_tokens, "a context"),
           "contexts");
     }
