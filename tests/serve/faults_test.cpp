@@ -37,6 +37,7 @@ TEST_F(Faults, AServerThatDiesInTheMiddleOfAStreamEndsItShort) {
   const std::string all = client.receive_all();
   EXPECT_THAT(all, HasSubstr("data: 0"));
   EXPECT_FALSE(all.ends_with("0\r\n\r\n")) << "the client can tell that it is not whole";
+  EXPECT_TRUE(becomes("a", "failed"));  // what is sent to it before that is answered with 502
   EXPECT_EQ(ask("a").status, 200);
 }
 
@@ -51,10 +52,7 @@ TEST_F(Faults, AServerThatIsKilledWhileIdleIsStartedAgainByTheNextRequest) {
 }
 
 TEST_F(Faults, WhatAKilledServerHeldIsThereForAnother) {
-  set_capacity("120MiB");
-  for (const char* const name : {"a", "b"}) {
-    add(name, {.options = "--hold 62914560", .keys = "ladder: stop"});
-  }
+  two_of_which_one_fits();
   start();
   auto working = ask_later("a", {{"gate", gate("never")}});
   ASSERT_TRUE(noted("a POST"));
@@ -205,10 +203,7 @@ TEST_F(Faults, AClientThatLeavesDuringALoadLeavesNothingBehind) {
 }
 
 TEST_F(Faults, NobodyLeavesForAClientThatHasLeft) {
-  set_capacity("120MiB");
-  for (const char* const name : {"a", "b"}) {
-    add(name, {.options = "--hold 62914560", .keys = "ladder: stop"});
-  }
+  two_of_which_one_fits();
   start();
   auto working = ask_later("a", {{"gate", gate("go")}});
   ASSERT_TRUE(noted("a POST"));

@@ -33,10 +33,7 @@ TEST_F(Memory, TheOneThatWasUsedLeastRecentlyLeavesForAnother) {
 }
 
 TEST_F(Memory, WhatDoesNotFitTogetherTakesTurns) {
-  set_capacity("120MiB");
-  for (const char* const name : {"a", "b"}) {
-    add(name, {.options = "--hold 62914560", .keys = "ladder: stop"});
-  }
+  two_of_which_one_fits();
   start();
   ASSERT_EQ(ask("a").status, 200);
   ASSERT_EQ(ask("b").status, 200);
@@ -47,10 +44,7 @@ TEST_F(Memory, WhatDoesNotFitTogetherTakesTurns) {
 }
 
 TEST_F(Memory, OneThatWorksIsNotPutAwayForAnother) {
-  set_capacity("120MiB");
-  for (const char* const name : {"a", "b"}) {
-    add(name, {.options = "--hold 62914560", .keys = "ladder: stop"});
-  }
+  two_of_which_one_fits();
   start();
   auto working = ask_later("a", {{"gate", gate("go")}});
   ASSERT_TRUE(noted("a POST"));

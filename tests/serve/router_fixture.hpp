@@ -79,6 +79,13 @@ class router_test : public testing::Test {
   void set(const std::string& lines) { keys_ += lines + "\n"; }
   /// What all models together may hold.
   void set_capacity(const std::string& bytes) { capacity_ = bytes; }
+  /// Models "a" and "b", which only stop.
+  void two_of_which_one_fits() {
+    set_capacity("120MiB");
+    for (const char* const name : {"a", "b"}) {
+      add(name, {.options = "--hold 62914560", .keys = "ladder: stop"});
+    }
+  }
 
   void write_config() {
     const std::string devices =

@@ -64,6 +64,17 @@ class IdleTime : public testing::Test {
   }
   void go_on() { go_on_.set_value(); }
 
+  /// By its idle time of 30 s, with the thread held after a wake.
+  void make_with_a_sleep_due() {
+    make({.idle_time = 30s});
+    sleeper_->sleep();
+    hold_after(direction::wake);
+    sleeper_->wake();
+    expect_held();
+    clock_.advance(30s);
+    EXPECT_TRUE(sleeper_->poll(clock_.now()));
+  }
+
   /// Until the thread has looked at everything that was due before.
   void let_it_look() {
     who_->wants_upkeep = true;
@@ -83,13 +94,7 @@ class IdleTime : public testing::Test {
 };
 
 TEST_F(IdleTime, ASleepThatWasDueIsDueNoMoreWhenItIsTurnedOff) {
-  make({.idle_time = 30s});
-  sleeper_->sleep();
-  hold_after(direction::wake);
-  sleeper_->wake();
-  expect_held();
-  clock_.advance(30s);
-  EXPECT_TRUE(sleeper_->poll(clock_.now()));
+  make_with_a_sleep_due();
   sleeper_->set_idle_time(std::nullopt);
   let_it_look();
   EXPECT_EQ(sleeper_->observe().state, sleep_state::awake);
@@ -97,13 +102,7 @@ TEST_F(IdleTime, ASleepThatWasDueIsDueNoMoreWhenItIsTurnedOff) {
 }
 
 TEST_F(IdleTime, ALongerOneHoldsForASleepThatWasDue) {
-  make({.idle_time = 30s});
-  sleeper_->sleep();
-  hold_after(direction::wake);
-  sleeper_->wake();
-  expect_held();
-  clock_.advance(30s);
-  EXPECT_TRUE(sleeper_->poll(clock_.now()));
+  make_with_a_sleep_due();
   sleeper_->set_idle_time(31s);
   let_it_look();
   EXPECT_EQ(sleeper_->observe().state, sleep_state::awake);
@@ -112,13 +111,7 @@ TEST_F(IdleTime, ALongerOneHoldsForASleepThatWasDue) {
 }
 
 TEST_F(IdleTime, BeginsAnewWithWorkThatCameAndWentBeforeTheSleep) {
-  make({.idle_time = 30s});
-  sleeper_->sleep();
-  hold_after(direction::wake);
-  sleeper_->wake();
-  expect_held();
-  clock_.advance(30s);
-  EXPECT_TRUE(sleeper_->poll(clock_.now()));
+  make_with_a_sleep_due();
   static_cast<void>(sleeper_->try_acquire());
   let_it_look();
   EXPECT_EQ(sleeper_->observe().state, sleep_state::awake);
