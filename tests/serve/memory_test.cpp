@@ -50,6 +50,10 @@ TEST_F(Memory, OneThatWorksIsNotPutAwayForAnother) {
   ASSERT_TRUE(noted("a POST"));
   auto waiting = ask_later("b");
   ASSERT_TRUE(eventually([&] { return model("b").at("waiting") == 1; }));
+  ASSERT_TRUE(eventually([&] {  // the books are asked a moment after it has come
+    const json all = state().at("waiting");
+    return !all.empty() && !all.at(0).at("why").get<std::string>().empty();
+  }));
   const json why = state().at("waiting").at(0);
   EXPECT_EQ(why.at("model"), "b");
   EXPECT_THAT(why.at("why").get<std::string>(), HasSubstr("HOST"));
