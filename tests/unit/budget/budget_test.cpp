@@ -209,6 +209,15 @@ TEST_F(Budget, ContentsGoToHostMemoryInPlaceOfThoseThatAreMissedLess) {
   }
 }
 
+TEST_F(Budget, WhoMakesRoomInHostMemoryComesFirstWhereverItStands) {
+  budget_world two({{"GPU0", 10_GiB, 1_GiB}, {"HOST", 9_GiB, 1_GiB}});
+  for (const char* const name : {"x", "y", "z"}) {
+    two.add({name, {{"GPU0", 8_GiB}}, {{"offload", {{"HOST", 8_GiB}}}, {"unload"}}});
+  }
+  for (const char* const name : {"y", "x", "z"}) two.load(name);
+  EXPECT_THAT(two.log, ElementsAre("y offload", "y unload", "x offload"));
+}
+
 TEST_F(Budget, ContentsWaitUntilHostMemoryThatOthersLeaveIsReallyFree) {
   budget_world two({{"GPU0", 9_GiB, 1_GiB}, {"HOST", 9_GiB, 1_GiB}});
   two.add({"x", {{"GPU0", 8_GiB}}, {{"offload", {{"HOST", 8_GiB}}}, {"unload"}}});
