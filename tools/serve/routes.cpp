@@ -94,6 +94,7 @@ routes::routes(fleet& models, metrics& counts, access_rules rules)
   add_observers();
   add_changes();
   add_streams();
+  add_cluster();
 }
 
 void routes::add_observers() {

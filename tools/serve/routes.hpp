@@ -99,6 +99,7 @@ class routes {
   void add_observers();
   void add_changes();
   void add_streams();
+  void add_cluster();  ///< routes_cluster.cpp
   [[nodiscard]] decision of_entry(const entry& found, const header_fields& fields) const;
   [[nodiscard]] decision upstream(const header_fields& fields, std::string_view method,
                                   std::string_view target, bool upgrade);
