@@ -16,8 +16,8 @@ namespace {
 
 /// A line for each interface.
 constexpr void (*groups[])(route_table&, const router_parts&) = {
-    add_own_routes,  add_openai_routes, add_llama_routes,
-    add_swap_routes, add_vllm_routes,   add_page_routes,
+    add_own_routes,  add_openai_routes, add_llama_routes,   add_swap_routes,
+    add_vllm_routes, add_page_routes,   add_cluster_routes,
 };
 
 /// Paths by which people look at a server. A look neither wakes a model nor keeps it awake.
