@@ -67,6 +67,8 @@ server::server(server_options options)
                 "listens where others can reach it: that takes a 'token'");
   }
   raise_descriptor_limit(options_.given.limits.connections);
+  // Before anybody can know of it: whoever sees it listen may tell it to end.
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signals_.add(number);
   for (const endpoint& each : options_.given.listen) listen(each);
   world_.ended = [this](session& which) { sessions_.erase(&which); };
   fleet_.on_change([this] { routes_.tell_change(); });
@@ -100,7 +102,6 @@ std::vector<std::string> server::addresses() const {
 }
 
 ending server::run() {
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signals_.add(number);
   on_signal();
   fleet_.start();
   for (std::size_t which = 0; which < acceptors_.size(); ++which) accept(which);
