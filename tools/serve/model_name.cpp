@@ -256,6 +256,23 @@ std::optional<std::string> decode_url(std::string_view text, bool plus) {
   return plain;
 }
 
+std::vector<std::string> query_values(std::string_view target, std::string_view name) {
+  std::vector<std::string> values;
+  const std::size_t mark = target.find('?');
+  if (mark == std::string_view::npos) return values;
+  std::string_view rest = target.substr(mark + 1);
+  while (!rest.empty()) {
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+    const std::size_t sign = std::min(pair.find('='), pair.size());
+    if (decode_url(pair.substr(0, sign), true) != name) continue;
+    const auto value =
+        decode_url(sign < pair.size() ? pair.substr(sign + 1) : std::string_view(), true);
+    if (value) values.push_back(*value);
+  }
+  return values;
+}
+
 std::optional<std::string> query_value(std::string_view target, std::string_view name) {
   const std::size_t mark = target.find('?');
   if (mark == std::string_view::npos) return {};

@@ -43,14 +43,30 @@ bool is_look(std::string_view method, std::string_view path) {
   return is_read(method) && std::find(std::begin(looks), std::end(looks), path) != std::end(looks);
 }
 
+/// The path as a server may understand it, %XX decoded and without "//", "." and "..": whose it
+/// is, and who may ask for it, must not depend on how it is written. It is sent on as it came.
 std::string path_of(std::string_view target) {
-  return std::string(target.substr(0, target.find('?')));
+  const std::string_view raw = target.substr(0, target.find('?'));
+  const std::string plain = decode_url(raw, false).value_or(std::string(raw));
+  std::vector<std::string_view> parts;
+  bool ends_open = false;
+  for (std::string_view rest = plain; !rest.empty();) {
+    const std::string_view part = rest.substr(0, rest.find('/'));
+    ends_open = part.size() < rest.size();
+    rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+    if (part == ".." && !parts.empty()) parts.pop_back();
+    if (!part.empty() && part != "." && part != "..") parts.push_back(part);
+  }
+  std::string path;
+  for (const std::string_view part : parts) path.append("/").append(part);
+  if (ends_open || path.empty()) path += '/';
+  return path;
 }
 
 /// `prefix` and one name after it: "/api/models/unload/" and "a".
 std::optional<std::string> after(const std::string& path, std::string_view prefix) {
   if (!path.starts_with(prefix) || path.size() == prefix.size()) return {};
-  return decode_url(std::string_view(path).substr(prefix.size()), false);
+  return path.substr(prefix.size());
 }
 
 std::optional<std::string> text_member(const json& object, const char* name) {
@@ -66,6 +82,41 @@ std::optional<std::string> text_member(const json& object, const char* name) {
 std::optional<std::string> member(const local_request& asked, const char* name) {
   if (auto value = query_value(asked.target, name)) return value;
   return text_member(json::parse(asked.body, nullptr, false), name);
+}
+
+/// `tags` of the query, several times, and of a JSON body, one or a list.
+/// @return absent: that is no list of tags
+std::optional<model::tag_list> tags_of(const local_request& asked) {
+  model::tag_list tags = query_values(asked.target, "tags");
+  const json body = json::parse(asked.body, nullptr, false);
+  if (const auto found = body.find("tags"); body.is_object() && found != body.end()) {
+    const json list = found->is_array() ? *found : json::array({*found});
+    for (const json& each : list) {
+      if (!each.is_string()) return {};
+      tags.push_back(each.get<std::string>());
+    }
+  }
+  // As they are put into the query for the server.
+  constexpr std::string_view letters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+  const bool right = std::all_of(tags.begin(), tags.end(), [&](const std::string& each) {
+    return !each.empty() && each.find_first_not_of(letters) == std::string::npos;
+  });
+  if (!right) return {};
+  return tags;
+}
+
+answer wrong_tags() {
+  return answer_of({400,
+                    "'tags' must be names such as weights or kv_cache, several times in the "
+                    "query or as a list in the body",
+                    {}});
+}
+
+model::outcome told(const reply& to) {
+  return [to](const std::optional<refusal>& why) {
+    to(why ? answer_of(*why) : json_answer({{"success", true}}));
+  };
 }
 
 answer not_found(const std::string& path) {
@@ -138,8 +189,9 @@ void routes::add_changes() {
   change(post, "/sleep", named([this](const auto& which, const auto& asked, const reply& to) {
            sleep(which, asked, to);
          }));
-  change(post, "/wake_up",
-         named([this](const auto& which, const auto&, const reply& to) { load(which, to, true); }));
+  change(post, "/wake_up", named([this](const auto& which, const auto& asked, const reply& to) {
+           wake(which, asked, to);
+         }));
   const auto unload_everything = [this](const local_request&, const reply& to) { unload_all(to); };
   change(post, "/api/models/unload", unload_everything);
   change(post, "/unload", unload_everything);
@@ -232,6 +284,7 @@ decision routes::for_model(const std::optional<std::string>& name,
 decision routes::upstream(const header_fields& fields, std::string_view method,
                           std::string_view target, bool upgrade) {
   constexpr std::string_view prefix = "/upstream/";
+  if (!target.starts_with(prefix)) return not_found(std::string(target));
   const std::string_view rest = target.substr(prefix.size());
   const std::size_t query = std::min(rest.find('?'), rest.size());
   for (std::size_t end = query; end != std::string_view::npos && end > 0;
@@ -272,8 +325,9 @@ std::optional<decision> routes::model_route(const std::shared_ptr<model>& which,
     });
   }
   if (path == "/wake_up") {
-    return change(fields,
-                  [this, which](const local_request&, const reply& to) { load(which, to, true); });
+    return change(fields, [this, which](const local_request& asked, const reply& to) {
+      wake(which, asked, to);
+    });
   }
   return {};
 }
@@ -331,9 +385,8 @@ decision routes::ui(const header_fields& fields, std::string_view method, const 
   if (method != "POST" || !path.starts_with(prefix) || slash < prefix.size()) {
     return not_found(path);
   }
-  const auto name =
-      decode_url(std::string_view(path).substr(prefix.size(), slash - prefix.size()), false);
-  const auto which = name ? fleet_.find(*name) : nullptr;
+  const std::string name = path.substr(prefix.size(), slash - prefix.size());
+  const auto which = fleet_.find(name);
   if (!which) return for_model(name, path);
   const std::string action = path.substr(slash + 1);
   return change(fields, [this, which, action, path](const local_request& asked, const reply& to) {
@@ -374,13 +427,22 @@ void routes::load(const std::shared_ptr<model>& which, const reply& to, bool wai
 
 void routes::put_away(const std::shared_ptr<model>& which, std::size_t depth, bool force,
                       const reply& to) {
-  which->put_away(depth, force, [to](const std::optional<refusal>& why) {
-    to(why ? answer_of(*why) : json_answer({{"success", true}}));
-  });
+  which->put_away(depth, force, told(to));
+}
+
+void routes::wake(const std::shared_ptr<model>& which, const local_request& asked,
+                  const reply& to) {
+  const auto tags = tags_of(asked);
+  if (!tags) return to(wrong_tags());
+  if (tags->empty()) return load(which, to, true);
+  which->wake_tags(*tags, told(to));
 }
 
 void routes::sleep(const std::shared_ptr<model>& which, const local_request& asked,
                    const reply& to) {
+  const auto tags = tags_of(asked);
+  if (!tags) return to(wrong_tags());
+  if (!tags->empty()) return which->sleep_tags(*tags, told(to));  // they win, as in vLLM
   std::string level = member(asked, "level").value_or("1");
   const auto depth = which->depth_of(level);
   if (!depth) {

@@ -118,6 +118,7 @@ class routes {
   void put_away(const std::shared_ptr<model>& which, std::size_t depth, bool force,
                 const reply& to);
   void sleep(const std::shared_ptr<model>& which, const local_request& asked, const reply& to);
+  void wake(const std::shared_ptr<model>& which, const local_request& asked, const reply& to);
   void unload_all(const reply& to);
   void open_logs(const std::shared_ptr<stream>& to, const std::string& source);
   void watch(const std::shared_ptr<stream>& to, bool swap_events);
