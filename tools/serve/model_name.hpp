@@ -62,6 +62,9 @@ class form_model_finder {
                                                      std::string_view name);
 /// All values of one that may be there several times.
 [[nodiscard]] std::vector<std::string> query_values(std::string_view target, std::string_view name);
+/// The path of a target as a server may understand it, %XX decoded and without "//", "." and "..":
+/// whose it is, and who may ask for it, must not depend on how it is written.
+[[nodiscard]] std::string plain_path(std::string_view target);
 /// With %XX decoded, and '+' where `plus` says so; absent when that is not right.
 [[nodiscard]] std::optional<std::string> decode_url(std::string_view text, bool plus);
 
