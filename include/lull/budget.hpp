@@ -110,8 +110,9 @@ struct budget_options {
   duration retry_after = std::chrono::seconds{5};
   duration look_every = std::chrono::seconds{1};
 
-  /// What loads were measured at is kept there; read at the start, replaced as a whole after each
-  /// load that changed it. Empty: nowhere. That it cannot be read or written is logged.
+  /// What loads were measured at is kept there; read at the start, replaced as a whole soon after a
+  /// load that changed it, by `run_on` as well; the budget's end waits for it. Empty: nowhere.
+  /// That it cannot be read or written is logged.
   std::string estimates_file = {};
   log_sink log = {};
   const lull::clock* time = nullptr;  ///< outlives it and its tickets; null: the steady clock
