@@ -60,7 +60,7 @@ struct budget_model {
   std::int32_t priority = 0;    ///< the larger goes first
   bool pinned = false;          ///< never put away
   duration min_residence = {};  /// not put away before it was ready for so long
-  /// How long it takes to come back, until that was measured.
+  /// How long it takes to come back, from each level until it was measured from there.
   duration wake_time = std::chrono::seconds{1};
 };
 
@@ -175,13 +175,14 @@ struct budget_model_snapshot {
   bool measured = false;      ///< whether the estimate comes from a load
   std::uint32_t leases = 0;   ///< tickets out
   std::uint32_t waiting = 0;  ///< callers that wait for it
-  duration wake_time{};       ///< measured, the last ones counting most
+  /// How long it takes to come back from where it is; while it does not sleep: from the first level.
+  duration wake_time{};
+  std::vector<duration> wake_times;  ///< from each level; measured, the last ones counting most
   std::int32_t priority = 0;
   bool pinned = false;
   duration kept_for{};             ///< how long it is not put away yet: its minimum residence
   std::optional<duration> idle{};  ///< since it was last used; absent: never was
-  double uses_per_second = 0;      ///< as plans count it
-  double aging = 0;                ///< plan_model::aging
+  double uses_per_second = 0;      ///< plan_model::uses_per_second
 };
 
 /// Event counts since construction.
@@ -199,7 +200,6 @@ struct budget_snapshot {
   std::vector<budget_device_snapshot> devices;
   std::vector<budget_model_snapshot> models;
   budget_counters counters;
-  double aging = 0;  ///< plan_books::aging
 };
 
 /// What would be done to let a model in.

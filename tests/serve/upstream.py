@@ -143,6 +143,7 @@ class Handler(BaseHTTPRequestHandler):
         if asked.get("die"):
             print(given.last_words, file=sys.stderr, flush=True)
             os._exit(3)
+        time.sleep(asked.get("work", 0))
         if asked.get("gate") and not wait_for(asked["gate"], self.client_gone):
             note("client gone")
             self.close_connection = True

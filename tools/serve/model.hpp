@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "arrivals.hpp"
 #include "child_output.hpp"
 #include "client.hpp"
 #include "config/config.hpp"
@@ -29,6 +30,11 @@ namespace lull::serve {
 
 class model;
 
+/// @param from what the model was before: "hot", "cold", or the level that it slept at
+/// @param load of a load or a wake by itself; else of a request, from when it asked for the model
+using arrival_told = std::function<void(const std::string& model, const std::string& from,
+                                        duration waited, bool load)>;
+
 /// What all models share. Outlives them.
 struct surroundings {
   net::io_context& io;
@@ -40,10 +46,14 @@ struct surroundings {
   lull::budget* books = nullptr;
   std::filesystem::path pid_folder = {};
   std::stop_source ending = {};  ///< nobody waits for servers to end any more
+  bool refusing = false;         ///< new requests
+  /// When servers that have not ended are killed, whatever their own time is.
+  time_point stop_by = no_deadline;
   /// Something that is shown has changed.
   std::function<void()> changed = [] {};
   /// Calls `then` when the models that must not be there beside this one have left.
   std::function<void(model& comer, std::function<void()> then)> make_way = {};
+  arrival_told arrived = [](const std::string&, const std::string&, duration, bool) {};
 };
 
 /// Why a request is not served, as an HTTP answer.
@@ -90,6 +100,19 @@ class model : public std::enable_shared_from_this<model> {
     time_point since{};  ///< it is so
     std::uint64_t starts = 0;
     std::uint64_t crashes = 0;
+    unsigned failures = 0;    ///< loads that failed, one after the other
+    time_point not_before{};  ///< it is not started again
+    std::size_t depth = 0;    ///< how far down it is: 0 ready, else its rung + 1
+    time_point load_began{};  ///< while it loads or wakes
+  };
+
+  /// A depth that it can be put away to.
+  struct depth_view {
+    std::size_t depth = 0;
+    std::string level = {};
+    bytes_by_device left = {};
+    bool measured = false;              ///< what is left
+    std::optional<duration> back = {};  ///< how long it took to come back from there, on average
   };
 
   /// @throws error (not_found) where the server's address cannot be looked up
@@ -129,8 +152,16 @@ class model : public std::enable_shared_from_this<model> {
   void tick(time_point now, const budget_model_snapshot& books);
   /// Stops its server, whatever it does; then `done`. Nothing else happens with it afterwards.
   void close(std::function<void()> done);
+  /// The time that close() gives has become shorter.
+  void hurry();
 
   [[nodiscard]] view look() const;
+  /// The depths that its server has, shallow first.
+  [[nodiscard]] std::vector<depth_view> depths() const;
+  /// How long a start took, on average; absent: none was seen.
+  [[nodiscard]] std::optional<duration> start_time() const { return arrivals_.expected("cold"); }
+  /// How long until it could serve, were it asked for now and had the room; absent: not known.
+  [[nodiscard]] std::optional<duration> time_to_come() const;
   /// Whether a request that must not wake it could be sent to it.
   [[nodiscard]] bool answers() const noexcept { return phase_ == phase::ready; }
 
@@ -201,6 +232,8 @@ class model : public std::enable_shared_from_this<model> {
   void cannot(std::size_t depth, std::size_t choice, const std::string& words);
   void finish_leaving(std::optional<error> failure = {});
   void stop_child(std::function<void()> then);
+  [[nodiscard]] duration time_to_end() const;
+  [[nodiscard]] stop_options how_to_stop() const;
   void measure_asleep();
   [[nodiscard]] std::vector<sleep_way> ways_of(std::size_t depth) const;
 
@@ -247,13 +280,15 @@ class model : public std::enable_shared_from_this<model> {
   duration check_pause_{};
   unsigned failures_ = 0;  ///< one after the other
   time_point not_before_{};
+  arrivals arrivals_;
 
   std::vector<sleep_way> applied_;  ///< what a wake has to undo, the last first
   std::string level_;
-  std::size_t depth_ = 0;         ///< how far down it is: 0 ready, else its rung + 1
-  std::vector<bool> broken_;      ///< rungs that this server does not have
-  bool was_suspended_ = false;    ///< since it was started
-  bool asleep_measured_ = false;  ///< since it fell asleep
+  std::size_t depth_ = 0;     ///< how far down it is: 0 ready, else its rung + 1
+  std::vector<bool> broken_;  ///< rungs that this server does not have
+  std::vector<std::optional<bytes_by_device>> left_;  ///< at each rung, as it was measured
+  bool was_suspended_ = false;                        ///< since it was started
+  bool asleep_measured_ = false;                      ///< since it fell asleep
   std::uint64_t sleeps_ = 0;
   left leaving_;
   bytes_by_device seen_;    ///< what it held when it was ready, as devices list it

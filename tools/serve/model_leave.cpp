@@ -207,6 +207,7 @@ void model::measure_asleep() {
         for (const auto& [device, bytes] : held) {
           if (self->seen_[device] > 0) holds[device] = bytes;
         }
+        self->left_[self->depth_ - 1] = holds;
         self->around_.books->correct(self->name(), holds);
       }
       self->around_.changed();
@@ -214,12 +215,16 @@ void model::measure_asleep() {
   });
 }
 
-/// Ends the server: by its own command, by the signal, by force. Then `then`, on the router's
-/// thread, when all of it is gone.
-void model::stop_child(std::function<void()> then) {
-  stop_asking();
+/// Its own time to end, and no more than all have.
+duration model::time_to_end() const {
+  if (around_.stop_by == no_deadline) return config_.stop_timeout;
+  const duration rest = around_.stop_by - steady_clock().now();
+  return std::clamp(rest, duration::zero(), std::max(config_.stop_timeout, duration::zero()));
+}
+
+stop_options model::how_to_stop() const {
   stop_options how;
-  how.grace = config_.stop_timeout;
+  how.grace = time_to_end();
   const bool suspended = !applied_.empty() && applied_.back() == sleep_way::driver;
   if (suspended) how.grace = {};  // it could not act on a signal
   if (was_suspended_ && !suspended) {
@@ -227,7 +232,28 @@ void model::stop_child(std::function<void()> then) {
       if (gpu.supports(capability::suspend)) how.before_kill = checkpoint_before_kill(gpu);
     }
   }
-  std::vector<std::string> command = suspended ? std::vector<std::string>() : config_.stop_command;
+  return how;
+}
+
+/// Those who stop it already go by the shortest time that is given.
+void model::hurry() {
+  if (!child_) return;
+  around_.threads.run([child = child_, log = around_.log, how = how_to_stop()] {
+    try {
+      child->stop(how);
+    } catch (const std::exception& failure) {
+      log.write(log_level::error, failure.what());
+    }
+  });
+}
+
+/// Ends the server: by its own command, by the signal, by force. Then `then`, on the router's
+/// thread, when all of it is gone.
+void model::stop_child(std::function<void()> then) {
+  stop_asking();
+  const stop_options how = how_to_stop();
+  std::vector<std::string> command = config_.stop_command;
+  if (!applied_.empty() && applied_.back() == sleep_way::driver) command.clear();
   constexpr std::string_view mark = "${PID}";
   for (std::string& word : command) {
     for (std::size_t at = word.find(mark); at != std::string::npos; at = word.find(mark)) {
@@ -242,8 +268,9 @@ void model::stop_child(std::function<void()> then) {
             options.arguments = command;
             options.state_pipe = false;
             lull::process stopper(std::move(options));
-            stopper.wait(steady_clock().deadline_in(how.grace));
-            child->wait(steady_clock().deadline_in(how.grace));
+            const time_point until = steady_clock().deadline_in(how.grace);
+            stopper.wait(until);
+            child->wait(until);
           }
         } catch (const std::exception& failure) {
           self->say(log_level::warning, failure.what());

@@ -52,6 +52,7 @@ duration pause_after(unsigned failures) {
 void model::load(budget_ticket ticket) {
   loading_ = std::move(ticket);
   load_deadline_ = steady_clock().deadline_in(config_.check_timeout);
+  arrivals_.begin(child_ && phase_ == phase::asleep ? level_ : "cold", steady_clock().now());
   if (child_ && phase_ == phase::asleep) {
     enter(phase::waking);
     return wake();
@@ -196,6 +197,9 @@ void model::measured(std::uint64_t run, const bytes_by_device& held) {
   not_before_ = {};
   last_error_.clear();
   level_.clear();
+  if (const auto took = arrivals_.end(steady_clock().now())) {
+    around_.arrived(name(), arrivals_.from(), *took, true);
+  }
   budget_ticket ticket = std::move(*loading_);
   loading_.reset();
   enter(phase::ready);
@@ -284,6 +288,7 @@ void model::wake_by_driver() {
 void model::load_put_off(const std::string& words) {
   stop_asking();
   last_error_ = words;
+  arrivals_.give_up();
   say(log_level::warning, "is not woken: " + words);
   loading_.reset();
   enter(phase::asleep);
@@ -294,6 +299,7 @@ void model::load_failed(const std::string& words, unsigned status) {
   stop_asking();
   ++run_;  // whatever is still under way is of no interest
   ++failures_;
+  arrivals_.give_up();
   not_before_ = steady_clock().now() + pause_after(failures_);
   if (output_) output_->drain();
   if (errors_) errors_->drain();

@@ -51,7 +51,7 @@ std::string model::found_as() const {
 
 std::uint64_t model::acquire(acquired done) {
   const time_point now = steady_clock().now();
-  if (closed_) {
+  if (closed_ || around_.refusing) {
     done({}, {503, "the router is ending", seconds{5}}, {});
     return 0;
   }
@@ -140,6 +140,7 @@ void model::serve(budget_ticket ticket) {
   waiter first = std::move(waiters_.front());
   waiters_.pop_front();
   last_used_ = steady_clock().now();
+  around_.arrived(name(), first.found, last_used_ - first.since, false);
   first.done(lease(shared_from_this(), std::move(ticket)), {}, first.found);
 }
 

@@ -52,8 +52,8 @@ void session::close() {
   world_.ended(*this);
 }
 
-void session::close_if_idle() {
-  if (stage_ == stage::idle || stage_ == stage::streaming) close();
+bool session::is_at_work() const noexcept {
+  return stage_ == stage::body || stage_ == stage::answering || stage_ == stage::exchanging;
 }
 
 void session::check_time(time_point now) {
@@ -69,7 +69,6 @@ void session::wait_for_request() {
   in_form_.reset();
   searched_ = 0;
   if (buffer_.size() > 0) return read_header();
-  if (world_.draining) return close();
   deadline_ = steady_clock().coarse_now() + world_.limits.idle_time;
   watch();
 }

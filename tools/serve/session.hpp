@@ -44,8 +44,8 @@ class session : public std::enable_shared_from_this<session> {
   void start();
   /// Ends it now, whatever is under way.
   void close();
-  /// Ends it if it is waiting for a request.
-  void close_if_idle();
+  /// Whether somebody waits for its answer: not one that watches, or has yet to ask.
+  [[nodiscard]] bool is_at_work() const noexcept;
   /// Ends it when its time is over.
   void check_time(time_point now);
 
