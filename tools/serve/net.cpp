@@ -30,9 +30,9 @@ readable peek(tcp_socket& from) noexcept {
   char first = 0;
   const ssize_t count = ::recv(from.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
   if (count > 0) return readable::something;
-  return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
-             ? readable::nothing
-             : readable::end;
+  if (count == 0) return readable::end;
+  const bool waits = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+  return waits ? readable::nothing : readable::broken;
 }
 
 }  // namespace lull::serve

@@ -32,7 +32,7 @@ using steady_timer =
 [[nodiscard]] tcp::endpoint resolve(const endpoint& where);
 
 /// What can be read of a connection now, without reading it and without waiting.
-enum class readable : std::uint8_t { nothing, something, end };
+enum class readable : std::uint8_t { nothing, something, end, broken };
 [[nodiscard]] readable peek(tcp_socket& from) noexcept;
 
 }  // namespace lull::serve

@@ -30,6 +30,8 @@ void add_llama_routes(route_table& to, const router_parts& parts);
 void add_swap_routes(route_table& to, const router_parts& parts);
 /// vLLM's four for administration, for each model.
 void add_vllm_routes(route_table& to, const router_parts& parts);
+/// What those ask who look at many machines: probes, and the budget as a document.
+void add_cluster_routes(route_table& to, const router_parts& parts);
 /// The page's.
 void add_page_routes(route_table& to, const router_parts& parts);
 
