@@ -31,8 +31,8 @@ readable peek(tcp_socket& from) noexcept {
   const ssize_t count = ::recv(from.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
   if (count > 0) return readable::something;
   if (count == 0) return readable::end;
-  const bool waits = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-  return waits ? readable::nothing : readable::broken;
+  const bool empty = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+  return empty ? readable::nothing : readable::broken;
 }
 
 }  // namespace lull::serve

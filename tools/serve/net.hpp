@@ -32,7 +32,12 @@ using steady_timer =
 [[nodiscard]] tcp::endpoint resolve(const endpoint& where);
 
 /// What can be read of a connection now, without reading it and without waiting.
-enum class readable : std::uint8_t { nothing, something, end, broken };
+enum class readable : std::uint8_t {
+  nothing,
+  something,
+  end,     ///< the other side has closed its half, or all
+  broken,  ///< it is gone
+};
 [[nodiscard]] readable peek(tcp_socket& from) noexcept;
 
 }  // namespace lull::serve

@@ -104,9 +104,9 @@ void session::watch() {
     if (self->stage_ == stage::idle) return self->read_header();
     if (self->stage_ == stage::header || self->stage_ == stage::body) return;
     // What is there may be the next request already: then it is noticed when something is written.
-    const readable now = peek(self->socket_);
-    if (now == readable::end) return self->client_ended();
-    if (now == readable::broken) self->client_gone();
+    const readable there = peek(self->socket_);
+    if (there == readable::end) self->client_ended();
+    if (there == readable::broken) self->client_gone();
   });
 }
 
