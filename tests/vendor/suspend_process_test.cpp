@@ -146,6 +146,26 @@ TEST_P(SuspendProcess, WithoutHostMemoryNothingIsTouched) {
   EXPECT_EQ(large.gpu().script.calls("cuCheckpointProcessLock"), 0u);
 }
 
+TEST_P(SuspendProcess, WhatTheDriverDoesNotMoveIsToldInWords) {
+  process child = start();
+  here.gpu().set_process_bytes(child.id(), 0, 300 * MiB);
+  here.gpu().hold_what_cannot_be_saved(child.id(), false);
+  const error refused =
+      error_of([&] { static_cast<void>(suspend_process(devices, child.id(), recorded())); });
+  EXPECT_EQ(refused.code(), status::unsupported);
+  EXPECT_THAT(refused.what(), HasSubstr("managed memory"));
+  EXPECT_EQ(here.gpu().process_state(child.id()), running);
+  EXPECT_EQ(file_count(), 0u);
+  here.gpu().hold_what_cannot_be_saved(child.id(), true);
+  const error ruined =
+      error_of([&] { static_cast<void>(suspend_process(devices, child.id(), recorded())); });
+  EXPECT_THAT(ruined.what(),
+              testing::AllOf(HasSubstr("managed memory"),
+                             HasSubstr("process " + std::to_string(child.id()) + " is lost")));
+  EXPECT_THAT(error_of([&] { static_cast<void>(suspend_process(devices, child.id())); }).what(),
+              HasSubstr("was lost"));
+}
+
 TEST_P(SuspendProcess, ProcessesThatCannotBeSuspendedAreRefusedWithTheReason) {
   process child = start();
   const auto refusal = [&](int id) {
