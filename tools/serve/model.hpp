@@ -44,6 +44,10 @@ struct surroundings {
   std::function<void()> changed = [] {};
   /// Calls `then` when the models that must not be there beside this one have left.
   std::function<void(model& comer, std::function<void()> then)> make_way = {};
+  /// A model's server has ended without having been told to, or has not become ready.
+  /// @param how absent where no process was started
+  std::function<void(model& which, const std::optional<exit_status>& how)> ended =
+      [](model&, const std::optional<exit_status>&) {};
 };
 
 /// Why a request is not served, as an HTTP answer.
@@ -117,7 +121,10 @@ class model : public std::enable_shared_from_this<model> {
   using outcome = std::function<void(const std::optional<refusal>&)>;
   /// Puts it to sleep, or stops it, when its requests are over.
   /// @param force where they do not end in time, break them off
-  void put_away(std::size_t depth, bool force, outcome done);
+  /// @param patience that time; absent: as configured
+  void put_away(std::size_t depth, bool force, outcome done, std::optional<duration> patience = {});
+  /// Nobody gets it any more, those who wait for it neither.
+  void refuse_from_now(refusal why);
   void pin(bool pinned);
   /// The depth of sleep that vLLM's number or a level's name means; absent: there is none.
   [[nodiscard]] std::optional<std::size_t> depth_of(const std::string& level) const;
@@ -224,6 +231,7 @@ class model : public std::enable_shared_from_this<model> {
   std::uint64_t starts_ = 0;
   std::uint64_t crashes_ = 0;
 
+  std::optional<refusal> refused_;  ///< to everybody, for ever
   std::deque<waiter> waiters_;
   std::uint64_t next_number_ = 1;
   bool asking_ = false;  ///< the books, which have not answered yet
@@ -234,7 +242,10 @@ class model : public std::enable_shared_from_this<model> {
 
   std::uint64_t run_ = 0;  ///< which start of the server this is
   std::uint64_t exited_run_ = 0;
+  bool spawning_ = false;
+  std::function<void()> when_spawned_;  ///< the start was given up, and is waited for
   std::shared_ptr<lull::process> child_;
+  std::optional<exit_status> exit_;  ///< of the last child
   std::unique_ptr<child_output> output_;
   std::unique_ptr<child_output> errors_;
   std::vector<tcp_socket> idle_;

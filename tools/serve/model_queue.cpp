@@ -55,6 +55,10 @@ std::uint64_t model::acquire(acquired done) {
     done({}, {503, "the router is ending", seconds{5}}, {});
     return 0;
   }
+  if (refused_) {
+    done({}, *refused_, {});
+    return 0;
+  }
   if (config_.concurrency_limit > 0 && active_ + waiters_.size() >= config_.concurrency_limit) {
     done({},
          {429, fmt::format("'{}' has {} requests already", name(), config_.concurrency_limit),
@@ -169,7 +173,14 @@ void model::expire(time_point now) {
   around_.changed();
 }
 
-void model::put_away(std::size_t depth, bool force, outcome done) {
+void model::refuse_from_now(refusal why) {
+  refused_ = std::move(why);
+  refuse_all(*refused_);
+  if (asking_) around_.books->withdraw(name());
+}
+
+void model::put_away(std::size_t depth, bool force, outcome done,
+                     std::optional<duration> patience) {
   const bool stop = depth == deepest();
   if (phase_ == phase::stopped || phase_ == phase::failed || depth_ > depth) return done({});
   if (phase_ == phase::starting || phase_ == phase::waking) {
@@ -187,7 +198,7 @@ void model::put_away(std::size_t depth, bool force, outcome done) {
     return done(refusal{409, fmt::format("'{}' is leaving", name()), seconds{1}});
   }
   const time_point now = steady_clock().now();
-  if (!wish_) wish_ = wish{depth, force, now + config_.stop_timeout, {}};
+  if (!wish_) wish_ = wish{depth, force, now + patience.value_or(config_.stop_timeout), {}};
   wish_->told.push_back(std::move(done));
   try_wish(now);
 }

@@ -167,6 +167,7 @@ void routes::add_streams() {
 decision routes::decide(const header_fields& fields, std::string_view method,
                         std::string_view target, bool upgrade) {
   if (const auto why = check_origin(rules_, fields)) return answer_of(*why);
+  if (auto made = first_ ? first_(fields, method, target) : std::nullopt) return std::move(*made);
   const std::string path = path_of(target);
   const std::string_view looked_up = method == "HEAD" ? "GET" : method;
   // A look at one model's server, through the name in the query.

@@ -77,6 +77,10 @@ class routes {
   [[nodiscard]] decision for_model(const std::optional<std::string>& name,
                                    const std::string& target) const;
   void set_rules(access_rules rules) { rules_ = std::move(rules); }
+  /// Asked before anything else that is not about who asks; absent: it goes on as usual.
+  using earlier = std::function<std::optional<decision>(
+      const header_fields& fields, std::string_view method, std::string_view target)>;
+  void ask_first(earlier whom) { first_ = std::move(whom); }
   /// Tells those who look at /ui/events and /api/events.
   void tell_change();
   void tell_time();
@@ -125,6 +129,7 @@ class routes {
   fleet& fleet_;
   metrics& metrics_;
   access_rules rules_;
+  earlier first_;
   std::map<std::string, table, std::less<>> by_method_;
   std::map<std::uint64_t, watcher> watchers_;
   std::uint64_t next_watcher_ = 1;

@@ -7,11 +7,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "fleet.hpp"
+#include "launcher.hpp"
 #include "metrics.hpp"
 #include "net.hpp"
 #include "routes.hpp"
@@ -46,9 +48,9 @@ class server {
   [[nodiscard]] std::vector<std::string> addresses() const;
 
  private:
-  void listen(const endpoint& where);
   void accept(std::size_t which);
-  void accepted(tcp_socket socket);
+  void accepted(session_world& world, tcp_socket socket, std::string door = {});
+  void add_launcher();
   void on_signal();
   void reload();
   void drain();
@@ -63,6 +65,7 @@ class server {
   metrics metrics_;
   routes routes_;
   session_world world_;
+  std::optional<launcher> launcher_;
   std::vector<tcp_acceptor> acceptors_;
   std::unordered_map<session*, std::weak_ptr<session>> sessions_;
   net::basic_signal_set<executor> signals_;
