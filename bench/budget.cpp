@@ -31,10 +31,10 @@ lull::plan_books books_of(std::size_t models) {
     const std::uint32_t home = random() % devices;
     model.holds = {{home, (1 + random() % 16) * 1_GiB}};
     if (random() % 4 == 0) model.holds.push_back({(home + 1) % devices, 4_GiB});
-    model.levels = {{"offload", {{home, 512_MiB}}}, {"unload"}};
     model.last_used = lull::time_point{std::chrono::seconds(random() % 3600)};
     model.uses_per_second = static_cast<double>(1 + random() % 100) / 1000;
-    model.wake_seconds = static_cast<double>(1 + random() % 100) / 10;
+    const double wake_seconds = static_cast<double>(1 + random() % 100) / 10;
+    model.levels = {{"offload", {{home, 512_MiB}}, wake_seconds}, {"unload", {}, 9 * wake_seconds}};
     books.models.push_back(model);
   }
   books.add_up();

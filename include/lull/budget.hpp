@@ -60,7 +60,7 @@ struct budget_model {
   std::int32_t priority = 0;    ///< the larger goes first
   bool pinned = false;          ///< never put away
   duration min_residence = {};  /// not put away before it was ready for so long
-  /// How long it takes to come back, until that was measured.
+  /// How long it takes to come back, from each level until it was measured from there.
   duration wake_time = std::chrono::seconds{1};
 };
 
@@ -110,8 +110,9 @@ struct budget_options {
   duration retry_after = std::chrono::seconds{5};
   duration look_every = std::chrono::seconds{1};
 
-  /// What loads were measured at is kept there; read at the start, replaced as a whole after each
-  /// load that changed it. Empty: nowhere. That it cannot be read or written is logged.
+  /// What loads were measured at is kept there; read at the start, replaced as a whole soon after a
+  /// load that changed it, by `run_on` as well; the budget's end waits for it. Empty: nowhere.
+  /// That it cannot be read or written is logged.
   std::string estimates_file = {};
   log_sink log = {};
   const lull::clock* time = nullptr;  ///< outlives it and its tickets; null: the steady clock
@@ -175,13 +176,14 @@ struct budget_model_snapshot {
   bool measured = false;      ///< whether the estimate comes from a load
   std::uint32_t leases = 0;   ///< tickets out
   std::uint32_t waiting = 0;  ///< callers that wait for it
-  duration wake_time{};       ///< measured, the last ones counting most
+  /// How long it takes to come back from where it is; while it does not sleep: from the first level.
+  duration wake_time{};
+  std::vector<duration> wake_times;  ///< from each level; measured, the last ones counting most
   std::int32_t priority = 0;
   bool pinned = false;
   duration kept_for{};             ///< how long it is not put away yet: its minimum residence
   std::optional<duration> idle{};  ///< since it was last used; absent: never was
-  double uses_per_second = 0;      ///< as plans count it
-  double aging = 0;                ///< plan_model::aging
+  double uses_per_second = 0;      ///< plan_model::uses_per_second
 };
 
 /// Event counts since construction.
@@ -199,7 +201,6 @@ struct budget_snapshot {
   std::vector<budget_device_snapshot> devices;
   std::vector<budget_model_snapshot> models;
   budget_counters counters;
-  double aging = 0;  ///< plan_books::aging
 };
 
 /// What would be done to let a model in.

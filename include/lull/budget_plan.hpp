@@ -39,6 +39,7 @@ struct plan_device {
 struct plan_level {
   std::string name;                     ///< "offload"
   std::vector<device_bytes> left = {};  ///< what it still holds then; each device once
+  double wake_seconds = 0;              ///< how long it takes to come back from there
 };
 
 enum class model_state : std::uint8_t {
@@ -62,17 +63,17 @@ struct plan_model {
   bool pinned = false;       ///< never put away
   time_point keep_until{};   ///< not put away before: its minimum residence
   time_point last_used{};
-  double uses_per_second = 0;
-  double wake_seconds = 0;  ///< how long it takes to come back
-  double aging = 0;         ///< plan_books::aging at its last use
+  double uses_per_second = 0;  ///< as they were counted at its last use
 };
+
+/// Of how often a model was used, half counts after so long without a use. Replays of traffic come
+/// to about the same from a fourth of it to three times it (bench/budget_replay.cpp).
+inline constexpr duration use_half_life = std::chrono::minutes{20};
 
 /// All that a plan is made from.
 struct plan_books {
   std::vector<plan_device> devices;
   std::vector<plan_model> models;
-  /// The largest plan_victim::key of all that were put away so far.
-  double aging = 0;
 
   /// Sets held_bytes of each device to the sum of what the models hold.
   LULL_API void add_up();
@@ -94,7 +95,9 @@ struct plan_request {
 struct plan_victim {
   std::size_t model = 0;
   std::size_t level = 0;  ///< of its levels
-  double key = 0;         ///< the lower, the less it is missed
+  /// What it costs that it leaves: seconds that are waited for it in a second to come, for each GiB
+  /// that it frees. Who has the lowest leaves first.
+  double key = 0;
 };
 
 enum class plan_outcome : std::uint8_t {
@@ -119,7 +122,9 @@ struct plan_sum {
 
 struct plan_result {
   plan_outcome outcome = plan_outcome::planned;
-  std::vector<plan_victim> victims;  ///< in the order of their keys; only when planned
+  /// Only when planned: those that make room for what others leave on another device, then the
+  /// others, both in the order of their keys.
+  std::vector<plan_victim> victims;
   /// The devices of the request. Where everything fits as it is, idle_bytes and busy_bytes are 0:
   /// nobody looked.
   std::vector<plan_sum> sums;
@@ -128,18 +133,25 @@ struct plan_result {
 /// Decides who leaves. Touches nothing, and looks at no clock.
 ///
 /// Where it cannot fit even with everything gone that may go, nobody is chosen. Victims are ready
-/// or asleep, without leases, not pinned, resident for long enough. They are ordered by
+/// or asleep, without leases, not pinned, resident for long enough. They are ordered by what it
+/// costs that they leave,
 ///
-///     aging at its last use + uses per second * wake seconds / GiB freed where it is short
+///     uses per second, fading with use_half_life * wake seconds / GiB freed where it is short
 ///
-/// (GreedyDual-Size-Frequency: Cherkasova 1998, after Cao and Irani 1997), ties by last use, then
-/// by place. Where models are used as often and wake at the same cost per byte, that is least
-/// recently used. They are taken from the bottom until all devices of the request fit; then from
-/// the top, each that is no longer needed stays. Last, again from the top, each gets the shallowest
-/// level with which everything still fits; a level that would fill another device beyond its limit
-/// (host memory, for contents that are kept there) is passed over.
+/// with the wake from the next deeper level (for one that sleeps: what that takes longer than from
+/// where it is), ties by last use, then by place. Where models are used as often and wake at the
+/// same cost per byte, that is least recently used. (The cost per byte is from GreedyDual-Size, Cao
+/// and Irani 1997; uses that fade from LRFU, Lee and others 2001.) They are taken from the bottom
+/// until all devices of the request fit; then from the top, each that is no longer needed stays.
 ///
-/// n log n in the number of models at worst. Thread-safe.
+/// Last, again from the top, each gets the shallowest level with which everything still fits. A
+/// level that would fill another device beyond its limit (host memory, for contents that are kept
+/// there) is passed over, unless sleepers that hold memory there cost less, by the same measure,
+/// than going deeper costs the victim: then they go deeper instead.
+///
+/// n log n in the number of models, and again in that of the sleepers for each victim whose level
+/// does not fit.
+/// Thread-safe.
 /// @throws error (invalid_argument) for a device or a model that the books do not have
 [[nodiscard]] LULL_API plan_result plan_admission(const plan_books& books,
                                                   const plan_request& request);

@@ -124,16 +124,15 @@ void budget_core::rest(std::size_t index) noexcept {
                                  : model_state::asleep;
 }
 
-/// Uses are counted with less and less weight: after ten minutes about a third is left.
-void budget_core::count_use(std::size_t index, time_point now) noexcept {
-  constexpr double memory_seconds = 600;
+/// Adds so many uses to what is left of those before.
+void budget_core::count_uses(std::size_t index, double count, time_point now) noexcept {
   slot& used = slots_[index];
   plan_model& model = model_of(index);
-  used.uses = used.uses * std::exp(-seconds_of(now - used.counted_at) / memory_seconds) + 1;
-  used.counted_at = now;
-  model.uses_per_second = used.uses / memory_seconds;
+  const double half_life = seconds_of(use_half_life);
+  const double idle = seconds_of(std::max(now - model.last_used, duration::zero()));
+  used.uses = used.uses * std::exp2(-idle / half_life) + count;
+  model.uses_per_second = used.uses * std::log(2) / half_life;
   model.last_used = now;
-  model.aging = books_.aging;
 }
 
 bool budget_core::confirm(std::size_t index, const std::optional<amounts>& holds,
@@ -150,8 +149,7 @@ bool budget_core::confirm(std::size_t index, const std::optional<amounts>& holds
   }
   counters.corrected += wrong ? 1 : 0;
   ++counters.loads;
-  const double took = seconds_of(now - loaded.since);
-  model.wake_seconds = (model.wake_seconds + took) / 2;
+  if (model.depth > 0) note_wake(index, seconds_of(now - loaded.since));
   loaded.granted = false;
   set_real(index, loaded.need);
   set_planned(index, loaded.need);
@@ -159,8 +157,16 @@ bool budget_core::confirm(std::size_t index, const std::optional<amounts>& holds
   ++model.leases;
   model.keep_until = now + loaded.given.min_residence;
   rest(index);
-  count_use(index, now);
+  count_uses(index, 1, now);
   return wrong;
+}
+
+void budget_core::note_wake(std::size_t index, double took_seconds) noexcept {
+  const std::size_t level = books_.models[index].depth - 1;
+  double& known = model_of(index).levels[level].wake_seconds;
+  std::vector<bool>& measured = slots_[index].wake_measured;
+  known = measured[level] ? (known + took_seconds) / 2 : took_seconds;
+  measured[level] = true;
 }
 
 void budget_core::give_up(std::size_t index, time_point) noexcept {
@@ -175,8 +181,7 @@ void budget_core::give_up(std::size_t index, time_point) noexcept {
 void budget_core::end_use(std::size_t index, time_point now) noexcept {
   plan_model& model = model_of(index);
   --model.leases;
-  model.last_used = now;
-  model.aging = books_.aging;
+  count_uses(index, 0, now);
 }
 
 /// Puts the victims of a plan on their way. @param whom the plan was made for
@@ -195,7 +200,6 @@ void budget_core::start_leaving(const plan_victim& victim, std::string why,
   leaver.deferred = victim;
   leaver.leaves_because = std::move(why);
   model_of(victim.model).state = model_state::leaving;
-  books_.aging = std::max(books_.aging, victim.key);
   leave_to(victim.model, victim.level);
 }
 
@@ -217,37 +221,55 @@ void budget_core::leave_to(std::size_t index, std::size_t level) noexcept {
 /// Contents that go to another device are there at once, and what they leave is free when it is all
 /// over: so whoever needs room there that another is still leaving has to wait for it.
 void budget_core::start_deferred() {
-  const auto leaves_now = [&](std::size_t index) {
-    return books_.models[index].state == model_state::leaving && !slots_[index].deferred;
-  };
-  for (std::size_t index = 0; index < slots_.size(); ++index) {
-    slot& leaver = slots_[index];
-    if (!leaver.deferred) continue;
-    const auto meanwhile = [&] {
-      amounts list = leaver.real;
-      for (std::size_t device = 0; device < list.size(); ++device) {
-        list[device] = std::max(list[device], leaver.leaves_to[device]);
-      }
-      return list;
-    };
-    amounts then = meanwhile();
-    bool fits = true;
-    for (std::size_t device = 0; device < real_held_.size(); ++device) {
-      const std::uint64_t grows = then[device] - leaver.real[device];
-      fits &= grows == 0 || real_held_[device] + grows <= limit(device);
+  // Whoever needs no room comes first: the others may be waiting for just what that one leaves.
+  bool some = true;
+  while (std::exchange(some, false)) {
+    for (std::size_t index = 0; index < slots_.size(); ++index) {
+      if (!slots_[index].deferred || !has_room_to_leave(index)) continue;
+      start(index);
+      some = true;
     }
-    if (!fits) {
-      bool others = false;
-      for (std::size_t other = 0; other < slots_.size(); ++other) others |= leaves_now(other);
-      if (others && !leaver.stuck) continue;
-      // Nobody leaves room for it any more.
-      leave_to(index, leaver.given.levels.size() - 1);
-      then = meanwhile();
-    }
-    orders.push_back({index, order_of(index)});
-    leaver.deferred.reset();
-    set_real(index, then);
   }
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    const slot& leaver = slots_[index];
+    if (!leaver.deferred || (somebody_leaves() && !leaver.stuck)) continue;
+    // Nobody leaves room for it any more.
+    leave_to(index, leaver.given.levels.size() - 1);
+    start(index);
+  }
+}
+
+/// What it holds on its way out.
+budget_core::amounts budget_core::leaving_amounts(std::size_t index) const {
+  amounts list = slots_[index].real;
+  for (std::size_t device = 0; device < list.size(); ++device) {
+    list[device] = std::max(list[device], slots_[index].leaves_to[device]);
+  }
+  return list;
+}
+
+bool budget_core::has_room_to_leave(std::size_t index) const {
+  const amounts then = leaving_amounts(index);
+  for (std::size_t device = 0; device < then.size(); ++device) {
+    const std::uint64_t grows = then[device] - slots_[index].real[device];
+    if (grows > 0 && real_held_[device] + grows > limit(device)) return false;
+  }
+  return true;
+}
+
+bool budget_core::somebody_leaves() const noexcept {
+  for (std::size_t index = 0; index < slots_.size(); ++index) {
+    const bool leaves = books_.models[index].state == model_state::leaving;
+    if (leaves && !slots_[index].deferred) return true;
+  }
+  return false;
+}
+
+void budget_core::start(std::size_t index) {
+  const amounts then = leaving_amounts(index);
+  orders.push_back({index, order_of(index)});
+  slots_[index].deferred.reset();
+  set_real(index, then);
 }
 
 budget_eviction budget_core::order_of(std::size_t index) const {

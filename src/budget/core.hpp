@@ -79,9 +79,8 @@ class budget_core {
     std::uint64_t number = 0;
     time_point queued_at{};
     std::uint32_t overtaken = 0;
-    // How often it is used.
-    double uses = 0;
-    time_point counted_at{};
+    double uses = 0;                    ///< as much of them as had not faded at its last use
+    std::vector<bool> wake_measured{};  ///< from each level
   };
   struct order {
     std::size_t model;
@@ -153,7 +152,8 @@ class budget_core {
   [[nodiscard]] bool fits_really(std::size_t index) const;
   [[nodiscard]] bool uses_same_device(std::size_t a, std::size_t b) const;
   void rest(std::size_t index) noexcept;
-  void count_use(std::size_t index, time_point now) noexcept;
+  void count_uses(std::size_t index, double count, time_point now) noexcept;
+  void note_wake(std::size_t index, double took_seconds) noexcept;
   void enqueue(std::size_t index, time_point now);
   void leave_queue(std::size_t index) noexcept;
   void drop(const budget_wait_ptr& wait) noexcept;
@@ -171,6 +171,10 @@ class budget_core {
   [[nodiscard]] budget_eviction order_of(std::size_t index) const;
   void leave_to(std::size_t index, std::size_t level) noexcept;
   void start_deferred();
+  [[nodiscard]] amounts leaving_amounts(std::size_t index) const;
+  [[nodiscard]] bool has_room_to_leave(std::size_t index) const;
+  [[nodiscard]] bool somebody_leaves() const noexcept;
+  void start(std::size_t index);
   void promise(std::size_t index, time_point now);
   void grant(std::size_t index, time_point now);
   void refuse(std::size_t index, time_point now);

@@ -19,7 +19,7 @@ void budget_core::check(const budget_model& model) const {
 std::vector<plan_level> budget_core::levels_of(const budget_model& model) const {
   std::vector<plan_level> levels;
   for (const budget_level& level : model.levels) {
-    plan_level entry{level.name};
+    plan_level entry{level.name, {}, seconds_of(model.wake_time)};
     const amounts left = to_amounts(level.left, model.name);
     for (std::uint32_t device = 0; device < left.size(); ++device) {
       if (left[device] > 0) entry.left.push_back({device, left[device]});
@@ -45,8 +45,8 @@ std::size_t budget_core::add(budget_model model, const std::optional<bytes_by_de
   plan_model planned;
   planned.name = model.name;
   planned.pinned = model.pinned;
-  planned.wake_seconds = seconds_of(model.wake_time);
   planned.levels = levels_of(model);
+  made.wake_measured.assign(model.levels.size(), false);
   planned.depth = model.levels.size();
   planned.holds.reserve(books_.devices.size());
   made.given = std::move(model);
@@ -81,15 +81,21 @@ bool budget_core::change(budget_model model) {
   const bool other_need = !model.need.empty() && model.need != known.given.need;
   if (other_need && (known.promised || known.granted)) refuse_busy(index, "get another need");
   std::vector<plan_level> levels = other_levels ? levels_of(model) : planned.levels;
+  std::vector<bool> wake_measured =
+      other_levels ? std::vector<bool>(levels.size(), false) : known.wake_measured;
   amounts need = other_need ? to_amounts(model.need, model.name) : known.need;
   if (model.need.empty()) model.need = known.given.need;
   // From here on nothing takes memory.
   if (planned.depth > 0 && !is_down) planned.depth = levels.size();
   planned.levels = std::move(levels);
+  known.wake_measured = std::move(wake_measured);
   const bool forgets = other_need && known.measured;
   if (other_need) known.measured = false;
   known.need = std::move(need);
-  if (model.wake_time != known.given.wake_time) planned.wake_seconds = seconds_of(model.wake_time);
+  if (model.wake_time != known.given.wake_time) {
+    for (plan_level& level : planned.levels) level.wake_seconds = seconds_of(model.wake_time);
+    std::fill(known.wake_measured.begin(), known.wake_measured.end(), false);
+  }
   planned.pinned = model.pinned;
   known.given = std::move(model);
   return forgets;

@@ -2,6 +2,7 @@
 #include <lull/bytes.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <tuple>
 
@@ -53,6 +54,7 @@ class planner {
       balance_.push_back(signed_bytes(limit_of(device)) - signed_bytes(device.held_bytes));
     }
     asked_.assign(books.devices.size(), false);
+    filled_.assign(books.devices.size(), false);
     for (const device_bytes& wish : request.extra) {
       check(wish.device);
       asked_[wish.device] = true;
@@ -123,6 +125,7 @@ class planner {
       if (!may_ever_go(index)) continue;
       const plan_model& model = books_.models[index];
       const bool goes = may_go(model);
+      if (goes && model.state == model_state::asleep) sleepers_.push_back(index);
       std::int64_t freed = 0;
       for (const device_bytes& held : model.holds) {
         check(held.device);
@@ -132,14 +135,28 @@ class planner {
         (goes ? sum->idle_bytes : sum->busy_bytes) += static_cast<std::uint64_t>(gain);
         freed += gain;
       }
-      if (goes && freed > 0) candidates_.push_back({key_of(model, freed), model.last_used, index});
+      if (!goes || freed <= 0) continue;
+      const double cost = cost_of(model, longer_from(model, model.depth), freed);
+      candidates_.push_back({cost, model.last_used, index});
     }
   }
 
-  static double key_of(const plan_model& model, std::int64_t freed) noexcept {
+  /// What it costs that a model gives up so many bytes, and then takes so much longer to come back.
+  [[nodiscard]] double cost_of(const plan_model& model, double longer_seconds,
+                               std::int64_t freed) const noexcept {
     constexpr double gib = 1 << 30;
-    return model.aging +
-           model.uses_per_second * model.wake_seconds / (static_cast<double>(freed) / gib);
+    const auto half_lives = [](duration span) {
+      return std::chrono::duration<double>(span) / std::chrono::duration<double>(use_half_life);
+    };
+    const duration idle = std::max(request_.now - model.last_used, duration::zero());
+    const double uses_per_second = model.uses_per_second * std::exp2(-half_lives(idle));
+    return uses_per_second * std::max(longer_seconds, 0.0) / (static_cast<double>(freed) / gib);
+  }
+
+  /// How much longer it takes to come back from a level than from where it is.
+  static double longer_from(const plan_model& model, std::size_t level) noexcept {
+    const double from_here = model.depth == 0 ? 0 : model.levels[model.depth - 1].wake_seconds;
+    return model.levels[level].wake_seconds - from_here;
   }
 
   static plan_outcome outcome_of(const plan_result& result) noexcept {
@@ -192,49 +209,127 @@ class planner {
     taken_.assign(kept.rbegin(), kept.rend());
   }
 
-  /// Whether all fits with this level instead of the last one.
-  [[nodiscard]] bool suffices(const plan_model& model, const plan_level& level) const noexcept {
-    const auto stays_within = [&](std::uint32_t device, std::int64_t left) {
-      const std::int64_t held = bytes_on(model.holds, device);
-      const std::int64_t least = std::min(bytes_on(model.levels.back().left, device), held);
-      const bool others_business = !asked_[device] && left <= held;
-      return left <= least || others_business || balance_[device] >= left - least;
-    };
-    return std::all_of(level.left.begin(), level.left.end(), [&](const device_bytes& rest) {
-      return stays_within(rest.device, signed_bytes(rest.bytes));
-    });
+  /// What a level leaves on a device besides what is counted on: what the last one leaves.
+  static std::int64_t kept_at(const plan_model& model, std::size_t level,
+                              std::uint32_t device) noexcept {
+    if (level + 1 == model.levels.size()) return 0;
+    const std::int64_t least =
+        std::min(bytes_on(model.levels.back().left, device), bytes_on(model.holds, device));
+    return std::max<std::int64_t>(bytes_on(model.levels[level].left, device) - least, 0);
   }
 
-  void settle_for(const plan_model& model, const plan_level& level) noexcept {
-    for (const device_bytes& rest : level.left) {
-      const std::int64_t least = std::min(bytes_on(model.levels.back().left, rest.device),
-                                          bytes_on(model.holds, rest.device));
-      balance_[rest.device] -= signed_bytes(rest.bytes) - least;
+  /// Whether a model takes more of a device by leaving.
+  static bool fills(const plan_model& model, const device_bytes& rest) noexcept {
+    return signed_bytes(rest.bytes) > bytes_on(model.holds, rest.device);
+  }
+
+  /// What is lacking so that all fits with this level instead of the last one.
+  [[nodiscard]] std::vector<device_bytes> lacking(const plan_model& model,
+                                                  std::size_t level) const {
+    std::vector<device_bytes> list;
+    for (const device_bytes& rest : model.levels[level].left) {
+      // A device that nobody asked for may stay above its limit, but is not filled.
+      if (!asked_[rest.device] && !filled_[rest.device] && !fills(model, rest)) continue;
+      const std::int64_t lacks =
+          kept_at(model, level, rest.device) - std::max<std::int64_t>(balance_[rest.device], 0);
+      if (lacks > 0) list.push_back({rest.device, static_cast<std::uint64_t>(lacks)});
+    }
+    return list;
+  }
+
+  void settle_for(const plan_model& model, std::size_t level) {
+    for (const device_bytes& rest : model.levels[level].left) {
+      balance_[rest.device] -= kept_at(model, level, rest.device);
+      filled_[rest.device] = filled_[rest.device] || fills(model, rest);
     }
   }
 
   void choose_levels(plan_result& result) {
-    result.victims.resize(taken_.size());
+    goes_.assign(books_.models.size(), false);
+    for (const candidate& who : taken_) goes_[who.model] = true;
     for (std::size_t place = taken_.size(); place-- > 0;) {
-      const candidate& who = taken_[place];
-      const plan_model& model = books_.models[who.model];
-      for (const plan_level& level : model.levels) {
-        for (const device_bytes& rest : level.left) check(rest.device);
-      }
-      std::size_t level = model.depth;
-      while (level + 1 < model.levels.size() && !suffices(model, model.levels[level])) ++level;
-      if (level + 1 < model.levels.size()) settle_for(model, model.levels[level]);
-      result.victims[place] = {who.model, level, who.key};
+      result.victims.push_back(at_its_level(taken_[place], true));
     }
+    for (const candidate& who : deeper_) result.victims.push_back(at_its_level(who, false));
+    std::reverse(result.victims.begin(), result.victims.end());
+  }
+
+  /// @param at_the_cost_of_others whether sleepers may go deeper for it
+  plan_victim at_its_level(const candidate& who, bool at_the_cost_of_others) {
+    const plan_model& model = books_.models[who.model];
+    for (const plan_level& level : model.levels) {
+      for (const device_bytes& rest : level.left) check(rest.device);
+    }
+    std::size_t level = model.depth;
+    for (; level + 1 < model.levels.size(); ++level) {
+      const std::vector<device_bytes> lacks = lacking(model, level);
+      if (lacks.empty() || (at_the_cost_of_others && make_room(who, level, lacks))) break;
+    }
+    if (level + 1 < model.levels.size()) settle_for(model, level);
+    return {who.model, level, who.key};
+  }
+
+  /// Lets sleepers go deeper so that a victim need not, if all of them are missed less.
+  bool make_room(const candidate& victim, std::size_t level,
+                 const std::vector<device_bytes>& lacks) {
+    const plan_model& model = books_.models[victim.model];
+    std::int64_t kept = 0;
+    for (const device_bytes& lack : lacks) {
+      kept += kept_at(model, level, lack.device) - kept_at(model, level + 1, lack.device);
+    }
+    if (kept <= 0) return false;
+    const double longer = model.levels[level + 1].wake_seconds - model.levels[level].wake_seconds;
+    const candidate most{cost_of(model, longer, kept), victim.last_used, victim.model};
+    const std::vector<candidate> sleepers = missed_less(most, lacks);
+    std::vector<candidate> chosen;
+    const auto still_lacks = [&] { return !lacking(model, level).empty(); };
+    for (std::size_t next = 0; still_lacks() && next < sleepers.size(); ++next) {
+      chosen.push_back(sleepers[next]);
+      give(books_.models[sleepers[next].model], 1);
+    }
+    const bool enough = !still_lacks();
+    for (std::size_t place = chosen.size(); place-- > 0;) {
+      give(books_.models[chosen[place].model], -1);
+      if (enough && still_lacks()) {
+        give(books_.models[chosen[place].model], 1);
+        goes_[chosen[place].model] = true;
+        deeper_.push_back(chosen[place]);
+      }
+    }
+    return enough;
+  }
+
+  /// The sleepers that free something of what is lacking, least missed first.
+  [[nodiscard]] std::vector<candidate> missed_less(const candidate& most,
+                                                   const std::vector<device_bytes>& lacks) const {
+    std::vector<candidate> list;
+    for (const std::size_t index : sleepers_) {
+      if (goes_[index]) continue;
+      const plan_model& model = books_.models[index];
+      std::int64_t freed = 0;
+      for (const device_bytes& held : model.holds) {
+        if (bytes_on(lacks, held.device) > 0) freed += gain_on(model, held);
+      }
+      if (freed <= 0) continue;
+      const double longer = longer_from(model, model.levels.size() - 1);
+      const candidate sleeper{cost_of(model, longer, freed), model.last_used, index};
+      if (sleeper < most) list.push_back(sleeper);
+    }
+    std::sort(list.begin(), list.end());
+    return list;
   }
 
   const plan_books& books_;
   const plan_request& request_;
   std::vector<std::int64_t> balance_;  ///< what would be free with the request let in
   std::vector<bool> asked_;
+  std::vector<bool> filled_;  ///< with what victims leave there
   std::vector<std::uint32_t> short_;
   std::vector<candidate> candidates_;
+  std::vector<std::size_t> sleepers_;
   std::vector<candidate> taken_;
+  std::vector<candidate> deeper_;  ///< sleepers that go deeper for what the taken leave
+  std::vector<bool> goes_;         ///< of each model
 };
 
 }  // namespace

@@ -73,7 +73,7 @@ void budget_core::finish(const budget_wait_ptr& wait, std::optional<error> failu
 void budget_core::serve(const budget_wait_ptr& wait, time_point now) {
   finish(wait, {});
   ++model_of(wait->model).leases;
-  count_use(wait->model, now);
+  count_uses(wait->model, 1, now);
 }
 
 void budget_core::enqueue(std::size_t index, time_point now) {

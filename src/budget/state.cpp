@@ -205,20 +205,6 @@ void budget_state::confirm(budget_ticket& ticket, const std::optional<bytes_by_d
   if (learned && !options_.estimates_file.empty()) keep_estimates();
 }
 
-void budget_state::keep_estimates() noexcept {
-  try {
-    const guard alone(file_mutex_);
-    load_estimates copy;
-    {
-      const guard lock(mutex_);
-      copy = estimates_;
-    }
-    write_estimates(options_.estimates_file, copy);
-  } catch (...) {
-    log_warning(options_.log, "budget", current_error(status::io).what());
-  }
-}
-
 void budget_state::release(const budget_ticket& ticket) noexcept {
   guard lock(mutex_);
   if (ticket.must_load_) {
@@ -266,7 +252,6 @@ budget_snapshot budget_state::snapshot() {
   const guard lock(mutex_);
   budget_snapshot result;
   result.counters = core_.counters;
-  result.aging = core_.books().aging;
   for (std::size_t device = 0; device < core_.books().devices.size(); ++device) {
     const plan_device& each = core_.books().devices[device];
     result.devices.push_back({each.name, each.capacity_bytes, each.margin_bytes, each.foreign_bytes,
@@ -286,14 +271,16 @@ budget_snapshot budget_state::snapshot() {
     each.measured = slot.measured;
     each.leases = model.leases;
     each.waiting = static_cast<std::uint32_t>(slot.waits.size());
-    each.wake_time =
-        std::chrono::duration_cast<duration>(std::chrono::duration<double>(model.wake_seconds));
+    for (const plan_level& level : model.levels) {
+      const std::chrono::duration<double> takes(level.wake_seconds);
+      each.wake_times.push_back(std::chrono::duration_cast<duration>(takes));
+    }
+    each.wake_time = each.wake_times[std::max<std::size_t>(model.depth, 1) - 1];
     each.priority = slot.given.priority;
     each.pinned = model.pinned;
     each.kept_for = std::max(model.keep_until - now(), duration::zero());
     if (slot.uses > 0) each.idle = model.leases > 0 ? duration::zero() : now() - model.last_used;
     each.uses_per_second = model.uses_per_second;
-    each.aging = model.aging;
     result.models.push_back(std::move(each));
   }
   return result;

@@ -108,7 +108,8 @@ TEST_F(Launcher, WhatIsWrongIsSaidAndChangesNothing) {
   refused(409, "b", body(at(ports_["known"], "b")).dump(), "is that of the server of 'known'");
   refused(409, "b", body(at(port_, "b")).dump(), "cannot listen");
   refused(422, "watch", other, "is not 'watch'");
-  refused(422, "a%2Fb", other, "an instance's id");
+  refused(422, "a%20b", other, "an instance's id");
+  refused(404, "a%2Fb", other, "there is no /v2/vllm/instances/a/b");
   refused(422, "b", "{", "no JSON");
   refused(422, "b", R"({"options": 1})", "'options' is to be a string");
   refused(422, "b", R"({"options": "--a 'b"})", "cannot be split");
@@ -417,6 +418,21 @@ TEST_F(Launcher, AnOpenOneNeedsNoneSinceTheControllerHasNone) {
   EXPECT_EQ(at_door(port_a_, "POST", "/sleep").status, 200);
   EXPECT_EQ(post("/wake_up?model=a").status, 401) << "the router's own routes do";
   EXPECT_EQ(remove(one("a")).status, 200);
+}
+
+TEST_F(Launcher, APortOfAnInstanceLeadsNowhereElse) {
+  set("token: secret");
+  launch("open: true");
+  ASSERT_EQ(put("a", body(at(port_a_, "a"))).status, 201);
+  ASSERT_TRUE(wakes(port_a_));
+  for (const char* const path : {"/../../unload", "/%2e%2e/%2e%2e/unload", "/../a%2f../../unload",
+                                 "/../../v2/vllm/instances", "/../b/health"}) {
+    const raw_connection client(port_a_);
+    client.send(
+        fmt::format("GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path));
+    EXPECT_THAT(client.receive_all(), testing::StartsWith("HTTP/1.1 404")) << path;
+  }
+  EXPECT_EQ(state_of("a"), "ready");
 }
 
 TEST_F(Launcher, TheExampleServerIsAnInstanceToo) {

@@ -75,6 +75,41 @@ TEST_F(Suspend, WithoutRoomForItASuspendedOneIsNotResumedAndLivesOn) {
   EXPECT_EQ(ask("a").body.at("pid"), id);
 }
 
+TEST_F(Suspend, ASuspendedOneIsReadyForAProbeUntilAnotherProgramHasItsRoom) {
+  start();
+  ASSERT_EQ(ask("a").status, 200);
+  ASSERT_EQ(post("/ui/models/a/sleep", R"({"level":"auto"})").status, 200);
+  EXPECT_EQ(get("/health/ready?model=a").status, 200);
+  take(std::uint64_t{700} << 20);
+  EXPECT_TRUE(eventually([&] { return get("/health/ready?model=a").status == 503; }));
+  EXPECT_EQ(get("/health/ready").status, 503) << "no model fits";
+  EXPECT_EQ(state_of("a"), "asleep");
+  other_.reset();
+  EXPECT_TRUE(eventually([&] { return get("/health/ready?model=a").status == 200; }));
+}
+
+/// DCGM's exporter calls a GPU by its UUID in a label of that name.
+TEST_F(Suspend, EachSeriesAndTheBudgetCallTheGpuByItsUuid) {
+  start();
+  ASSERT_EQ(ask("a").status, 200);
+  const json books = get("/budget").body;
+  const std::string uuid = books.at("devices").at(0).at("uuid");
+  EXPECT_THAT(uuid, testing::MatchesRegex("GPU-[0-9a-f-]{36}"));
+  EXPECT_EQ(books.at("devices").at(0).at("id"), uuid);
+  EXPECT_EQ(books.at("models").at(0).at("bytes"), json({{uuid, 524288000}}));
+  std::istringstream page(get("/metrics").raw);
+  int series = 0;
+  for (std::string line; std::getline(page, line);) {
+    const bool of_device = line.starts_with("lull_device_") ||
+                           line.starts_with("lull_model_held_bytes") ||
+                           line.find("device=\"") != std::string::npos;
+    if (!of_device) continue;
+    ++series;
+    EXPECT_THAT(line, HasSubstr("UUID=\"" + uuid + "\""));
+  }
+  EXPECT_GE(series, 8);
+}
+
 TEST_F(Suspend, OneThatIsSuspendedIsStoppedWithoutBeingResumed) {
   start();
   const int id = ask("a").body.at("pid");

@@ -95,11 +95,11 @@ TEST_F(Foresight, TheLeastMissedLeavesAndTheOtherStays) {
   auto& old = have("old", model_state::ready, 4_GiB);
   old.idle = 1h;
   old.uses_per_second = 0.001;
-  old.wake_time = 2s;
+  old.wake_times = {2s, 9s};
   auto& fresh = have("fresh", model_state::ready, 4_GiB);
   fresh.idle = 1s;
   fresh.uses_per_second = 0.1;
-  fresh.wake_time = 2s;
+  fresh.wake_times = {2s, 9s};
   foresight seen = see();
   ASSERT_THAT(seen.leaving, SizeIs(1));
   EXPECT_EQ(seen.leaving[0].model, "old");
@@ -250,15 +250,13 @@ TEST(SnapshotJson, SurvivesBeingWrittenAndRead) {
   model.measured = true;
   model.leases = 1;
   model.waiting = 2;
-  model.wake_time = 1500ms;
+  model.wake_times = {1500ms, 9s};
   model.priority = -3;
   model.pinned = true;
   model.kept_for = 2s;
   model.idle = 3s;
   model.uses_per_second = 0.25;
-  model.aging = 0.5;
   all.models = {model};
-  all.aging = 0.75;
   const std::string text = lull::plan::to_json(all).dump();
   const auto back = lull::plan::parse_snapshot(text, "state.json");
   EXPECT_EQ(lull::plan::to_json(back).dump(), text);
@@ -278,6 +276,10 @@ TEST(SnapshotJson, SaysWhereItIsWrong) {
   EXPECT_THAT(why(R"({"models": [{"name": "a", "holds_bytes": {"CUDA0": -1}}]})"),
               HasSubstr("models[0].holds_bytes.CUDA0: is no count"));
   EXPECT_THAT(why(R"({"devices": 7})"), HasSubstr("devices: is no list"));
+  EXPECT_THAT(why(R"({"models": [{"name": "a", "wake_ms": 7}]})"),
+              HasSubstr("models[0].wake_ms: is no list"));
+  EXPECT_THAT(why(R"({"models": [{"name": "a", "wake_ms": [7, -1]}]})"),
+              HasSubstr("models[0].wake_ms[1]: is no span"));
 }
 
 #ifdef LULL_TEST_SIMGPU

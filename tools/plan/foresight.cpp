@@ -53,7 +53,6 @@ class planner {
     add_devices();
     add_models();
     add_request();
-    books_.aging = now_.state ? now_.state->aging : 0;
     books_.add_up();
     plan_result plan = plan_admission(books_, request_);
     result_.outcome = plan.outcome;
@@ -205,10 +204,9 @@ class planner {
     model.pinned = given.pinned;
     const bytes_by_device need = need_of(given, then, nullptr);
     for (const sleep_rung& rung : given.ladder) {
-      model.levels.push_back({rung.level, listed(left_at(given, rung, need))});
+      model.levels.push_back({rung.level, listed(left_at(given, rung, need)), 1});
     }
     model.depth = model.levels.size();
-    model.wake_seconds = 1;
     if (then != nullptr) add_state(model, *then);
     if (&given == wanted_) request_.model = books_.models.size();
     books_.models.push_back(std::move(model));
@@ -221,8 +219,11 @@ class planner {
     model.keep_until = present + then.kept_for;
     model.last_used = then.idle ? present - *then.idle : time_point{};
     model.uses_per_second = then.uses_per_second;
-    if (then.wake_time > duration::zero()) model.wake_seconds = seconds(then.wake_time);
-    model.aging = then.aging;
+    if (then.wake_times.size() == model.levels.size()) {
+      for (std::size_t level = 0; level < model.levels.size(); ++level) {
+        model.levels[level].wake_seconds = seconds(then.wake_times[level]);
+      }
+    }
     if (then.state == model_state::ready || then.state == model_state::leaving) model.depth = 0;
     if (then.state == model_state::asleep) model.depth = depth_of(model, then.level);
   }
@@ -384,10 +385,10 @@ class planner {
     return bytes;
   }
 
-  /// "used 0.05 times a second, wakes in 2.0 s, last used 3.5 s ago"
-  [[nodiscard]] std::string habits(const plan_model& model) const {
-    std::string words = fmt::format("used {:.3g} times a second, wakes in {:.3g} s",
-                                    model.uses_per_second, model.wake_seconds);
+  /// "used 0.05 times a second, takes 2.0 s to come back, idle for 3.5 s"
+  [[nodiscard]] std::string habits(const plan_model& model, std::size_t level) const {
+    std::string words = fmt::format("used {:.3g} times a second, takes {:.3g} s to come back",
+                                    model.uses_per_second, model.levels[level].wake_seconds);
     if (model.last_used != time_point{}) {
       words += fmt::format(", idle for {:.3g} s", seconds(present - model.last_used));
     }
@@ -405,8 +406,10 @@ class planner {
         const std::uint64_t rest = left == leaver.left.end() ? 0 : left->second;
         if (held.bytes > rest) leaver.gain[device] = held.bytes - rest;
       }
-      leaver.why = fmt::format("{}; holds {} where it is short", habits(model),
-                               format_bytes(held_where_short(model)));
+      const std::uint64_t held = held_where_short(model);
+      leaver.why = habits(model, victim.level) +
+                   (held > 0 ? fmt::format("; holds {} where it is short", format_bytes(held))
+                             : "; makes room for what the others leave");
       if (model.leases > 0)
         leaver.why += fmt::format("; {} use it, which ends first", model.leases);
       if (model.keep_until > present) {
@@ -438,7 +441,7 @@ class planner {
     if (model.keep_until > present) {
       return fmt::format("is kept for {:.3g} s yet", seconds(model.keep_until - present));
     }
-    return "is missed more, or need not leave: " + habits(model);
+    return "is missed more, or need not leave: " + habits(model, model.depth);
   }
 
   const circumstances& now_;

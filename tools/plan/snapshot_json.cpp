@@ -51,9 +51,7 @@ class object {
   }
   [[nodiscard]] double number(const char* key) const {
     const json* const found = find(key);
-    if (found == nullptr) return 0;
-    if (!found->is_number() || !std::isfinite(found->get<double>())) fail(key, "is no number");
-    return found->get<double>();
+    return found == nullptr ? 0 : number_of(*found, key);
   }
   [[nodiscard]] bool flag(const char* key) const {
     const json* const found = find(key);
@@ -61,11 +59,17 @@ class object {
     if (!found->is_boolean()) fail(key, "is neither true nor false");
     return found->get<bool>();
   }
-  [[nodiscard]] duration span(const char* key) const {
-    constexpr double most = 1e12;  // 30 years
-    const double given = number(key);
-    if (given < 0 || given > most) fail(key, "is no span in milliseconds");
-    return std::chrono::duration_cast<duration>(std::chrono::duration<double, std::milli>(given));
+  [[nodiscard]] duration span(const char* key) const { return span_of(number(key), key); }
+  [[nodiscard]] std::vector<duration> spans(const char* key) const {
+    std::vector<duration> all;
+    const json* const found = find(key);
+    if (found == nullptr) return all;
+    if (!found->is_array()) fail(key, "is no list of spans in milliseconds");
+    for (std::size_t i = 0; i < found->size(); ++i) {
+      const std::string place = fmt::format("{}[{}]", key, i);
+      all.push_back(span_of(number_of((*found)[i], place), place));
+    }
+    return all;
   }
   [[nodiscard]] bool has(const char* key) const { return find(key) != nullptr; }
 
@@ -99,6 +103,16 @@ class object {
     if (!value.is_number_unsigned()) fail(key, "is no count: a whole number that is not negative");
     return value.get<std::uint64_t>();
   }
+  [[nodiscard]] double number_of(const json& value, const std::string& key) const {
+    if (!value.is_number() || !std::isfinite(value.get<double>())) fail(key, "is no number");
+    return value.get<double>();
+  }
+  [[nodiscard]] duration span_of(double milliseconds, const std::string& key) const {
+    constexpr double most = 1e12;  // 30 years
+    if (milliseconds < 0 || milliseconds > most) fail(key, "is no span in milliseconds");
+    const std::chrono::duration<double, std::milli> given(milliseconds);
+    return std::chrono::duration_cast<duration>(given);
+  }
 
   const json& from_;
   std::string file_;
@@ -126,13 +140,12 @@ budget_model_snapshot model_of(const object& from) {
   model.measured = from.flag("measured");
   model.leases = static_cast<std::uint32_t>(std::min<std::uint64_t>(from.count("leases"), ~0U));
   model.waiting = static_cast<std::uint32_t>(std::min<std::uint64_t>(from.count("waiting"), ~0U));
-  model.wake_time = from.span("wake_ms");
+  model.wake_times = from.spans("wake_ms");
   model.priority = from.whole("priority");
   model.pinned = from.flag("pinned");
   model.kept_for = from.span("kept_for_ms");
   if (from.has("idle_ms")) model.idle = from.span("idle_ms");
   model.uses_per_second = from.number("uses_per_second");
-  model.aging = from.number("aging");
   return model;
 }
 
@@ -149,6 +162,8 @@ ordered_json to_json(const budget_snapshot& snapshot) {
   }
   ordered_json models = ordered_json::array();
   for (const budget_model_snapshot& each : snapshot.models) {
+    ordered_json wakes = ordered_json::array();
+    for (const duration wake : each.wake_times) wakes.push_back(milliseconds(wake));
     ordered_json model{{"name", each.name},
                        {"state", to_string(each.state)},
                        {"level", each.level},
@@ -157,19 +172,17 @@ ordered_json to_json(const budget_snapshot& snapshot) {
                        {"measured", each.measured},
                        {"leases", each.leases},
                        {"waiting", each.waiting},
-                       {"wake_ms", milliseconds(each.wake_time)},
+                       {"wake_ms", wakes},
                        {"priority", each.priority},
                        {"pinned", each.pinned},
                        {"kept_for_ms", milliseconds(each.kept_for)},
-                       {"uses_per_second", each.uses_per_second},
-                       {"aging", each.aging}};
+                       {"uses_per_second", each.uses_per_second}};
     if (each.idle) model["idle_ms"] = milliseconds(*each.idle);
     models.push_back(std::move(model));
   }
   const budget_counters& counted = snapshot.counters;
   return {{"devices", devices},
           {"models", models},
-          {"aging", snapshot.aging},
           {"counters",
            {{"loads", counted.loads},
             {"given_up", counted.given_up},
@@ -204,7 +217,6 @@ budget_snapshot parse_snapshot(const std::string& text, const std::string& file)
     snapshot.devices.push_back(std::move(device));
   });
   top.each("models", [&](const object& from) { snapshot.models.push_back(model_of(from)); });
-  snapshot.aging = top.number("aging");
   return snapshot;
 }
 

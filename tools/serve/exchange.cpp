@@ -362,7 +362,7 @@ void exchange::failed_upstream(const std::string& words) {
   what_.to->explain(run_, [self = shared_from_this(), words](const std::string& reason) {
     if (self->is_over()) return;
     std::string all = fmt::format("the server of '{}' {}", self->what_.to->name(), words);
-    if (!reason.empty()) all += "; it " + reason;
+    if (!reason.empty()) all += (reason.starts_with("killed") ? "; it was " : "; it ") + reason;
     self->give_up({502, std::move(all), {}});
   });
 }
@@ -374,6 +374,13 @@ void exchange::give_up(const refusal& why) {
   const auto self = shared_from_this();
   const auto of = std::exchange(session_, nullptr);
   of->exchanged(why);
+}
+
+void exchange::reject(const refusal& why) {
+  if (responding_) return cut_off();
+  error_code ignored;
+  if (upstream_) upstream_->close(ignored);
+  give_up(why);
 }
 
 /// The response ends in the middle, which the client sees by its connection.

@@ -228,9 +228,9 @@ std::shared_ptr<model> fleet::find(const std::string& name) const {
 
 void fleet::start() {
   for (const auto& each : models_) {
-    if (each->config().preload) {
-      each->acquire([](lease, const refusal&, const std::string&) {});
-    }
+    if (!each->config().preload) continue;
+    ++preloads_left_;
+    each->acquire([this](lease, const refusal&, const std::string&) { --preloads_left_; });
   }
   tick();
 }
@@ -426,8 +426,15 @@ void fleet::collect_retired() {
   for (const auto& tell : told) tell();
 }
 
-void fleet::close(std::function<void()> done) {
+void fleet::hurry(time_point by) {
+  around_.stop_by = std::min(around_.stop_by, by);
+  for (const auto& each : models_) each->hurry();
+  for (const auto& each : retired_) each->hurry();
+}
+
+void fleet::close(time_point by, std::function<void()> done) {
   closed_ = true;
+  around_.stop_by = by;
   timer_.cancel();
   const auto left = std::make_shared<std::size_t>(1);
   const auto one = [this, left, done = std::move(done)] {

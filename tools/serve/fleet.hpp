@@ -37,8 +37,16 @@ class fleet {
   void start();
   /// @return what could not be applied, in words
   std::vector<std::string> reconfigure(const config& given);
+  /// It says that it is not ready, and serves on.
+  void begin_to_drain() { draining_ = true; }
+  [[nodiscard]] bool is_draining() const noexcept { return draining_; }
+  /// Whoever asks for a model from now on does not get it; who waits already does.
+  void refuse_new() { around_.refusing = true; }
   /// Stops all servers, then `done`, on the router's thread.
-  void close(std::function<void()> done);
+  /// @param by when those that have not ended are killed, if their own time is not over before
+  void close(time_point by, std::function<void()> done);
+  /// Less time for what close() has begun.
+  void hurry(time_point by);
 
   /// By name or alias; null: there is none.
   [[nodiscard]] std::shared_ptr<model> find(const std::string& name) const;
@@ -48,6 +56,11 @@ class fleet {
   }
   [[nodiscard]] const holdings& memory() const noexcept { return memory_; }
   [[nodiscard]] lull::budget& books() noexcept { return *books_; }
+  /// Whether the models that are to be there from the start have come, or failed to.
+  [[nodiscard]] bool is_started() const noexcept { return preloads_left_ == 0; }
+  /// Told of each model that could be used, of what it was before, and how long that took: from
+  /// when it was asked for, and, where it was loaded or woken, of that alone.
+  void on_arrival(arrival_told told) { around_.arrived = std::move(told); }
   [[nodiscard]] log_book& logs() noexcept { return around_.logs; }
   [[nodiscard]] helpers& threads() noexcept { return threads_; }
 
@@ -110,6 +123,8 @@ class fleet {
   bool refreshing_ = false;
   bool change_told_ = false;
   bool closed_ = false;
+  bool draining_ = false;
+  std::size_t preloads_left_ = 0;
   std::function<void()> changed_;
 
   mutable std::mutex mutex_;  ///< for what helpers ask

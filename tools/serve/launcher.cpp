@@ -21,6 +21,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view all_path = "/v2/vllm/instances";
+constexpr std::string_view upstream_path = "/upstream/";
 constexpr std::string_view memory_path = "/v1/dual-pods/accelerator-memory-usage";
 
 decision wrong_method(std::string_view method) {
@@ -67,13 +68,6 @@ answer launcher_refusal(const refusal& why) {
   return made;
 }
 
-answer launcher_answer(const json& value, unsigned status) {
-  answer made;
-  made.status = status;
-  made.body = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  return made;
-}
-
 launcher::launcher(net::io_context& io, fleet& models, metrics& counts, launcher_options options)
     : io_(io),
       fleet_(models),
@@ -81,8 +75,7 @@ launcher::launcher(net::io_context& io, fleet& models, metrics& counts, launcher
       door_routes_(models, counts, options_.rules),
       world_{io, door_routes_, counts, options_.limits} {
   set_rules(options_.rules);
-  door_routes_.ask_first([this](const header_fields&, std::string_view method,
-                                std::string_view target) { return not_yet(method, target); });
+  door_routes_.ask_first([this](const request_head& asked) { return at_door(asked); });
   fleet_.on_end([this](model& which, const std::optional<exit_status>& how) { ended(which, how); });
   log_reader_ = fleet_.logs().listen([this](const std::string& source, std::string_view text) {
     if (const auto which = find(source); which && which->served) which->log.add(text);
@@ -107,55 +100,51 @@ void launcher::set_rules(const access_rules& rules) {
   door_routes_.set_rules(rules_);
 }
 
-std::optional<decision> launcher::decide(const header_fields& fields, std::string_view method,
-                                         std::string_view target) {
-  const std::string_view path = target.substr(0, target.find('?'));
-  if (method == "HEAD") method = "GET";
-  if (path == memory_path) {
-    if (method != "GET") return wrong_method(method);
+std::optional<decision> launcher::decide(const request_head& asked) {
+  if (asked.path == memory_path) {
+    if (asked.method != "GET") return wrong_method(asked.method);
     return to_do::local{[this](const local_request&, const reply& to) { tell_memory(to); }};
   }
-  if (!path.starts_with(all_path)) return not_yet(method, target);
-  const std::string rest(path.substr(all_path.size()));
+  if (!asked.path.starts_with(all_path)) return not_yet(asked);
+  const std::string rest = asked.path.substr(all_path.size());
   if (!rest.empty() && rest.front() != '/') return {};
   // Also to look: in environments are keys, and in logs what people asked.
-  if (const auto why = check_change(rules_, fields)) return launcher_refusal(*why);
+  if (const auto why = check_change(rules_, asked.fields)) return launcher_refusal(*why);
   try {
-    return of_path(fields, method, target, rest);
+    return of_path(asked, rest);
   } catch (const std::invalid_argument& wrong) {
     return not_valid(wrong);
   }
 }
 
-decision launcher::of_path(const header_fields& fields, std::string_view method,
-                           std::string_view target, const std::string& rest) {
-  if (rest.empty() || rest == "/") return of_all(method, target);
-  if (rest == "/watch") return method == "GET" ? watch(target) : wrong_method(method);
-  const auto id = decode_url(std::string_view(rest).substr(1, rest.find('/', 1) - 1), false);
-  if (!id) throw std::invalid_argument(fmt::format("'{}' is no path", rest));
-  const std::size_t slash = rest.find('/', 1);
-  const std::string what = slash == std::string::npos ? "" : rest.substr(slash);
-  if (what.empty()) return of_one(method, *id);
-  if (what == "/log") return method == "GET" ? log_of(fields, *id) : wrong_method(method);
-  return launcher_refusal({404, fmt::format("there is no {}{}", all_path, rest), {}});
+decision launcher::of_path(const request_head& asked, const std::string& rest) {
+  if (rest.empty() || rest == "/") return of_all(asked);
+  if (rest == "/watch") return asked.method == "GET" ? watch(asked) : wrong_method(asked.method);
+  const std::size_t slash = std::min(rest.find('/', 1), rest.size());
+  const std::string id = rest.substr(1, slash - 1);
+  const std::string_view what = std::string_view(rest).substr(slash);
+  if (what.empty()) return of_one(asked, id);
+  if (what == "/log") return asked.method == "GET" ? log_of(asked, id) : wrong_method(asked.method);
+  return launcher_refusal({404, fmt::format("there is no {}", asked.path), {}});
 }
 
-decision launcher::of_all(std::string_view method, std::string_view target) {
+decision launcher::of_all(const request_head& asked) {
+  const std::string_view method = asked.method;
   if (method == "POST") {
-    return to_do::local{[this](const local_request& asked, const reply& to) {
-      create(random_instance_id(), false, asked.body, to);
+    return to_do::local{[this](const local_request& whole, const reply& to) {
+      create(random_instance_id(), false, whole.body, to);
     }};
   }
   if (method == "DELETE") {
     return to_do::local{[this](const local_request&, const reply& to) { remove_all(to); }};
   }
   if (method != "GET") return wrong_method(method);
-  if (!parse_bool(query_value(target, "detail").value_or("true"))) {
+  if (!parse_bool(query_value(asked.target, "detail").value_or("true"))) {
     json ids = json::array();
     for (const auto& [id, which] : instances_) ids.push_back(id);
-    return launcher_answer({{"revision", events_.revision()},
-                            {"count", ids.size()},
-                            {"instance_ids", std::move(ids)}});
+    return json_answer({{"revision", events_.revision()},
+                        {"count", ids.size()},
+                        {"instance_ids", std::move(ids)}});
   }
   json list = json::array();
   std::size_t running = 0;
@@ -163,22 +152,23 @@ decision launcher::of_all(std::string_view method, std::string_view target) {
     running += which->stopped ? 0 : 1;
     list.push_back(state_of(*which));
   }
-  return launcher_answer({{"revision", events_.revision()},
-                          {"total_instances", list.size()},
-                          {"running_instances", running},
-                          {"instances", std::move(list)}});
+  return json_answer({{"revision", events_.revision()},
+                      {"total_instances", list.size()},
+                      {"running_instances", running},
+                      {"instances", std::move(list)}});
 }
 
-decision launcher::of_one(std::string_view method, const std::string& id) {
+decision launcher::of_one(const request_head& asked, const std::string& id) {
+  const std::string_view method = asked.method;
   if (method == "PUT") {
-    return to_do::local{[this, id](const local_request& asked, const reply& to) {
-      create(id, true, asked.body, to);
+    return to_do::local{[this, id](const local_request& whole, const reply& to) {
+      create(id, true, whole.body, to);
     }};
   }
   if (method != "GET" && method != "DELETE") return wrong_method(method);
   const auto which = find(id);
   if (!which) return unknown(id);
-  if (method == "GET") return launcher_answer(state_of(*which));
+  if (method == "GET") return json_answer(state_of(*which));
   // It may be gone by the time that all of the request is there.
   return to_do::local{[this, id](const local_request&, const reply& to) {
     if (const auto still = find(id)) return remove(still, to);
@@ -186,12 +176,12 @@ decision launcher::of_one(std::string_view method, const std::string& id) {
   }};
 }
 
-decision launcher::log_of(const header_fields& fields, const std::string& id) const {
+decision launcher::log_of(const request_head& asked, const std::string& id) const {
   const auto which = find(id);
   if (!which) return unknown(id);
-  const auto header = fields.find("Range");
+  const auto header = asked.fields.find("Range");
   byte_range wanted{.first = which->log.first_byte()};
-  const bool is_part = header != fields.end();
+  const bool is_part = header != asked.fields.end();
   if (is_part) {
     try {
       wanted = parse_range({header->value().data(), header->value().size()});
@@ -216,19 +206,19 @@ decision launcher::log_of(const header_fields& fields, const std::string& id) co
   return made;
 }
 
-decision launcher::watch(std::string_view target) {
+decision launcher::watch(const request_head& asked) {
   std::optional<std::uint64_t> since;
-  if (const auto text = query_value(target, "since")) {
-    const std::int64_t asked = parse_revision(*text);
-    if (!events_.reaches(asked)) {
+  if (const auto text = query_value(asked.target, "since")) {
+    const std::int64_t from = parse_revision(*text);
+    if (!events_.reaches(from)) {
       return launcher_refusal(
           {410,
            fmt::format("there is no revision {} any more; there are those from {} to {}: list "
                        "the instances, and watch from there",
-                       asked, events_.oldest(), events_.revision()),
+                       from, events_.oldest(), events_.revision()),
            {}});
     }
-    since = static_cast<std::uint64_t>(asked);
+    since = static_cast<std::uint64_t>(from);
   }
   return to_do::streaming{"application/x-ndjson", [this, since](const std::shared_ptr<stream>& to) {
                             std::vector<json> there;
@@ -241,15 +231,21 @@ decision launcher::watch(std::string_view target) {
                           }};
 }
 
+/// A port of an instance leads to that instance, however a path is written.
+std::optional<decision> launcher::at_door(const request_head& asked) const {
+  const std::size_t end = asked.target.find_first_of("/?", upstream_path.size());
+  const std::string_view own = asked.target.substr(0, end);
+  const std::string_view path = asked.path;
+  if (path == own || (path.starts_with(own) && path[own.size()] == '/')) return not_yet(asked);
+  return not_found_answer(path);
+}
+
 /// A server that is not there yet is not asleep: whoever takes it for that would wake it, and look
 /// at memory that it has itself.
-std::optional<decision> launcher::not_yet(std::string_view method, std::string_view target) const {
-  constexpr std::string_view prefix = "/upstream/";
-  if (!target.starts_with(prefix) || (method != "GET" && method != "HEAD")) return {};
-  const std::string_view path =
-      target.substr(prefix.size(), target.find('?') - std::min(prefix.size(), target.find('?')));
-  const std::size_t slash = path.find('/');
-  if (slash == std::string_view::npos) return {};
+std::optional<decision> launcher::not_yet(const request_head& asked) const {
+  if (!asked.path.starts_with(upstream_path) || asked.method != "GET") return {};
+  const std::string_view path = std::string_view(asked.path).substr(upstream_path.size());
+  const std::size_t slash = std::min(path.find('/'), path.size());
   const std::string_view rest = path.substr(slash);
   if (rest != "/health" && rest != "/is_sleeping") return {};
   const auto which = find(std::string(path.substr(0, slash)));
@@ -291,7 +287,7 @@ void launcher::read_memory() {
     }
     const answer made =
         missing.empty()
-            ? launcher_answer(usage)
+            ? json_answer(usage)
             : launcher_refusal({500, fmt::format("{} does not say what is used", missing), {}});
     net::post(io, [this, who, made] {
       for (const reply& to : who) to(made);

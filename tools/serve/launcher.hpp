@@ -48,28 +48,27 @@ class launcher {
   launcher& operator=(const launcher&) = delete;
 
   /// What is to be done with a request, if it is for the launcher.
-  [[nodiscard]] std::optional<decision> decide(const header_fields& fields, std::string_view method,
-                                               std::string_view target);
+  [[nodiscard]] std::optional<decision> decide(const request_head& asked);
   /// For the instances that come.
   void reconfigure(const launcher_config& given, const limits_config& limits);
   void set_rules(const access_rules& rules);
-  /// No more clients.
-  void drain();
+  /// No more instances.
+  void drain() { world_.draining = true; }
+  /// No more clients of instances.
+  void close_doors();
   /// For sessions at the ports of instances.
   [[nodiscard]] session_world& world() noexcept { return world_; }
 
  private:
   struct instance;
-  using handler = std::function<void(const local_request&, const reply&)>;
 
-  [[nodiscard]] decision of_path(const header_fields& fields, std::string_view method,
-                                 std::string_view target, const std::string& rest);
-  [[nodiscard]] decision of_all(std::string_view method, std::string_view target);
-  [[nodiscard]] decision of_one(std::string_view method, const std::string& id);
-  [[nodiscard]] decision log_of(const header_fields& fields, const std::string& id) const;
-  [[nodiscard]] decision watch(std::string_view target);
-  [[nodiscard]] std::optional<decision> not_yet(std::string_view method,
-                                                std::string_view target) const;
+  [[nodiscard]] decision of_path(const request_head& asked, const std::string& rest);
+  [[nodiscard]] decision of_all(const request_head& asked);
+  [[nodiscard]] decision of_one(const request_head& asked, const std::string& id);
+  [[nodiscard]] decision log_of(const request_head& asked, const std::string& id) const;
+  [[nodiscard]] decision watch(const request_head& asked);
+  [[nodiscard]] std::optional<decision> at_door(const request_head& asked) const;
+  [[nodiscard]] std::optional<decision> not_yet(const request_head& asked) const;
 
   void create(const std::string& id, bool is_named, const std::string& body, const reply& to);
   [[nodiscard]] std::shared_ptr<instance> make(const std::string& id, bool is_named,

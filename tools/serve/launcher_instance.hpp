@@ -8,8 +8,6 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
-
 #include "launcher.hpp"
 #include "launcher_door.hpp"
 #include "launcher_log.hpp"
@@ -45,7 +43,6 @@ struct launcher::instance {
 [[nodiscard]] std::string random_instance_id();
 /// With the words where clients of the original look for them, too.
 [[nodiscard]] answer launcher_refusal(const refusal& why);
-[[nodiscard]] answer launcher_answer(const nlohmann::json& value, unsigned status = 200);
 
 }  // namespace lull::serve
 

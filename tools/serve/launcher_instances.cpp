@@ -94,7 +94,7 @@ void launcher::create(const std::string& id, bool is_named, const std::string& b
     const json state = state_of(*which);
     events_.publish("CREATED", state);
     load(which);
-    to(launcher_answer(state, 201));
+    to(json_answer(state, 201));
   } catch (const not_made& refused) {
     to(launcher_refusal(refused.why()));
   } catch (const std::invalid_argument& wrong) {
@@ -236,7 +236,7 @@ void launcher::put_away(const std::shared_ptr<instance>& which) {
       if (!failed) put_away(which);
     });
   };
-  which->served->put_away(which->served->deepest(), true, done, duration{});
+  which->served->stop_now(done);
 }
 
 void launcher::take_from_fleet(const std::shared_ptr<instance>& which) {
@@ -252,7 +252,7 @@ void launcher::removed(const std::shared_ptr<instance>& which) {
   instances_.erase(which->id);
   const json state = state_of(*which);
   events_.publish("DELETED", state);
-  for (const auto& tell : std::exchange(which->told, {})) tell(launcher_answer(state));
+  for (const auto& tell : std::exchange(which->told, {})) tell(json_answer(state));
 }
 
 void launcher::remove_all(const reply& to) {
@@ -262,9 +262,9 @@ void launcher::remove_all(const reply& to) {
   const auto done = [to, left, states] {
     if (--*left > 0) return;
     const std::size_t count = states->size();
-    to(launcher_answer({{"status", "all_stopped"},
-                        {"stopped_instances", std::move(*states)},
-                        {"total_stopped", count}}));
+    to(json_answer({{"status", "all_stopped"},
+                    {"stopped_instances", std::move(*states)},
+                    {"total_stopped", count}}));
   };
   for (const auto& [id, which] : all) {
     remove(which, [states, done](const answer& made) {
@@ -275,8 +275,7 @@ void launcher::remove_all(const reply& to) {
   done();
 }
 
-void launcher::drain() {
-  world_.draining = true;
+void launcher::close_doors() {
   for (const auto& [id, each] : instances_) each->door.reset();
 }
 

@@ -29,12 +29,13 @@ namespace fs = std::filesystem;
 
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
+constexpr int exit_cut = 3;
 
 struct arguments {
   std::string file;
   std::string listen;
   std::string log_level = "info";
-  double drain_seconds = 30;
+  std::optional<double> drain_seconds;
   bool check = false;
   bool launcher = false;
 };
@@ -92,7 +93,8 @@ lull::log_level level_named(const std::string& name) {
   return lull::log_level::info;
 }
 
-void serve(const arguments& given, const lull::serve::config& value, const lull::log_sink& log) {
+lull::serve::ending serve(const arguments& given, const lull::serve::config& value,
+                          const lull::log_sink& log) {
   lull::serve::server_options options;
   options.given = value;
   options.state_folder =
@@ -100,14 +102,16 @@ void serve(const arguments& given, const lull::serve::config& value, const lull:
   fs::create_directories(options.state_folder);
   options.log = log;
   options.reread = [&given, log] { return read(given, log); };
-  options.drain_time =
-      std::chrono::milliseconds{static_cast<std::int64_t>(given.drain_seconds * 1000)};
+  if (given.drain_seconds) {
+    options.drain_time =
+        std::chrono::milliseconds{static_cast<std::int64_t>(*given.drain_seconds * 1000)};
+  }
   lull::serve::server server(std::move(options));
   for (const std::string& each : server.addresses()) {
     fmt::print("listening on http://{}\n", each);
   }
   std::fflush(stdout);
-  server.run();
+  return server.run();
 }
 
 }  // namespace
@@ -125,15 +129,15 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();
   app.add_option("--drain-seconds", given.drain_seconds,
-                 "How long requests may go on after SIGTERM")
-      ->check(CLI::Range(0.0, 86400.0))
-      ->capture_default_str();
+                 "How long requests may go on after SIGTERM, instead of drain.requests")
+      ->check(CLI::Range(0.0, 86400.0));
   app.add_flag("--check", given.check,
                "Only read the configuration, and say what is wrong with it");
   app.set_version_flag("--version", lull_version_string());
   app.footer(
       "SIGHUP reads the configuration again; SIGTERM ends it, a second one at once.\n"
-      "Exit status: 0 done, 1 failed, 2 wrong usage or configuration");
+      "Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 ended as it was told, but "
+      "requests were broken off");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {
@@ -154,8 +158,7 @@ int main(int argc, char** argv) {
           sink.write(std::max(level, lull::log_level::info), line);
         },
         level_named(given.log_level));
-    serve(given, *value, log);
-    return 0;
+    return serve(given, *value, log) == lull::serve::ending::drained ? 0 : exit_cut;
   } catch (const std::exception& failure) {
     fmt::print(stderr, "lull serve: {}\n", failure.what());
     return exit_failed;

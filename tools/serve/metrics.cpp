@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "readiness.hpp"
+
 namespace lull::serve {
 namespace {
 
@@ -61,6 +63,12 @@ void add_devices(sheet& to, fleet& models, const budget_snapshot& books) {
          [](const budget_device_snapshot& device) { return device.capacity_bytes; });
   series("lull_device_margin_bytes", "What is kept free.",
          [](const budget_device_snapshot& device) { return device.margin_bytes; });
+  series("lull_device_free_bytes", "What models may still take without anybody leaving.",
+         [](const budget_device_snapshot& device) {
+           const std::uint64_t taken =
+               device.margin_bytes + device.foreign_bytes + device.held_bytes;
+           return device.capacity_bytes - std::min(device.capacity_bytes, taken);
+         });
   series("lull_device_held_bytes", "What models hold, as the books have it.",
          [](const budget_device_snapshot& device) { return device.held_bytes; });
   series("lull_device_foreign_bytes", "What others use, or nobody can account for.",
@@ -135,37 +143,38 @@ void add_books(sheet& to, const budget_counters& counts) {
   one("lull_budget_refused_total", "Requests for models that can never fit.", counts.refused);
 }
 
+void add_readiness(sheet& to, fleet& models) {
+  to.head("lull_ready", "gauge", "1 while requests should be sent here, as /health/ready has it.");
+  to.line("lull_ready", "", readiness_of(models).ready ? 1 : 0);
+  to.head("lull_model_ready", "gauge", "The same for a model, which may sleep.");
+  for (const auto& each : models.models()) {
+    to.line("lull_model_ready", model_label(each->name()),
+            readiness_of(models, *each).ready ? 1 : 0);
+  }
+}
+
 }  // namespace
+
+void metrics::histogram::add(double seconds) {
+  const auto bound = std::lower_bound(bounds.begin(), bounds.end(), seconds);
+  ++counts[static_cast<std::size_t>(bound - bounds.begin())];
+  sum += seconds;
+}
 
 void metrics::first_byte(const std::string& model, const std::string& found,
                          std::chrono::duration<double> after) {
-  histogram& into = first_bytes_[{model, found}];
-  const auto bound = std::lower_bound(bounds.begin(), bounds.end(), after.count());
-  ++into.counts[static_cast<std::size_t>(bound - bounds.begin())];
-  into.sum += after.count();
+  first_bytes_[{model, found}].add(after.count());
 }
 
-std::string metrics::page(fleet& models) const {
+void metrics::arrived(const std::string& model, const std::string& from,
+                      std::chrono::duration<double> after, bool load) {
+  (load ? loads_ : actuations_)[{model, from}].add(after.count());
+}
+
+std::string metrics::text_of(const char* name, const char* help, const histograms& all) {
   sheet to;
-  const budget_snapshot books = models.books().snapshot();
-  add_models(to, models);
-  add_devices(to, models, books);
-  add_books(to, books.counters);
-  to.head("lull_connections", "gauge", "Clients that are connected.");
-  to.line("lull_connections", "", connections);
-  to.head("lull_requests_total", "counter", "Requests for models, by the status that they got.");
-  for (const auto& [key, count] : requests_) {
-    to.line("lull_requests_total",
-            fmt::format("{},code=\"{}\"", model_label(key.first), key.second), count);
-  }
-  to.head("lull_clients_left_total", "counter", "Clients that left before they had an answer.");
-  for (const auto& [model, count] : clients_left_) {
-    to.line("lull_clients_left_total", model_label(model), count);
-  }
-  constexpr const char* name = "lull_time_to_first_byte_seconds";
-  to.head(name, "histogram",
-          "From a request's header to the first byte of its answer, by how the model was found.");
-  for (const auto& [key, each] : first_bytes_) {
+  to.head(name, "histogram", help);
+  for (const auto& [key, each] : all) {
     const std::string labels =
         fmt::format("{},path=\"{}\"", model_label(key.first), escaped(key.second));
     std::uint64_t sum = 0;
@@ -180,6 +189,39 @@ std::string metrics::page(fleet& models) const {
     to.line(fmt::format("{}_count", name), labels, sum);
   }
   return to.take();
+}
+
+std::string metrics::page(fleet& models) const {
+  sheet to;
+  const budget_snapshot books = models.books().snapshot();
+  add_models(to, models);
+  add_devices(to, models, books);
+  add_books(to, books.counters);
+  add_readiness(to, models);
+  to.head("lull_connections", "gauge", "Clients that are connected.");
+  to.line("lull_connections", "", connections);
+  to.head("lull_requests_total", "counter", "Requests for models, by the status that they got.");
+  for (const auto& [key, count] : requests_) {
+    to.line("lull_requests_total",
+            fmt::format("{},code=\"{}\"", model_label(key.first), key.second), count);
+  }
+  to.head("lull_clients_left_total", "counter", "Clients that left before they had an answer.");
+  for (const auto& [model, count] : clients_left_) {
+    to.line("lull_clients_left_total", model_label(model), count);
+  }
+  return to.take() +
+         text_of("lull_time_to_first_byte_seconds",
+                 "From a request's header to the first byte of its answer, by how the model was "
+                 "found.",
+                 first_bytes_) +
+         text_of("lull_actuation_seconds",
+                 "From when a request or an order asked for a model to when it could use it, by "
+                 "how the model was found.",
+                 actuations_) +
+         text_of("lull_load_seconds",
+                 "How long a start (cold) or a wake from a level took by itself, without the wait "
+                 "for room.",
+                 loads_);
 }
 
 }  // namespace lull::serve

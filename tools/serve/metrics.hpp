@@ -20,6 +20,9 @@ class metrics {
   /// Its first byte came. @param found as model::acquired says
   void first_byte(const std::string& model, const std::string& found,
                   std::chrono::duration<double> after);
+  /// A model could be used. @param from, load as arrival_told says
+  void arrived(const std::string& model, const std::string& from,
+               std::chrono::duration<double> after, bool load);
   /// A client went before it had its answer.
   void client_left(const std::string& model) { ++clients_left_[model]; }
 
@@ -34,9 +37,17 @@ class metrics {
   struct histogram {
     std::array<std::uint64_t, bounds.size() + 1> counts{};
     double sum = 0;
+
+    void add(double seconds);
   };
+  /// By model, and how it was found.
+  using histograms = std::map<std::pair<std::string, std::string>, histogram>;
+  static std::string text_of(const char* name, const char* help, const histograms& all);
+
   std::map<std::pair<std::string, unsigned>, std::uint64_t> requests_;
-  std::map<std::pair<std::string, std::string>, histogram> first_bytes_;
+  histograms first_bytes_;
+  histograms actuations_;
+  histograms loads_;
   std::map<std::string, std::uint64_t> clients_left_;
 };
 

@@ -31,7 +31,8 @@ model::model(model_config given, surroundings& around)
       address_(resolve(config_.upstream)),
       host_header_(config_.upstream.text()),
       timer_(around.io.get_executor()),
-      broken_(config_.ladder.size(), false) {
+      broken_(config_.ladder.size(), false),
+      left_(config_.ladder.size()) {
   since_ = last_used_ = steady_clock().now();
 }
 
@@ -48,6 +49,7 @@ bool model::reconfigure(const model_config& given, bool in_books) {
     next.min_resident = config_.min_resident;
     next.ladder = config_.ladder;
   }
+  if (next.ladder != config_.ladder) left_.assign(next.ladder.size(), std::nullopt);
   config_ = std::move(next);
   broken_.assign(config_.ladder.size(), false);
   return given.upstream != config_.upstream;
@@ -84,6 +86,10 @@ model::view model::look() const {
   seen.since = since_;
   seen.starts = starts_;
   seen.crashes = crashes_;
+  seen.failures = failures_;
+  seen.not_before = not_before_;
+  seen.depth = depth_;
+  seen.load_began = arrivals_.began();
   return seen;
 }
 

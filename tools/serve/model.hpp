@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "arrivals.hpp"
 #include "child_output.hpp"
 #include "client.hpp"
 #include "config/config.hpp"
@@ -29,6 +30,11 @@ namespace lull::serve {
 
 class model;
 
+/// @param from what the model was before: "hot", "cold", or the level that it slept at
+/// @param load of a load or a wake by itself; else of a request, from when it asked for the model
+using arrival_told = std::function<void(const std::string& model, const std::string& from,
+                                        duration waited, bool load)>;
+
 /// What all models share. Outlives them.
 struct surroundings {
   net::io_context& io;
@@ -40,6 +46,9 @@ struct surroundings {
   lull::budget* books = nullptr;
   std::filesystem::path pid_folder = {};
   std::stop_source ending = {};  ///< nobody waits for servers to end any more
+  bool refusing = false;         ///< new requests
+  /// When servers that have not ended are killed, whatever their own time is.
+  time_point stop_by = no_deadline;
   /// Something that is shown has changed.
   std::function<void()> changed = [] {};
   /// Calls `then` when the models that must not be there beside this one have left.
@@ -48,6 +57,7 @@ struct surroundings {
   /// @param how absent where no process was started
   std::function<void(model& which, const std::optional<exit_status>& how)> ended =
       [](model&, const std::optional<exit_status>&) {};
+  arrival_told arrived = [](const std::string&, const std::string&, duration, bool) {};
 };
 
 /// Why a request is not served, as an HTTP answer.
@@ -94,6 +104,19 @@ class model : public std::enable_shared_from_this<model> {
     time_point since{};  ///< it is so
     std::uint64_t starts = 0;
     std::uint64_t crashes = 0;
+    unsigned failures = 0;    ///< loads that failed, one after the other
+    time_point not_before{};  ///< it is not started again
+    std::size_t depth = 0;    ///< how far down it is: 0 ready, else its rung + 1
+    time_point load_began{};  ///< while it loads or wakes
+  };
+
+  /// A depth that it can be put away to.
+  struct depth_view {
+    std::size_t depth = 0;
+    std::string level = {};
+    bytes_by_device left = {};
+    bool measured = false;              ///< what is left
+    std::optional<duration> back = {};  ///< how long it took to come back from there, on average
   };
 
   /// @throws error (not_found) where the server's address cannot be looked up
@@ -113,18 +136,25 @@ class model : public std::enable_shared_from_this<model> {
   /// @param lease empty where it was refused
   /// @param found how the model was found: "hot", "cold", or the level it slept at
   using acquired = std::function<void(lease, const refusal& why, const std::string& found)>;
+  using tag_list = std::vector<std::string>;
   /// Leave to use it, as soon as it may be had; starts or wakes its server for that.
+  /// @param only if not empty, no more than these parts are wanted, and no leave to use it
   /// @return for cancel(); 0 when `done` was called already
-  std::uint64_t acquire(acquired done);
+  std::uint64_t acquire(acquired done, tag_list only = {});
   void cancel(std::uint64_t wait);
 
   using outcome = std::function<void(const std::optional<refusal>&)>;
   /// Puts it to sleep, or stops it, when its requests are over.
   /// @param force where they do not end in time, break them off
-  /// @param patience that time; absent: as configured
-  void put_away(std::size_t depth, bool force, outcome done, std::optional<duration> patience = {});
+  void put_away(std::size_t depth, bool force, outcome done) { put_away(depth, force, {}, done); }
+  /// Stops it now, and breaks off what is under way.
+  void stop_now(const outcome& done) { put_away(deepest(), true, {}, done, duration{}); }
   /// Nobody gets it any more, those who wait for it neither.
   void refuse_from_now(refusal why);
+  /// Puts parts of it to sleep by its server's routes; it serves nothing until all are back.
+  void sleep_tags(const tag_list& tags, const outcome& done);
+  /// Wakes parts of one that sleeps by its server's routes.
+  void wake_tags(const tag_list& tags, const outcome& done);
   void pin(bool pinned);
   /// The depth of sleep that vLLM's number or a level's name means; absent: there is none.
   [[nodiscard]] std::optional<std::size_t> depth_of(const std::string& level) const;
@@ -136,8 +166,16 @@ class model : public std::enable_shared_from_this<model> {
   void tick(time_point now, const budget_model_snapshot& books);
   /// Stops its server, whatever it does; then `done`. Nothing else happens with it afterwards.
   void close(std::function<void()> done);
+  /// The time that close() gives has become shorter.
+  void hurry();
 
   [[nodiscard]] view look() const;
+  /// The depths that its server has, shallow first.
+  [[nodiscard]] std::vector<depth_view> depths() const;
+  /// How long a start took, on average; absent: none was seen.
+  [[nodiscard]] std::optional<duration> start_time() const { return arrivals_.expected("cold"); }
+  /// How long until it could serve, were it asked for now and had the room; absent: not known.
+  [[nodiscard]] std::optional<duration> time_to_come() const;
   /// Whether a request that must not wake it could be sent to it.
   [[nodiscard]] bool answers() const noexcept { return phase_ == phase::ready; }
 
@@ -160,12 +198,14 @@ class model : public std::enable_shared_from_this<model> {
     std::string found;
     time_point since;
     time_point deadline;
+    tag_list only;
   };
   struct wish {
     std::size_t depth;
     bool force;
     time_point until;
     std::vector<outcome> told;
+    tag_list tags;
   };
   using left = std::function<void(std::optional<error>)>;
 
@@ -178,6 +218,10 @@ class model : public std::enable_shared_from_this<model> {
   void refuse_all(const refusal& why);
   void expire(time_point now);
   [[nodiscard]] std::string found_as() const;
+  /// @param patience before requests are broken off; absent: as configured
+  void put_away(std::size_t depth, bool force, const tag_list& tags, const outcome& done,
+                std::optional<duration> patience = {});
+  [[nodiscard]] tag_list wanted_tags() const;
   void try_wish(time_point now);
   void end_wish(const std::optional<refusal>& how);
 
@@ -190,24 +234,31 @@ class model : public std::enable_shared_from_this<model> {
   void check();
   void checked(const small_answer& answer);
   void measure();
-  void measured(std::uint64_t run, const bytes_by_device& held);
+  void measured(std::uint64_t run, const bytes_by_device& held, const std::string& open_at);
   void wake();
   void wake_by_routes();
+  void woken_by_routes(const tag_list& tags);
+  void woken_whole();
+  void woken_partly(const tag_list& tags);
   void reload_weights();
   void wake_by_driver();
   void load_failed(const std::string& words, unsigned status = 502);
-  void load_put_off(const std::string& words);
+  void load_put_off(const std::string& words, unsigned status = 503);
   void exited(std::uint64_t run);
 
   // model_leave.cpp
   void leave(std::size_t depth, left done);
   void leave_by(std::size_t depth, std::size_t choice);
   void leave_by_routes(std::size_t depth, std::size_t choice);
+  void leave_by_tags(std::size_t depth);
+  void keep_awake(unsigned status, const std::string& words);
   void leave_by_driver(std::size_t depth, std::size_t choice);
   void fell_asleep(std::size_t depth, sleep_way way);
   void cannot(std::size_t depth, std::size_t choice, const std::string& words);
   void finish_leaving(std::optional<error> failure = {});
   void stop_child(std::function<void()> then);
+  [[nodiscard]] duration time_to_end() const;
+  [[nodiscard]] stop_options how_to_stop() const;
   void measure_asleep();
   [[nodiscard]] std::vector<sleep_way> ways_of(std::size_t depth) const;
 
@@ -258,17 +309,21 @@ class model : public std::enable_shared_from_this<model> {
   duration check_pause_{};
   unsigned failures_ = 0;  ///< one after the other
   time_point not_before_{};
+  arrivals arrivals_;
 
   std::vector<sleep_way> applied_;  ///< what a wake has to undo, the last first
   std::string level_;
-  std::size_t depth_ = 0;         ///< how far down it is: 0 ready, else its rung + 1
-  std::vector<bool> broken_;      ///< rungs that this server does not have
-  bool was_suspended_ = false;    ///< since it was started
-  bool asleep_measured_ = false;  ///< since it fell asleep
+  std::size_t depth_ = 0;     ///< how far down it is: 0 ready, else its rung + 1
+  std::vector<bool> broken_;  ///< rungs that this server does not have
+  std::vector<std::optional<bytes_by_device>> left_;  ///< at each rung, as it was measured
+  bool was_suspended_ = false;                        ///< since it was started
+  bool asleep_measured_ = false;                      ///< since it fell asleep
   std::uint64_t sleeps_ = 0;
   left leaving_;
   bytes_by_device seen_;    ///< what it held when it was ready, as devices list it
   bool discarded_ = false;  ///< by the routes: the weights have to be loaded again
+  tag_list slept_tags_;     ///< by the routes; empty: all
+  bool partly_ = false;     ///< awake: the books have it as ready, and it cannot serve
 };
 
 [[nodiscard]] std::string_view to_string(model::phase is) noexcept;

@@ -256,6 +256,41 @@ std::optional<std::string> decode_url(std::string_view text, bool plus) {
   return plain;
 }
 
+std::string plain_path(std::string_view target) {
+  const std::string_view raw = target.substr(0, target.find('?'));
+  const std::string plain = decode_url(raw, false).value_or(std::string(raw));
+  std::vector<std::string_view> parts;
+  bool ends_open = false;
+  for (std::string_view rest = plain; !rest.empty();) {
+    const std::string_view part = rest.substr(0, rest.find('/'));
+    ends_open = part.size() < rest.size();
+    rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+    if (part == ".." && !parts.empty()) parts.pop_back();
+    if (!part.empty() && part != "." && part != "..") parts.push_back(part);
+  }
+  std::string path;
+  for (const std::string_view part : parts) path.append("/").append(part);
+  if (ends_open || path.empty()) path += '/';
+  return path;
+}
+
+std::vector<std::string> query_values(std::string_view target, std::string_view name) {
+  std::vector<std::string> values;
+  const std::size_t mark = target.find('?');
+  if (mark == std::string_view::npos) return values;
+  std::string_view rest = target.substr(mark + 1);
+  while (!rest.empty()) {
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+    const std::size_t sign = std::min(pair.find('='), pair.size());
+    if (decode_url(pair.substr(0, sign), true) != name) continue;
+    const auto value =
+        decode_url(sign < pair.size() ? pair.substr(sign + 1) : std::string_view(), true);
+    if (value) values.push_back(*value);
+  }
+  return values;
+}
+
 std::optional<std::string> query_value(std::string_view target, std::string_view name) {
   const std::size_t mark = target.find('?');
   if (mark == std::string_view::npos) return {};

@@ -67,10 +67,14 @@ server::server(server_options options)
                 "listens where others can reach it: that takes a 'token'");
   }
   raise_descriptor_limit(options_.given.limits.connections);
+  // Before anybody can know of it: whoever sees it listen may tell it to end.
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signals_.add(number);
   for (const endpoint& each : options_.given.listen) acceptors_.push_back(listen_on(io_, each));
   world_.ended = [this](session& which) { sessions_.erase(&which); };
   fleet_.on_change([this] { routes_.tell_change(); });
   if (options_.given.launcher) add_launcher();
+  fleet_.on_arrival([this](const std::string& model, const std::string& from, duration waited,
+                           bool load) { metrics_.arrived(model, from, waited, load); });
 }
 
 server::~server() = default;
@@ -84,10 +88,7 @@ void server::add_launcher() {
   };
   launcher_.emplace(io_, fleet_, metrics_, std::move(made));
   launcher_->world().ended = world_.ended;
-  routes_.ask_first(
-      [this](const header_fields& fields, std::string_view method, std::string_view target) {
-        return launcher_->decide(fields, method, target);
-      });
+  routes_.ask_first([this](const request_head& asked) { return launcher_->decide(asked); });
 }
 
 std::vector<std::string> server::addresses() const {
@@ -99,18 +100,18 @@ std::vector<std::string> server::addresses() const {
   return list;
 }
 
-void server::run() {
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signals_.add(number);
+ending server::run() {
   on_signal();
   fleet_.start();
   for (std::size_t which = 0; which < acceptors_.size(); ++which) accept(which);
   every_half_second();
   io_.run();
+  return cut_ == 0 ? ending::drained : ending::cut;
 }
 
 void server::accept(std::size_t which) {
   acceptors_[which].async_accept([this, which](error_code failed, tcp_socket socket) {
-    if (world_.draining) return;
+    if (closing_) return;
     if (failed) {
       if (failed == net::error::operation_aborted) return;
       // Out of descriptors, most likely: it is tried again when some may be free.
@@ -138,14 +139,18 @@ void server::accepted(session_world& world, tcp_socket socket, std::string door)
   made->start();
 }
 
-void server::every_half_second() {
-  const time_point now = steady_clock().now();
+std::vector<std::shared_ptr<session>> server::open_sessions() const {
   std::vector<std::shared_ptr<session>> all;
   all.reserve(sessions_.size());
   for (const auto& [key, each] : sessions_) {
     if (auto open = each.lock()) all.push_back(std::move(open));
   }
-  for (const auto& each : all) each->check_time(now);
+  return all;
+}
+
+void server::every_half_second() {
+  const time_point now = steady_clock().now();
+  for (const auto& each : open_sessions()) each->check_time(now);
   if (++half_seconds_ % 2 == 0) routes_.tell_time();
   if (world_.draining) drained();
   timer_.expires_after(std::chrono::milliseconds{world_.draining ? 50 : 500});
@@ -162,7 +167,7 @@ void server::on_signal() {
     } else if (!world_.draining) {
       drain();
     } else {
-      drain_until_ = {};  // who asks twice does not want to wait
+      hurry();
     }
     on_signal();
   });
@@ -187,41 +192,64 @@ void server::reload() {
     launcher_->reconfigure(*next->launcher, next->limits);
   }
   world_.limits = next->limits;
+  options_.given.drain = next->drain;
   for (const std::string& each : kept) {
     log_.write(log_level::warning, fmt::format("not applied: {}", each));
   }
   log_.write(log_level::info, "the configuration was read again");
 }
 
-/// No more clients; those who are there get their answers.
+/// It says at once that it is not ready. Requests are served as before until those who send them
+/// have heard of it, then refused; those that are under way come to their end.
 void server::drain() {
+  const drain_config& how = options_.given.drain;
+  refuse_from_ = steady_clock().deadline_in(how.delay);
+  cut_at_ = steady_clock().deadline_in(how.delay + options_.drain_time.value_or(how.requests));
+  if (how.total) end_by_ = steady_clock().deadline_in(*how.total - time_to_kill);
+  cut_at_ = std::min(cut_at_, end_by_);
   log_.write(log_level::info, "ending");
   world_.draining = true;
   if (launcher_) launcher_->drain();
-  drain_until_ = steady_clock().deadline_in(options_.drain_time);
-  for (tcp_acceptor& each : acceptors_) {
-    error_code ignored;
-    each.close(ignored);
-  }
-  std::vector<std::shared_ptr<session>> all;
-  for (const auto& [key, each] : sessions_) {
-    if (auto open = each.lock()) all.push_back(std::move(open));
-  }
-  for (const auto& each : all) each->close_if_idle();
+  fleet_.begin_to_drain();
   timer_.cancel();
   every_half_second();
 }
 
 void server::drained() {
   if (closing_) return;
-  if (!sessions_.empty() && steady_clock().now() < drain_until_) return;
+  const time_point now = steady_clock().now();
+  if (now < refuse_from_) return;
+  if (!std::exchange(refusing_, true)) fleet_.refuse_new();
+  const auto all = open_sessions();
+  const bool at_work =
+      std::any_of(all.begin(), all.end(), [](const auto& each) { return each->is_at_work(); });
+  if (!at_work || now >= cut_at_) end_all();
+}
+
+/// Who asks twice does not want to wait.
+void server::hurry() {
+  constexpr std::chrono::seconds for_servers{2};
+  log_.write(log_level::info, "ending at once");
+  const time_point now = steady_clock().now();
+  refuse_from_ = cut_at_ = now;
+  end_by_ = std::min(end_by_, now + for_servers);
+  if (closing_) return fleet_.hurry(end_by_);
+  drained();
+}
+
+void server::end_all() {
   closing_ = true;
-  std::vector<std::shared_ptr<session>> all;
-  for (const auto& [key, each] : sessions_) {
-    if (auto open = each.lock()) all.push_back(std::move(open));
+  if (launcher_) launcher_->close_doors();
+  for (tcp_acceptor& each : acceptors_) {
+    error_code ignored;
+    each.close(ignored);
   }
-  for (const auto& each : all) each->close();
-  fleet_.close([this] { io_.stop(); });
+  for (const auto& each : open_sessions()) {
+    if (each->is_at_work()) ++cut_;
+    each->close();
+  }
+  if (cut_ > 0) log_.write(log_level::warning, fmt::format("{} requests are cut off", cut_));
+  fleet_.close(end_by_, [this] { io_.stop(); });
 }
 
 }  // namespace lull::serve

@@ -4,6 +4,7 @@
 #include <lull/log.hpp>
 
 #include <boost/asio/signal_set.hpp>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -27,8 +28,14 @@ struct server_options {
   /// Reads the configuration again, for SIGHUP; absent where it has mistakes, which it has told.
   std::function<std::optional<config>()> reread = {};
   log_sink log = {};
-  /// How long requests may go on after it was told to end.
-  duration drain_time = std::chrono::seconds{30};
+  /// Instead of drain_config::requests.
+  std::optional<duration> drain_time = {};
+};
+
+/// How a router that was told to end has ended.
+enum class ending : std::uint8_t {
+  drained,  ///< all requests had come to their end
+  cut,      ///< some were broken off
 };
 
 /// The router: listens, and looks after its clients. Everything happens on the thread that runs it.
@@ -43,7 +50,7 @@ class server {
   server& operator=(const server&) = delete;
 
   /// Serves until it is told to stop, by a signal, and all servers have ended. Once.
-  void run();
+  ending run();
   /// Where it listens, for people and programs.
   [[nodiscard]] std::vector<std::string> addresses() const;
 
@@ -55,6 +62,9 @@ class server {
   void reload();
   void drain();
   void drained();
+  void hurry();
+  void end_all();
+  [[nodiscard]] std::vector<std::shared_ptr<session>> open_sessions() const;
   void every_half_second();
 
   server_options options_;
@@ -71,8 +81,13 @@ class server {
   net::basic_signal_set<executor> signals_;
   steady_timer timer_;
   steady_timer accept_again_;
-  time_point drain_until_ = no_deadline;
+  // When what happens, after it was told to end.
+  time_point refuse_from_ = no_deadline;
+  time_point cut_at_ = no_deadline;
+  time_point end_by_ = no_deadline;
+  std::size_t cut_ = 0;  ///< requests that were broken off
   unsigned half_seconds_ = 0;
+  bool refusing_ = false;
   bool closing_ = false;
 };
 

@@ -45,8 +45,8 @@ class session : public std::enable_shared_from_this<session> {
   void start();
   /// Ends it now, whatever is under way.
   void close();
-  /// Ends it if it is waiting for a request.
-  void close_if_idle();
+  /// Whether somebody waits for its answer: not one that watches, or has yet to ask.
+  [[nodiscard]] bool is_at_work() const noexcept;
   /// Ends it when its time is over.
   void check_time(time_point now);
 
@@ -89,6 +89,8 @@ class session : public std::enable_shared_from_this<session> {
   void refuse(const refusal& why) { send(answer_of(why), false); }
   void linger();
   void client_gone();
+  void client_ended();
+  void body_broken(const error_code& how);
   [[nodiscard]] std::string_view header(std::string_view name) const;
 
   session_world& world_;
@@ -96,6 +98,8 @@ class session : public std::enable_shared_from_this<session> {
   tcp_socket socket_;
   stage stage_ = stage::idle;
   bool watching_ = false;
+  bool half_closed_ = false;   ///< the client sends nothing more, and may have gone
+  bool reading_body_ = false;  ///< into body_, which has to stay where it is meanwhile
   bool closed_ = false;
   bool keeps_alive_ = true;
   bool head_only_ = false;

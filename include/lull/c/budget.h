@@ -65,7 +65,7 @@ typedef struct lull_budget_model {
   int32_t priority;          ///< the larger goes first; default 0
   int32_t pinned;            ///< never put away to make room; default 0
   int64_t min_residence_ns;  ///< not put away before it was ready for so long; default 0
-  int64_t wake_time_ns;      ///< until that was measured; default 1 s
+  int64_t wake_time_ns;      ///< from each level until that was measured; default 1 s
 } lull_budget_model;
 LULL_API void lull_budget_model_init(lull_budget_model* model);
 
@@ -301,10 +301,10 @@ typedef struct lull_budget_model_info {
   size_t hold_count;
   const lull_device_bytes* estimate;  ///< what it is expected to hold when ready
   size_t estimate_count;
-  int32_t measured;  ///< whether the estimate comes from a load
-  uint32_t leases;   ///< tickets out
-  uint32_t waiting;  ///< callers that wait for it
-  int64_t wake_time_ns;
+  int32_t measured;      ///< whether the estimate comes from a load
+  uint32_t leases;       ///< tickets out
+  uint32_t waiting;      ///< callers that wait for it
+  int64_t wake_time_ns;  ///< from where it is; while it does not sleep: from its first level
   int32_t priority;
   int32_t pinned;
   int64_t kept_for_ns;  ///< how long it is not put away yet: its minimum residence

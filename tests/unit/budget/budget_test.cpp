@@ -192,15 +192,30 @@ TEST_F(Budget, SleepersComeBackAndKeepWhatIsLeftOfThem) {
   EXPECT_THAT(again->ticket.granted(), ElementsAre(std::pair("GPU0", 7_GiB)));
 }
 
-TEST_F(Budget, ContentsGoToHostMemoryOnlyWhenThereIsRoomForThem) {
+TEST_F(Budget, ContentsGoToHostMemoryInPlaceOfThoseThatAreMissedLess) {
+  for (const int uses_of_x : {1, 3}) {
+    budget_world two({{"GPU0", 10_GiB, 1_GiB}, {"HOST", 9_GiB, 1_GiB}});
+    for (const char* const name : {"x", "y", "z"}) {
+      two.add({name, {{"GPU0", 8_GiB}}, {{"offload", {{"HOST", 8_GiB}}}, {"unload"}}});
+    }
+    for (int use = 0; use < uses_of_x; ++use) two.load("x");
+    two.load("y");
+    two.load("z");
+    if (uses_of_x == 1) {
+      EXPECT_THAT(two.log, ElementsAre("x offload", "x unload", "y offload"));
+    } else {
+      EXPECT_THAT(two.log, ElementsAre("x offload", "y unload"));
+    }
+  }
+}
+
+TEST_F(Budget, WhoMakesRoomInHostMemoryComesFirstWhereverItStands) {
   budget_world two({{"GPU0", 10_GiB, 1_GiB}, {"HOST", 9_GiB, 1_GiB}});
   for (const char* const name : {"x", "y", "z"}) {
     two.add({name, {{"GPU0", 8_GiB}}, {{"offload", {{"HOST", 8_GiB}}}, {"unload"}}});
   }
-  two.load("x");
-  two.load("y");
-  two.load("z");
-  EXPECT_THAT(two.log, ElementsAre("x offload", "y unload"));
+  for (const char* const name : {"y", "x", "z"}) two.load(name);
+  EXPECT_THAT(two.log, ElementsAre("y offload", "y unload", "x offload"));
 }
 
 TEST_F(Budget, ContentsWaitUntilHostMemoryThatOthersLeaveIsReallyFree) {

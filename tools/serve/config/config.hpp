@@ -86,6 +86,8 @@ struct model_config {
   duration min_resident{};
   /// How long a request may wait for it. Absent: as long as the client stays.
   std::optional<duration> max_wait = {};
+  /// Its server may listen where others reach it, past the router.
+  bool allow_remote = false;
 
   bool operator==(const model_config&) const = default;
 };
@@ -136,12 +138,28 @@ struct launcher_config {
   bool operator==(const launcher_config&) const = default;
 };
 
+/// Of the whole time to end: when servers are killed, so that all is over in time.
+inline constexpr std::chrono::seconds time_to_kill{1};
+
+/// How it ends, counted from SIGTERM.
+struct drain_config {
+  /// Still served as before, since whoever sends requests here learns late that it should not.
+  duration delay{};
+  /// After that, for the requests that are under way to come to their end.
+  duration requests = std::chrono::seconds{30};
+  /// For all of it, the end of the servers included. Absent: each server has its time to end.
+  std::optional<duration> total = {};
+
+  bool operator==(const drain_config&) const = default;
+};
+
 struct config {
   std::vector<endpoint> listen = {{.host = "127.0.0.1", .port = 8080}};
   /// What changes state needs it. From `token`, or the first line of `token_file`.
   std::optional<std::string> token = {};
   std::vector<std::string> allowed_hosts = {};  ///< Host headers besides those of this machine
   limits_config limits = {};
+  drain_config drain = {};
 
   /// Empty: all GPUs that the library finds.
   std::vector<device_config> devices = {};

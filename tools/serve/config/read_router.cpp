@@ -85,6 +85,20 @@ void read_limits(section& given, limits_config& into) {
   limits->finish();
 }
 
+void read_drain(section& given, drain_config& into) {
+  auto drain = given.map("drain");
+  if (!drain) return;
+  into.delay = drain->span("delay").value_or(into.delay);
+  into.requests = drain->span("requests").value_or(into.requests);
+  into.total = drain->positive_span("total");
+  if (into.total && *into.total <= into.delay + into.requests + time_to_kill) {
+    drain->mistake("total",
+                   "is no more than `delay`, `requests` and one second together, so that nothing "
+                   "is left for servers to end in");
+  }
+  drain->finish();
+}
+
 device_config read_device(section& given, const section::entry& each, const config& router) {
   device_config device{
       .name = each.key, .margin_bytes = router.margin_bytes, .margin_share = router.margin_share};
@@ -147,6 +161,7 @@ void read_router(section& given, config& into) {
   read_listen(given, into);
   into.allowed_hosts = given.texts("allowed_hosts", true);
   read_limits(given, into.limits);
+  read_drain(given, into.drain);
   if (const auto kept = given.value("margin", parse_margin)) {
     into.margin_bytes = kept->bytes;
     into.margin_share = kept->share;
