@@ -192,7 +192,7 @@ class Handler(BaseHTTPRequestHandler):
                 return None
             if number == asked.get("die_at"):
                 os._exit(3)
-            event = f"data: {number}\n\n".encode()
+            event = f"data: {number}{'x' * asked.get('padding', 0)}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
             self.wfile.flush()
         trailer = b"X-Sum: 7\r\n" if asked.get("trailer") else b""

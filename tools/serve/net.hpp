@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 #include "config/config.hpp"
@@ -36,6 +37,15 @@ using steady_timer =
 
 /// Whether a server of this machine could listen there.
 [[nodiscard]] bool is_free(net::io_context& io, std::uint16_t port);
+
+/// What can be read of a connection now, without reading it and without waiting.
+enum class readable : std::uint8_t {
+  nothing,
+  something,
+  end,     ///< the other side has closed its half, or all
+  broken,  ///< it is gone
+};
+[[nodiscard]] readable peek(tcp_socket& from) noexcept;
 
 }  // namespace lull::serve
 
