@@ -1,6 +1,7 @@
 #ifndef TESTS_SERVE_LAUNCHER_FIXTURE_HPP
 #define TESTS_SERVE_LAUNCHER_FIXTURE_HPP
 
+#include <algorithm>
 #include <atomic>
 
 #include "serve/router_fixture.hpp"
@@ -105,6 +106,11 @@ class launcher_test : public router_test {
         found.push_back(json::parse(line));
       }
       return found;
+    }
+    /// How many there are, which takes no time where they are long.
+    [[nodiscard]] std::size_t lines() const {
+      const std::lock_guard lock(mutex_);
+      return static_cast<std::size_t>(std::count(text_.begin(), text_.end(), '\n'));
     }
     /// The first event of this kind about an instance, when it is there.
     [[nodiscard]] std::optional<json> hears(const std::string& type, const std::string& id) const {

@@ -23,7 +23,8 @@ class LauncherGpu : public launcher_test {
   void launch_on_both(const std::string& keys) {
     device_ = "CUDA1: {capacity: 1GiB, margin: 0}, CUDA0";
     launch(keys);
-    for (const json& each : state().at("devices")) {
+    const json seen = state();
+    for (const json& each : seen.at("devices")) {
       uuids_[each.at("name")] = each.at("uuid").get<std::string>();
     }
   }

@@ -19,8 +19,8 @@ struct byte_range {
 /// @throws std::invalid_argument
 [[nodiscard]] byte_range parse_range(std::string_view header);
 
-/// All that an instance wrote, in a file without a name, so that nothing is left of it. Of more than
-/// `kept_bytes` the beginning is given up.
+/// All that an instance wrote, in a file without a name, so that nothing is left of it. Of what is
+/// longer than `kept_bytes` the beginning is given up.
 class launcher_log {
  public:
   static constexpr std::uint64_t kept_bytes = std::uint64_t{64} << 20;
