@@ -20,20 +20,13 @@ using nlohmann::json;
 
 namespace {
 
-answer answer_with(const json& value, unsigned status) {
-  answer made;
-  made.status = status;
-  made.body = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  return made;
-}
-
 /// Nobody keeps an answer to a probe.
 answer probed(const readiness& found, json more) {
   constexpr unsigned ok = 200;
   constexpr unsigned unavailable = 503;
   more["ready"] = found.ready;
   if (!found.ready) more["why"] = found.why;
-  answer made = answer_with(more, found.ready ? ok : unavailable);
+  answer made = json_answer(more, found.ready ? ok : unavailable);
   made.headers.emplace_back("Cache-Control", "no-store");
   return made;
 }
@@ -59,7 +52,7 @@ answer ready_for(fleet& all, const model& which, const std::string& target) {
 
 void add_cluster_routes(route_table& to, const router_parts& parts) {
   // That it is answered is the answer: all is done on the thread that would hang.
-  to.look("/health/live", [] { return answer_with({{"live", true}}, 200); });
+  to.look("/health/live", [] { return json_answer({{"live", true}}); });
   to.add("GET", "/health/ready", guard::none,
          [&all = parts.models](const local_request& asked, const reply& told) {
            if (!query_value(asked.target, "model")) return told(probed(readiness_of(all), {}));
@@ -70,7 +63,7 @@ void add_cluster_routes(route_table& to, const router_parts& parts) {
   to.add("GET", "/budget", guard::none,
          [&all = parts.models](const local_request& asked, const reply& told) {
            const bool plans = query_value(asked.target, "plans") == "true";
-           told(answer_with(budget_document(all, plans), 200));
+           told(json_answer(budget_document(all, plans)));
          });
 }
 

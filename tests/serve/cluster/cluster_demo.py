@@ -21,6 +21,9 @@ from controller import Broken, Controller, Node, Request, call
 NODES = 3
 MODELS = [f"m{number:02}" for number in range(20)]
 NODE_BYTES = 240 << 20
+SERVER_BYTES = 32 << 20  # of a server besides what it holds, at most
+ASLEEP_BYTES = 24 << 20
+GROWTH_BYTES = 12 << 20
 TOKEN = "only-for-these-namespaces"
 PATIENCE = 60.0  # a loaded machine stands still for seconds
 SKIPPED = 77
@@ -32,6 +35,7 @@ options.add_argument("--seconds", type=float, default=8.0, help="of each of the 
 options.add_argument("--requests", type=int, default=800, help="of each phase, at most")
 options.add_argument("--clients", type=int, default=8)
 options.add_argument("--seed", type=int, default=1)
+options.add_argument("--ip", default="ip", help="the program that makes namespaces")
 
 
 def say(words):
@@ -85,7 +89,8 @@ class Demo:
                      "max_wait: 20s\nfair_wait: 2s\nmodels:\n")
             for place, name in enumerate(MODELS):
                 held = model_bytes(place)
-                to.write(f"  {name}: {{memory: {{HOST: {held + (16 << 20)}}}, ladder: [offload, stop],\n    cmd: "
+                to.write(f"  {name}: {{memory: {{HOST: {held + SERVER_BYTES}}},\n"
+                         f"    ladder: [{{level: offload, left: {{HOST: {ASLEEP_BYTES}}}}}, stop],\n    cmd: "
                          f"'python3 -S -E {self.given.upstream} --name {name} --port ${{PORT}} --hold {held}'}}\n")
         with open(os.path.join(folder, "log"), "ab") as log:
             self.routers[number] = self.cluster.start(number, [self.given.router, "--config", file], log)
@@ -207,9 +212,10 @@ class Demo:
         for each in self.lost[:3]:
             say(f"    {each._model}: {each.tries}")
         self.check(not cut, f"{len(cut)} requests broken that node1 had when it was told to end")
-        self.check(not self.controller.over_budget,
-                   f"{self.controller.looks} looks at the books of all nodes, {len(self.controller.over_budget)} of "
-                   "them beyond a limit")
+        # A server that has grown since it was measured last is more than was expected when it is loaded again.
+        self.check(self.controller.most_beyond <= GROWTH_BYTES,
+                   f"{self.controller.looks} looks at the books of all nodes, at most "
+                   f"{self.controller.most_beyond >> 20} MiB beyond a limit")
         say(f"  the controller has put {self.controller.slept} to sleep and woken {self.controller.woken}")
 
     def end(self):
@@ -229,7 +235,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     try:
-        cluster = namespaces.Cluster(NODES)
+        cluster = namespaces.Cluster(NODES, given.ip)
     except namespaces.Impossible as why:
         say(f"SKIPPED: {why}")
         return SKIPPED

@@ -57,7 +57,7 @@ class Controller:
         self.nodes = nodes
         self.token = token
         self.looks = 0
-        self.over_budget = []  # looks at which the books did not add up
+        self.most_beyond = 0  # bytes that were booked and that there is no room for
         self.slept = 0
         self.woken = 0
         self._lock = threading.Lock()
@@ -85,8 +85,8 @@ class Controller:
                 continue
             assert books["version"] == 1
             device = books["devices"][0]
-            if device["booked_bytes"] > device["capacity_bytes"] - device["margin_bytes"]:
-                self.over_budget.append(f"{node.name}: {device}")
+            beyond = device["booked_bytes"] - device["capacity_bytes"] + device["margin_bytes"]
+            self.most_beyond = max(self.most_beyond, beyond)
             with self._lock:
                 node.device = device
                 node.models = {each["name"]: each for each in books["models"]}

@@ -10,6 +10,7 @@ import time
 
 CLONE_NEWNET = 0x40000000
 SUBNET = "10.83.0"
+IP = "ip"
 
 
 class Impossible(Exception):
@@ -35,7 +36,7 @@ def enter(name):
 
 
 def processes_in(name):
-    done = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
+    done = subprocess.run([IP, "netns", "pids", name], capture_output=True, text=True, check=False)
     return [int(each) for each in done.stdout.split()]
 
 
@@ -51,20 +52,22 @@ def remove(names, spared):
                 except ProcessLookupError:
                     pass
             time.sleep(0.05)
-        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+        subprocess.run([IP, "netns", "del", name], capture_output=True, check=False)
 
 
 class Cluster:
     """The hub, which this process enters, and nodes by number from 0."""
 
-    def __init__(self, nodes):
+    def __init__(self, nodes, ip="ip"):
+        global IP
+        IP = ip
         if os.geteuid() != 0:
             raise Impossible("it takes root to make network namespaces")
-        if not shutil.which("ip"):
-            raise Impossible("there is no `ip` (Debian: iproute2)")
+        if not shutil.which(IP):
+            raise Impossible(f"there is no `{IP}` (Debian: iproute2)")
         self.hub = f"lull-{os.getpid()}-hub"
         self.nodes = [f"lull-{os.getpid()}-{number}" for number in range(nodes)]
-        self._guard_end, guard = None, None
+        self._guard_end = None
         self._start_guard()
         try:
             self._make()
@@ -90,17 +93,17 @@ class Cluster:
 
     def _make(self):
         for name in (self.hub, *self.nodes):
-            run("ip", "netns", "add", name)
-            run("ip", "-n", name, "link", "set", "lo", "up")
-        run("ip", "-n", self.hub, "link", "add", "bridge", "type", "bridge")
-        run("ip", "-n", self.hub, "address", "add", f"{SUBNET}.1/24", "dev", "bridge")
-        run("ip", "-n", self.hub, "link", "set", "bridge", "up")
+            run(IP, "netns", "add", name)
+            run(IP, "-n", name, "link", "set", "lo", "up")
+        run(IP, "-n", self.hub, "link", "add", "bridge", "type", "bridge")
+        run(IP, "-n", self.hub, "address", "add", f"{SUBNET}.1/24", "dev", "bridge")
+        run(IP, "-n", self.hub, "link", "set", "bridge", "up")
         for number, name in enumerate(self.nodes):
             port = f"port{number}"
-            run("ip", "-n", self.hub, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
-            run("ip", "-n", self.hub, "link", "set", port, "master", "bridge", "up")
-            run("ip", "-n", name, "address", "add", f"{self.address(number)}/24", "dev", "eth0")
-            run("ip", "-n", name, "link", "set", "eth0", "up")
+            run(IP, "-n", self.hub, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
+            run(IP, "-n", self.hub, "link", "set", port, "master", "bridge", "up")
+            run(IP, "-n", name, "address", "add", f"{self.address(number)}/24", "dev", "eth0")
+            run(IP, "-n", name, "link", "set", "eth0", "up")
         enter(self.hub)
 
     @staticmethod

@@ -88,5 +88,14 @@ TEST(ConfigRouter, Limits) {
             HasSubstr("limits.header_time: must be more than 0")));
 }
 
+TEST(ConfigRouter, TheWholeTimeToEndLeavesSomeForServers) {
+  const config read = good("drain: {delay: 5, requests: 1m, total: 70s}\n" + with_model(""));
+  EXPECT_EQ(read.drain, (drain_config{.delay = 5s, .requests = 1min, .total = 70s}));
+  EXPECT_EQ(good(with_model("")).drain, (drain_config{.delay = 0s, .requests = 30s}));
+  EXPECT_EQ(wrong("drain: {delay: 5, requests: 1m, total: 66s}\n" + with_model("")),
+            "serve.yaml:1:40: drain.total: is no more than `delay`, `requests` and one second "
+            "together, so that nothing is left for servers to end in\n");
+}
+
 }  // namespace
 }  // namespace lull::serve
