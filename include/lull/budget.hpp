@@ -176,7 +176,7 @@ struct budget_model_snapshot {
   bool measured = false;      ///< whether the estimate comes from a load
   std::uint32_t leases = 0;   ///< tickets out
   std::uint32_t waiting = 0;  ///< callers that wait for it
-  /// How long it takes to come back from where it is; while it does not sleep: from the first level.
+  /// How long it takes to come back from where it is; while it does not sleep: from its first one.
   duration wake_time{};
   std::vector<duration> wake_times;  ///< from each level; measured, the last ones counting most
   std::int32_t priority = 0;

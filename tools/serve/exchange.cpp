@@ -143,9 +143,8 @@ void exchange::make_request() {
     request_.set(http::field::connection, "upgrade");
     request_.set(http::field::upgrade, upgrade);
   }
-  error_code unknown;
-  const auto client = session_->socket().remote_endpoint(unknown);
-  if (!unknown) request_.insert("X-Forwarded-For", client.address().to_string());
+  const std::string& client = session_->client_address();
+  if (!client.empty()) request_.insert("X-Forwarded-For", client);
   request_.insert("X-Forwarded-Host", std::string(asked[http::field::host]));
 }
 
@@ -307,11 +306,16 @@ void exchange::wrote(error_code failed, bool last) {
   }
   session_->expect_nothing();
   if (last) return finish();
-  if (parser_->get().body().size == 0 && piece_.size() < largest_piece_bytes) {
-    piece_.resize(piece_.size() * 2);
-    buffer_.reserve(piece_.size());  // it is read there first
-  }
+  make_room();
   relay_response();
+}
+
+/// Streams of small events keep small buffers; they grow while reads fill them.
+void exchange::make_room() {
+  const std::size_t room = std::min(piece_.size(), buffer_.capacity());  // it is read there first
+  if (room >= largest_piece_bytes || response_.body().size * 2 < room) return;
+  piece_.resize(std::max(piece_.size(), room * 2));
+  buffer_.reserve(room * 2);
 }
 
 void exchange::finish() {

@@ -51,6 +51,7 @@ class exchange : public std::enable_shared_from_this<exchange> {
   void relay_response();
   void write_response(std::size_t count);
   void wrote(error_code failed, bool last);
+  void make_room();
   void finish();
   void upgrade();
   void not_connected(const std::string& words);

@@ -37,6 +37,12 @@ void append_utf8(std::string& to, std::uint32_t code) {
   }
 }
 
+/// The next quote or backslash, or the end.
+std::size_t end_of_plain(std::string_view text, std::size_t at) noexcept {
+  while (at < text.size() && text[at] != '"' && text[at] != '\\') ++at;
+  return at;
+}
+
 bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
     return std::tolower(static_cast<unsigned char>(x)) ==
@@ -71,13 +77,14 @@ std::optional<std::string> parameter(std::string_view value, std::string_view na
 }  // namespace
 
 bool json_model_finder::feed(std::string_view text) {
-  for (const char c : text) {
-    if (place_ == place::done) break;
-    if (in_string_) {
-      in_string(c);
-    } else {
-      step(c);
+  for (std::size_t at = 0; at < text.size() && place_ != place::done; ++at) {
+    if (!in_string_) {
+      step(text[at]);
+      continue;
     }
+    // Nearly all of a long body is in strings that nobody asks for: pictures, what was said so far.
+    if (!keeps_ && escape_ == 0) at = end_of_plain(text, at);
+    if (at < text.size()) in_string(text[at]);
   }
   return place_ == place::done;
 }

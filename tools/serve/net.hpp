@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 #include "config/config.hpp"
@@ -29,6 +30,22 @@ using steady_timer =
 /// Looks a name up, which may block for as long as the resolver takes; an address does not.
 /// @throws error (not_found)
 [[nodiscard]] tcp::endpoint resolve(const endpoint& where);
+
+/// A socket that listens.
+/// @throws error (io)
+[[nodiscard]] tcp_acceptor listen_on(net::io_context& io, const endpoint& where);
+
+/// Whether a server of this machine could listen there.
+[[nodiscard]] bool is_free(net::io_context& io, std::uint16_t port);
+
+/// What can be read of a connection now, without reading it and without waiting.
+enum class readable : std::uint8_t {
+  nothing,
+  something,
+  end,     ///< the other side has closed its half, or all
+  broken,  ///< it is gone
+};
+[[nodiscard]] readable peek(tcp_socket& from) noexcept;
 
 }  // namespace lull::serve
 

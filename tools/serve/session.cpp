@@ -24,6 +24,7 @@ using std::chrono::seconds;
 namespace {
 
 constexpr std::size_t piece_bytes = std::size_t{16} << 10;
+constexpr std::size_t relayed_piece_bytes = std::size_t{64} << 10;
 /// For a client to send the next piece of a body, or to take what is written to it.
 constexpr seconds stall_time{60};
 constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -47,8 +48,8 @@ std::optional<refusal> ambiguous(const http::request_header<>& head) {
 
 }  // namespace
 
-session::session(session_world& world, tcp_socket socket)
-    : world_(world), socket_(std::move(socket)) {
+session::session(session_world& world, tcp_socket socket, std::string door)
+    : world_(world), door_(std::move(door)), socket_(std::move(socket)) {
   ++world_.counts.connections;
 }
 
@@ -57,6 +58,8 @@ session::~session() = default;
 void session::start() {
   error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
+  const tcp::endpoint from = socket_.remote_endpoint(ignored);
+  if (!ignored) client_address_ = from.address().to_string();
   read_header();
 }
 
@@ -100,13 +103,10 @@ void session::watch() {
     if (failed || self->closed_) return;
     if (self->stage_ == stage::idle) return self->read_header();
     if (self->stage_ == stage::header || self->stage_ == stage::body) return;
-    char peeked = 0;
-    error_code gone;
-    self->socket_.non_blocking(true, gone);
-    self->socket_.receive(net::buffer(&peeked, 1), net::socket_base::message_peek, gone);
     // What is there may be the next request already: then it is noticed when something is written.
-    if (gone == net::error::eof) return self->client_ended();
-    if (gone && gone != net::error::would_block) self->client_gone();
+    const readable there = peek(self->socket_);
+    if (there == readable::end) self->client_ended();
+    if (there == readable::broken) self->client_gone();
   });
 }
 
@@ -122,6 +122,7 @@ void session::client_ended() {
   // written as long as the answer has not begun.
   if (!exchange_ || exchange_->responding() || parser_->get().version() < 11) return;
   error_code failed;
+  socket_.non_blocking(true, failed);
   const std::size_t sent = socket_.write_some(net::buffer(go_on.data(), go_on.size()), failed);
   const bool whole = sent == go_on.size() || failed == net::error::would_block;
   if (!whole) client_gone();
@@ -171,8 +172,8 @@ void session::read_header() {
         if (target.empty() || target.front() != '/') {
           return self->refuse({400, "the target of a request begins with '/'", {}});
         }
-        self->decided(self->world_.where_to.decide(head, {method.data(), method.size()},
-                                                   {target.data(), target.size()},
+        const std::string whole = self->door_ + std::string(target.data(), target.size());
+        self->decided(self->world_.where_to.decide(head, {method.data(), method.size()}, whole,
                                                    self->parser_->upgrade()));
       });
 }
@@ -234,9 +235,9 @@ void session::read_body(std::function<void()> then) {
     return;
   }
   const auto remaining = parser_->content_length_remaining();
+  const std::size_t most = exchange_ ? relayed_piece_bytes : piece_bytes;
   const std::size_t piece =
-      remaining ? static_cast<std::size_t>(std::min<std::uint64_t>(*remaining, piece_bytes))
-                : piece_bytes;
+      remaining ? static_cast<std::size_t>(std::min<std::uint64_t>(*remaining, most)) : most;
   const std::size_t before = body_.size();
   body_.resize(before + piece);
   parser_->get().body().data = body_.data() + before;

@@ -38,7 +38,8 @@ struct session_world {
 /// A client's connection, and the requests that come over it, one after the other.
 class session : public std::enable_shared_from_this<session> {
  public:
-  session(session_world& world, tcp_socket socket);
+  /// @param door what its requests' targets are to begin with: a port that stands for one model
+  session(session_world& world, tcp_socket socket, std::string door = {});
   ~session();
 
   void start();
@@ -60,6 +61,8 @@ class session : public std::enable_shared_from_this<session> {
   [[nodiscard]] bool request_complete() const { return parser_->is_done(); }
   [[nodiscard]] bool keeps_alive() const { return keeps_alive_ && !world_.draining; }
   [[nodiscard]] session_world& world() noexcept { return world_; }
+  /// Empty: not known.
+  [[nodiscard]] const std::string& client_address() const noexcept { return client_address_; }
   [[nodiscard]] time_point asked_at() const noexcept { return asked_at_; }
   /// More of the body, appended to body(); `then` is not called where the client has gone.
   void read_body(std::function<void()> then);
@@ -93,7 +96,9 @@ class session : public std::enable_shared_from_this<session> {
   [[nodiscard]] std::string_view header(std::string_view name) const;
 
   session_world& world_;
+  const std::string door_;
   tcp_socket socket_;
+  std::string client_address_;
   stage stage_ = stage::idle;
   bool watching_ = false;
   bool half_closed_ = false;   ///< the client sends nothing more, and may have gone
