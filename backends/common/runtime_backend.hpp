@@ -54,10 +54,13 @@ concept suspends_processes = requires(Own& own, int pid) {
 template <class Api>
 class runtime_backend {
  public:
+  /// @param addresses_outlive_reset whether reservations do
   /// @param own_arguments what the vendor's own part is made from
   template <class... Own>
-  explicit runtime_backend(const Api& api, Own&&... own_arguments)
-      : api_(api), own_(std::forward<Own>(own_arguments)...) {}
+  runtime_backend(const Api& api, bool addresses_outlive_reset, Own&&... own_arguments)
+      : api_(api),
+        addresses_outlive_reset_(addresses_outlive_reset),
+        own_(std::forward<Own>(own_arguments)...) {}
 
   [[nodiscard]] std::uint32_t device_count() const noexcept { return own_.device_count(); }
 
@@ -67,9 +70,10 @@ class runtime_backend {
     // All groups that make_ops finds here; the facts, and what a device may lack, are for `own`.
     facts.capabilities = ~(LULL_CAP_FACTS | LULL_CAP_STABLE_ADDRESSES | LULL_CAP_POOLS);
     copy_text(facts.name, std::string{Api::device_prefix} + std::to_string(device));
+    if (addresses_outlive_reset_) facts.capabilities |= LULL_CAP_ADDRESSES_OUTLIVE_RESET;
     own_.describe(device, facts);
     if ((facts.capabilities & LULL_CAP_STABLE_ADDRESSES) == 0) {
-      facts.capabilities &= ~std::uint64_t{LULL_CAP_PEERS};
+      facts.capabilities &= ~std::uint64_t{LULL_CAP_PEERS | LULL_CAP_ADDRESSES_OUTLIVE_RESET};
     }
     copy_versioned(out, facts);
   }
@@ -140,11 +144,16 @@ class runtime_backend {
   }
 
   void vm_reserve(std::uint32_t device, std::uint64_t bytes, void** address) {
+    vm_reserve_near(device, bytes, nullptr, address);
+  }
+
+  void vm_reserve_near(std::uint32_t device, std::uint64_t bytes, void* wanted, void** address) {
     expect_bytes(bytes);
     const scope current(own_, device);
     [[maybe_unused]] const auto alone = own_.reserve_alone();
     typename Api::device_address range{};
-    call(api_.vm_reserve, &range, bytes, std::size_t{0}, typename Api::device_address{}, 0ull);
+    // The address is a wish to every vendor: they succeed with another one (cuda.h; hip_vm.cpp).
+    call(api_.vm_reserve, &range, bytes, std::size_t{0}, at(wanted), 0ull);
     *address = handle_cast<void*>(range);
     own_.reserved(device, *address, bytes);
   }
@@ -437,6 +446,7 @@ class runtime_backend {
   }
 
   const Api& api_;
+  const bool addresses_outlive_reset_;
   typename Api::own own_;
   leftover_mappings leftovers_;
 };

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "common/make_ops.hpp"
-#include "common/retry_setting.hpp"
+#include "common/settings.hpp"
 #include "cuda/own.hpp"
 
 namespace lull::backends {
@@ -44,9 +44,11 @@ std::int32_t score(char* reason, std::uint64_t reason_size) {
 lull_status open(const lull_backend_setting* settings, std::uint64_t count, lull_backend** backend,
                  lull_backend_error* error) {
   return guard(error, [&] {
-    const auto retry = read_retry(settings, count, "cuda");
+    // Measured on an H200 (docs/hardware-notes.md).
+    const auto how = read_managed_settings(settings, count, "cuda", true);
     const cuda_api& api = cuda_api::instance();
-    *backend = reinterpret_cast<lull_backend*>(new runtime_backend<cuda_api>(api, api, retry));
+    *backend = reinterpret_cast<lull_backend*>(
+        new runtime_backend<cuda_api>(api, how.addresses_outlive_reset, api, how.retry));
   });
 }
 

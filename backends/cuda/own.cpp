@@ -54,6 +54,7 @@ std::unique_ptr<cuda_own::device_state> cuda_own::inspect(int ordinal) const {
   device->slice = std::string_view{device->name}.find(" MIG ") != std::string_view::npos;
   device->identity.uuid = to_text(uuid, device->slice ? "MIG-" : "GPU-");
   device->identity.pci_address = pci_address_of(api_, api_.get_pci_address, ordinal);
+  device->shared = attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_MPS_ENABLED) != 0;
   device->integrated = attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_INTEGRATED) != 0;
   device->stable_addresses =
       attribute(device->driver_device, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) !=
@@ -69,8 +70,8 @@ void cuda_own::describe(std::uint32_t device, lull_backend_device& facts) const 
   if (state.integrated) facts.type = LULL_DEVICE_INTEGRATED;
   if (state.stable_addresses) facts.capabilities |= LULL_CAP_STABLE_ADDRESSES;
   if (state.pools) facts.capabilities |= LULL_CAP_POOLS;
-  // CRIU's plugin for CUDA, README: slices cannot be checkpointed.
-  if (state.slice) facts.capabilities &= ~std::uint64_t{LULL_CAP_SUSPEND};
+  // CRIU's plugin for CUDA, README: neither slices can be checkpointed, nor what is shared by MPS.
+  if (state.slice || state.shared) facts.capabilities &= ~std::uint64_t{LULL_CAP_SUSPEND};
   if (state.read_only_registration) facts.capabilities |= LULL_CAP_READ_ONLY_REGISTRATION;
   // NVIDIA's own executable graph cache counts 10 KB a kernel node (NVIDIA/cccl pull request 3768).
   facts.graph_node_bytes = 10 << 10;

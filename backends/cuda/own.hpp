@@ -78,7 +78,8 @@ class cuda_own {
     bool stable_addresses = false;
     bool pools = false;
     bool read_only_registration = false;
-    bool slice = false;  ///< of a larger GPU
+    bool slice = false;   ///< of a larger GPU
+    bool shared = false;  ///< with other processes, by MPS
     char name[128] = {};
 
     [[nodiscard]] std::uint64_t held_bytes() const;

@@ -30,6 +30,10 @@ std::pair<lull_status, const char*> meaning_of(CUresult result, int pid) {
     case CUDA_ERROR_NOT_INITIALIZED: return {LULL_ERROR_NOT_FOUND, "it does not use a GPU"};
     case CUDA_ERROR_NOT_READY:
       return {LULL_ERROR_TIMED_OUT, "its submitted work did not end within the time"};
+    case CUDA_ERROR_NOT_SUPPORTED:
+      return {LULL_ERROR_UNSUPPORTED,
+              "the driver cannot move something that it has: managed memory, memory that is shared "
+              "with other processes (exported, imported, CUDA IPC), or a GPU in parts (MIG, MPS)"};
     case CUDA_ERROR_ILLEGAL_STATE:
       return {LULL_ERROR_BUSY, "it is in another state than that takes"};
     case CUDA_ERROR_OPERATING_SYSTEM:

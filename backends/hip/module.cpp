@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/make_ops.hpp"
+#include "common/settings.hpp"
 #include "hip/own.hpp"
 
 namespace lull::backends {
@@ -37,13 +38,19 @@ lull_status open(const lull_backend_setting* settings, std::uint64_t count, lull
                  lull_backend_error* error) {
   return guard(error, [&] {
     std::filesystem::path sysfs = "/sys";
-    read_settings(settings, count, "hip", "sysfs_root", [&](auto key, auto value) {
+    // A reset purges the list of memory objects, in which reservations are not (rocclr device.cpp:
+    // MemObjMap::Purge).
+    bool addresses_outlive_reset = true;
+    const char* const known = "sysfs_root, addresses_outlive_reset";
+    read_settings(settings, count, "hip", known, [&](auto key, auto value) {
+      if (take_addresses("hip", key, value, addresses_outlive_reset)) return true;
       if (key != "sysfs_root") return false;
       sysfs = value;
       return true;
     });
     const hip_api& api = hip_api::instance();
-    *backend = reinterpret_cast<lull_backend*>(new runtime_backend<hip_api>(api, api, sysfs));
+    *backend = reinterpret_cast<lull_backend*>(
+        new runtime_backend<hip_api>(api, addresses_outlive_reset, api, sysfs));
   });
 }
 

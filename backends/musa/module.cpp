@@ -4,7 +4,7 @@
 #include <string>
 
 #include "common/make_ops.hpp"
-#include "common/retry_setting.hpp"
+#include "common/settings.hpp"
 #include "musa/own.hpp"
 
 namespace lull::backends {
@@ -29,9 +29,11 @@ std::int32_t score(char* reason, std::uint64_t reason_size) {
 lull_status open(const lull_backend_setting* settings, std::uint64_t count, lull_backend** backend,
                  lull_backend_error* error) {
   return guard(error, [&] {
-    const auto retry = read_retry(settings, count, "musa");
+    // Nothing public says what becomes of them.
+    const auto how = read_managed_settings(settings, count, "musa", false);
     const musa_api& api = musa_api::instance();
-    *backend = reinterpret_cast<lull_backend*>(new runtime_backend<musa_api>(api, api, retry));
+    *backend = reinterpret_cast<lull_backend*>(
+        new runtime_backend<musa_api>(api, how.addresses_outlive_reset, api, how.retry));
   });
 }
 

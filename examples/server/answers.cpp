@@ -13,6 +13,7 @@ json to_json(const std::optional<std::uint64_t>& figure) {
 
 json to_json(const lull::device_report& report) {
   return {{"device", report.device},
+          {"moved_regions", report.moved.size()},
           {"copied_bytes", report.copied_bytes},
           {"discarded_bytes", report.discarded_bytes},
           {"refilled_bytes", report.refilled_bytes},

@@ -68,17 +68,23 @@ void model::declare(std::uint64_t kv_bytes) {
     gguf::check_unchanged(shard);
     for (const gguf::tensor& tensor : shard.header.tensors) {
       lull::region_source source{file, {{0, tensor.offset, tensor.size_bytes}}};
-      weights_.push_back(memory_.allocate(
-          device_, tensor.size_bytes,
-          {.tag = "weights", .name = tensor.name, .source = std::move(source), .absent = true}));
+      weights_.push_back(
+          memory_.allocate(device_, tensor.size_bytes,
+                           // Whoever reads them asks for the address each time, graphs too.
+                           {.tag = "weights",
+                            .name = tensor.name,
+                            .source = std::move(source),
+                            .absent = true,
+                            .may_move = true}));
     }
   }
   const auto clear = [](const lull::refill_target& target) {
     target.device().fill(target.address(), std::byte{0}, target.size_bytes());
   };
   if (kv_bytes > 0) {
-    kv_.push_back(memory_.allocate(device_, kv_bytes,
-                                   {.tag = "kv", .name = "kv", .refill = clear, .absent = true}));
+    kv_.push_back(memory_.allocate(
+        device_, kv_bytes,
+        {.tag = "kv", .name = "kv", .refill = clear, .absent = true, .may_move = true}));
   }
 }
 

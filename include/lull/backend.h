@@ -89,12 +89,15 @@ typedef enum lull_capability LULL_ENUM_BASE {
   LULL_CAP_HOST_ACCESSIBLE = 1 << 24,
   /// A fact: host memory that this process may only read, such as a file mapped shared and
   /// read-only, can be registered too.
-  LULL_CAP_READ_ONLY_REGISTRATION = 1 << 25
+  LULL_CAP_READ_ONLY_REGISTRATION = 1 << 25,
+  /// A fact: reservations of addresses outlive a reset of the device's context.
+  LULL_CAP_ADDRESSES_OUTLIVE_RESET = 1 << 26
 } lull_capability;
 
 /// The bits that stand for no group.
-#define LULL_CAP_FACTS \
-  ((uint64_t)LULL_CAP_HOST_ACCESSIBLE | (uint64_t)LULL_CAP_READ_ONLY_REGISTRATION)
+#define LULL_CAP_FACTS                                                              \
+  ((uint64_t)LULL_CAP_HOST_ACCESSIBLE | (uint64_t)LULL_CAP_READ_ONLY_REGISTRATION | \
+   (uint64_t)LULL_CAP_ADDRESSES_OUTLIVE_RESET)
 
 /// How a memory figure is known.
 typedef enum lull_memory_source LULL_ENUM_BASE {
@@ -213,6 +216,9 @@ typedef struct lull_stable_addresses_ops {
   /// Unmaps what one vm_map mapped. The range stays reserved. No work may use the range.
   lull_status (*vm_unmap)(lull_backend* backend, uint32_t device, void* address, uint64_t bytes,
                           lull_backend_error* error);
+  /// As vm_reserve, at `wanted` where the whole range is free there, else somewhere else.
+  lull_status (*vm_reserve_near)(lull_backend* backend, uint32_t device, uint64_t bytes,
+                                 void* wanted, void** address, lull_backend_error* error);
 } lull_stable_addresses_ops;
 #define LULL_STABLE_ADDRESSES_OPS_VERSION 1u
 

@@ -47,8 +47,18 @@ enum class capability : std::uint64_t {
   peers = LULL_CAP_PEERS,
   host_accessible = LULL_CAP_HOST_ACCESSIBLE,
   read_only_registration = LULL_CAP_READ_ONLY_REGISTRATION,
+  addresses_outlive_reset = LULL_CAP_ADDRESSES_OUTLIVE_RESET,
 };
 LULL_API std::string_view to_string(capability what) noexcept;
+
+/// How a range of addresses is reserved.
+struct vm_reserve_options {
+  /// Where it shall be, if that is free. Null: anywhere.
+  void* wanted = nullptr;
+  /// Whoever has it can do with another range after a reset that loses it. Without, such a reset is
+  /// refused while the range is reserved.
+  bool may_move = false;
+};
 
 /// How a memory figure is known. See lull_memory_source.
 enum class memory_source : std::uint32_t {
@@ -206,7 +216,8 @@ class LULL_API device {
   /// multiples of vm_granularity(). For each operation's contract see lull_stable_addresses_ops.
   /// @{
   [[nodiscard]] std::uint64_t vm_granularity() const;
-  [[nodiscard]] void* vm_reserve(std::uint64_t bytes) const;
+  /// Ends with a reset where the device lacks capability::addresses_outlive_reset.
+  [[nodiscard]] void* vm_reserve(std::uint64_t bytes, const vm_reserve_options& options = {}) const;
   void vm_release(void* address, std::uint64_t bytes) const;
   [[nodiscard]] std::uint64_t vm_create(std::uint64_t bytes) const;
   void vm_destroy(std::uint64_t handle) const;

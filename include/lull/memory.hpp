@@ -155,6 +155,12 @@ struct region_options {
   /// every 16 bytes) finds accidents, not attackers. It costs a thread that copies 1 s for every 10
   /// to 20 GB (docs/benchmarks.md).
   bool checksum = false;
+  /// Where a reset of the device loses addresses (capability::addresses_outlive_reset), the region
+  /// may come back at another one: the report of that transfer says so (device_report::moved), and
+  /// address() is the new one. Without, such a reset is refused before anything is touched, as
+  /// long as the region exists: for all who keep pointers into it. Small regions share memory with
+  /// those that say the same.
+  bool may_move = false;
 };
 
 /// Keeps a region on its device while it exists. Move-only.
@@ -190,7 +196,8 @@ struct region_info {
   std::uint64_t device_bytes = 0;
 };
 
-/// Owns a stretch of device memory at an address that stays the same for its whole life. Move-only.
+/// Owns a stretch of device memory at an address that stays the same for its whole life, unless it
+/// may move and a reset has lost it (region_options::may_move). Move-only.
 /// Destroying it gives memory, address and backup back; while its transfer is under way that
 /// happens at the transfer's end. All functions are thread-safe; none waits for a transfer.
 class LULL_API region {
@@ -199,7 +206,7 @@ class LULL_API region {
   region& operator=(region&& other) noexcept;
   ~region();
 
-  /// The address. What is there may be used only under a lease.
+  /// The address. What is there may be used only under a lease, under which it never changes.
   [[nodiscard]] void* address() const noexcept;
   /// As asked for; what it takes on the device is rounded up to the granularity.
   [[nodiscard]] std::uint64_t size_bytes() const noexcept;

@@ -74,6 +74,8 @@ class LULL_API transition {
   /// for the device.
   /// @param bytes how much; absent: not known
   void released(const device& from, std::optional<std::uint64_t> bytes = std::nullopt);
+  /// Adds the regions that moved in a transition that took part of this one back.
+  void add_moves(transition& undone);
   /// Adds what went wrong without making the transition fail, and logs it as a warning.
   void add_problem(std::string words);
 

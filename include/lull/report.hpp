@@ -26,6 +26,14 @@ struct step_report {
   std::uint64_t bytes = 0;  ///< what it moved or released; 0 for a step that moves nothing
 };
 
+/// A region that is somewhere else than before, because a reset has lost its address.
+struct region_move {
+  std::string region;  ///< its name
+  void* from = nullptr;
+  void* to = nullptr;
+  std::uint64_t size_bytes = 0;
+};
+
 /// A transition as one device saw it.
 struct device_report {
   std::string device;
@@ -38,6 +46,9 @@ struct device_report {
   std::string staged_because;  ///< why host memory could not be pinned; empty where it could
   memory_info before;          ///< measured when the transition began
   memory_info after;           ///< measured when it had ended
+  /// Regions that came back at another address; pointers into them are void. Empty but for those
+  /// that were allocated with region_options::may_move.
+  std::vector<region_move> moved = {};
 
   /// How much less this process holds than before (negative: more), as measured; absent when the
   /// platform cannot tell. The difference is taken modulo 2^64 and read as signed, so it cannot

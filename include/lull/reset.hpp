@@ -134,15 +134,16 @@ struct reset_report {
 /// Hooks before; gate closed to every other operation on the device; refusal if something of ours
 /// still lives there, or a hook's check says no; synchronize, bounded; release what a reset leaves
 /// behind (stable-address memory, stream-ordered pools, graph memory); reset; generation + 1; gate
-/// open; hooks after; measurement. Address reservations stay: they hold no memory, and evicted
-/// regions need them.
+/// open; hooks after; measurement. Address reservations stay, which hold no memory: evicted regions
+/// need them. Where no reset is known to keep them (capability::addresses_outlive_reset) they are
+/// given up before it, and it is refused if one of them must not move (region_options::may_move).
 ///
 /// A device without a context is left alone: `was_reset` is false, and no hook runs.
 ///
-/// Blocks. Thread-safe; one reset of a device at a time, a second one waits for it.
-/// @throws error unsupported; busy: with what is alive, or a hook's refusal; timed_out: operations
-///         or work did not finish in drain_timeout; backend. The context is as it was before,
-///         except where the vendor's reset itself failed.
+/// Blocks. Thread-safe; one at a time a device, a second one waits for it. @throws error
+///         unsupported, also for what must not move; busy: with what is alive, or a hook's refusal;
+///         timed_out: operations or work did not finish in drain_timeout; backend. The context is
+///         as it was before, except where the vendor's reset itself failed.
 LULL_API reset_report dev_reset(const device& which, const reset_options& options = {});
 
 /// One device of a dev_reset_all.

@@ -106,6 +106,12 @@ struct sleeper_reset_options {
 };
 
 /// How a sleep whose plan suspends the process does that, and how it is restored.
+///
+/// A driver does not move everything: NVIDIA's neither managed memory nor memory that is shared
+/// with other processes (exported, imported, CUDA IPC before driver 610). lull has none; nobody can
+/// list what others in the process have made, so it shows when the driver refuses: the sleep fails
+/// with `unsupported` and all is as before; or, where the driver has left the process in a state
+/// that nothing brings it back from, it says that the process is lost.
 struct sleeper_suspend_options {
   /// What is free on the devices in this moment, by name, as somebody says who is not suspended: a
   /// router, or a program that is asked over a pipe. Called before the process is suspended, and

@@ -29,6 +29,7 @@ lull_region_options default_region_options() {
   options.refill_alone = from.refill_alone ? 1 : 0;
   options.absent = from.absent ? 1 : 0;
   options.checksum = from.checksum ? 1 : 0;
+  options.may_move = from.may_move ? 1 : 0;
   return options;
 }
 
@@ -114,6 +115,7 @@ lull_status lull_memory_allocate(lull_memory* memory, const lull_device* device,
     converted.accessible_from = lull::capi::devices_of(
         given.accessible_from, given.accessible_from_count, "options->accessible_from");
     converted.checksum = given.checksum != 0;
+    converted.may_move = given.may_move != 0;
     result = new lull_region{in.allocate(on, bytes, std::move(converted))};
   });
 }

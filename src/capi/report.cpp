@@ -96,6 +96,7 @@ lull_status lull_report_describe(const lull_report* report, lull_report_info* in
     value.step_count = from.steps.size();
     value.device_count = from.devices.size();
     value.problem_count = from.problems.size();
+    for (const auto& each : from.devices) value.moved_count += each.moved.size();
     set_text(value.what, from.what);
     set_text(value.plan, from.plan);
     set_text(value.dropped, from.dropped);
@@ -137,6 +138,29 @@ lull_status lull_report_device(const lull_report* report, size_t index,
     value.staged_bytes = from.staged_bytes;
     set_text(value.staged_because, from.staged_because);
     write_versioned(device, value, "device");
+  });
+}
+
+lull_status lull_report_moved(const lull_report* report, size_t index, lull_moved_region* moved) {
+  return guard([&] {
+    const lull_report& of = required(report, "report");
+    lull::capi::expect_versioned(moved, "moved");
+    std::size_t before = 0;
+    for (const lull::device_report& device : of.devices) {
+      if (index - before >= device.moved.size()) {
+        before += device.moved.size();
+        continue;
+      }
+      const lull::region_move& from = device.moved[index - before];
+      lull_moved_region value{};
+      value.from = from.from;
+      value.to = from.to;
+      value.size_bytes = from.size_bytes;
+      set_text(value.region, from.region);
+      set_text(value.device, device.device);
+      return write_versioned(moved, value, "moved");
+    }
+    lull::detail::fail(lull::status::not_found, "the report has {} regions that moved", before);
   });
 }
 

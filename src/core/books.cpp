@@ -73,8 +73,9 @@ std::vector<device_books::entry> device_books::all(object_kind kind) const {
   return entries;
 }
 
-void device_books::clear_what_a_reset_ends() noexcept {
+void device_books::clear_what_a_reset_ends(bool addresses_stay) noexcept {
   const std::lock_guard lock(mutex_);
+  if (!addresses_stay) of(object_kind::reservation).clear();
   for (const object_kind kind :
        {object_kind::allocation, object_kind::stream, object_kind::event, object_kind::pinned,
         object_kind::graph, object_kind::registration}) {

@@ -34,7 +34,8 @@ class device_books {
   struct entry {
     std::uint64_t key = 0;  ///< address or handle
     std::uint64_t bytes = 0;
-    std::uint64_t other = 0;  ///< of a mapping: the handle of the memory
+    /// Of a mapping: the handle of the memory. Of a reservation: 1 where another would do.
+    std::uint64_t other = 0;
   };
 
   /// The paper that an entry is written on. Got before the vendor is called, because what the
@@ -60,8 +61,9 @@ class device_books {
   /// Whether an object of that kind, by address, has all of a range.
   [[nodiscard]] bool covers(object_kind kind, std::uint64_t address, std::uint64_t bytes) const;
   [[nodiscard]] std::vector<entry> all(object_kind kind) const;
-  /// Forgets what is gone with the context: all but stable addresses and what is behind them.
-  void clear_what_a_reset_ends() noexcept;
+  /// Forgets what is gone with the context: all but what is behind stable addresses.
+  /// @param addresses_stay whether reservations are not gone either
+  void clear_what_a_reset_ends(bool addresses_stay) noexcept;
 
   /// "3 allocations (12 MiB), 1 stream" of the kinds that a reset destroys or must not leave
   /// behind; empty when there are none. Reservations hold no memory and are not among them, nor are

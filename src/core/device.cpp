@@ -24,6 +24,7 @@ constexpr named_capability capability_names[] = {
 #undef LULL_NAME
         {capability::host_accessible, "host_accessible"},
     {capability::read_only_registration, "read_only_registration"},
+    {capability::addresses_outlive_reset, "addresses_outlive_reset"},
 };
 
 /// A fixed field that a module filled in, which may have forgotten the zero at its end.

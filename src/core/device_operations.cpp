@@ -174,8 +174,17 @@ std::uint64_t device::vm_granularity() const {
   return ask<std::uint64_t>(*state_, op::vm_granularity);
 }
 
-void* device::vm_reserve(std::uint64_t bytes) const {
-  return make<void*>(*state_, object_kind::reservation, op::vm_reserve, bytes, bytes);
+void* device::vm_reserve(std::uint64_t bytes, const vm_reserve_options& options) const {
+  const auto inside = enter(*state_);
+  new_entry line(*state_);
+  void* address = nullptr;
+  if (options.wanted == nullptr) {
+    detail::call(*state_, op::vm_reserve, bytes, &address);
+  } else {
+    detail::call(*state_, op::vm_reserve_near, bytes, options.wanted, &address);
+  }
+  line.write(object_kind::reservation, key_of(address), bytes, options.may_move ? 1 : 0);
+  return address;
 }
 
 void device::vm_release(void* address, std::uint64_t bytes) const {

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "core/elf_note.hpp"
+#include "core/own_suspension.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/text.hpp"
 
@@ -45,10 +46,16 @@ const lull_backend_ops& call_entry(const shared_object& library) {
   return *ops;
 }
 
+/// What it calls would wait until this process is restored, or never return.
+constexpr const char* while_suspended =
+    "this process is suspended, and asks its vendor nothing before it wakes";
+
 /// Checks the table and asks how well the module can run here.
 void assess(module_entry& entry, const lull_backend_ops& ops) {
   const ops_table table = check_ops(ops);
   entry.info.backend = table.ops.name;
+  const own_suspension::question asking(own_suspension::of(table.ops.name));
+  if (!asking) return set_aside(entry, module_state::unusable, while_suspended);
   std::array<char, 256> reason{};
   entry.info.score = table.ops.score(reason.data(), reason.size());
   reason.back() = '\0';
@@ -106,6 +113,8 @@ void open_module(module_entry& entry, const std::vector<backend_setting>& settin
       own.push_back({setting.key.c_str(), setting.value.c_str()});
     }
   }
+  const own_suspension::question asking(own_suspension::of(entry.info.backend));
+  if (!asking) throw error(status::busy, while_suspended);
   const auto backend = std::make_shared<const backend_instance>(*entry.table, entry.library, own);
   const std::uint32_t count = entry.table->ops.device_count(backend->handle());
   for (std::uint32_t index = 0; index < count; ++index) {

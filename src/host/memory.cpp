@@ -193,6 +193,25 @@ void host_memory::vm_reserve(std::uint32_t, std::uint64_t bytes, void** address)
   *address = pages.take();
 }
 
+void host_memory::vm_reserve_near(std::uint32_t device, std::uint64_t bytes, void* wanted,
+                                  void** address) {
+  const bool usable = bytes % page_bytes() == 0 && value_of(wanted) % page_bytes() == 0;
+  void* const there = usable
+                          ? ::mmap(wanted, bytes, no_access, anonymous | MAP_FIXED_NOREPLACE, -1, 0)
+                          : MAP_FAILED;
+  // A kernel before Linux 4.17 takes it for a wish.
+  if (there != wanted && there != MAP_FAILED) ::munmap(there, bytes);
+  if (there != wanted) return vm_reserve(device, bytes, address);
+  try {
+    const std::lock_guard lock(mutex_);
+    reservations_.emplace(value_of(there), bytes);
+  } catch (...) {
+    ::munmap(there, bytes);
+    throw;
+  }
+  *address = there;
+}
+
 void host_memory::vm_release(std::uint32_t, void* address, std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   const auto found = reservations_.find(value_of(address));

@@ -26,6 +26,7 @@ class host_memory {
 
   void vm_granularity(std::uint32_t device, std::uint64_t* bytes);
   void vm_reserve(std::uint32_t device, std::uint64_t bytes, void** address);
+  void vm_reserve_near(std::uint32_t device, std::uint64_t bytes, void* wanted, void** address);
   void vm_release(std::uint32_t device, void* address, std::uint64_t bytes);
   void vm_create(std::uint32_t device, std::uint64_t bytes, std::uint64_t* handle);
   void vm_destroy(std::uint32_t device, std::uint64_t handle);

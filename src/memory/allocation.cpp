@@ -32,6 +32,7 @@ constexpr std::uint64_t largest_shared = 32;
 
 bool is_for(const extent& home, const region_state& region) {
   return home.where == region.where && home.tag == region.options.tag &&
+         home.may_move == region.options.may_move && !home.is_lost() &&
          std::is_permutation(home.peers.begin(), home.peers.end(),
                              region.options.accessible_from.begin(),
                              region.options.accessible_from.end());
@@ -50,7 +51,7 @@ bool join(region_state& region) {
     if (!offset) continue;
     region.home = *at;
     region.offset = *offset;
-    region.address = static_cast<std::byte*>(home.address) + *offset;
+    region.address = region.place();
     return true;
   }
   return false;
@@ -71,7 +72,7 @@ void found(region_state& region, std::uint64_t granularity) {
   }
   auto home = std::make_shared<extent>(
       region.where, bytes, shared, region.options.tag, region.options.accessible_from,
-      round_up(std::min(memory.options.handle_bytes, bytes), granularity));
+      round_up(std::min(memory.options.handle_bytes, bytes), granularity), region.options.may_move);
   home->moving = true;
   if (shared) memory.shared_extents.push_back(home);
   static_cast<void>(home->take(region.size_bytes));
@@ -99,7 +100,7 @@ error with_what_is_missing(const region_state& region, const error& cause) {
 void withdraw(region_state& region) noexcept {
   {
     const std::lock_guard lock(region.owner->mutex);
-    std::erase_if(region.owner->regions, [&](const auto& each) { return each.get() == &region; });
+    take_off_list(region);
   }
   dispose(region);
 }
@@ -111,12 +112,12 @@ void settle_in(const std::shared_ptr<region_state>& region, std::uint64_t granul
   if (region->options.absent) region->contents = residency::discarded;
   {
     const std::lock_guard lock(memory.mutex);
-    memory.regions.push_back(region);
+    region->on_list = memory.regions.insert(memory.regions.end(), region);
     try {
       if (is_small(region->size_bytes, granularity) && join(*region)) return;
       found(*region, granularity);
     } catch (...) {
-      memory.regions.pop_back();
+      take_off_list(*region);
       throw;
     }
     region->arriving = region->moving = true;
@@ -129,7 +130,7 @@ void settle_in(const std::shared_ptr<region_state>& region, std::uint64_t granul
       home.obtain();
       home.map();
     }
-    region->address = home.address;
+    region->address = region->place();
   } catch (const error& failure) {
     const error told = with_what_is_missing(*region, failure);
     withdraw(*region);

@@ -25,7 +25,12 @@ void unless_stale(Work&& work) {
 }  // namespace
 
 void extent::reserve() {
-  if (address == nullptr) address = where.vm_reserve(size_bytes);
+  if (address == nullptr || is_lost()) {
+    // Looked at before: should a reset come in between, they count as lost once more.
+    const std::uint64_t generation = where.generation();
+    address = where.vm_reserve(size_bytes, {address, may_move});
+    reserved_in_ = generation;
+  }
   if (!parts.empty()) return;
   parts.reserve((size_bytes - 1) / handle_bytes_ + 1);
   for (std::uint64_t left = size_bytes; left != 0;) {
@@ -84,6 +89,11 @@ void extent::free_memory() {
   for (part& each : parts) free_memory(each);
 }
 
+bool extent::is_lost() const noexcept {
+  return address != nullptr && !where.supports(capability::addresses_outlive_reset) &&
+         where.supports(capability::reset) && reserved_in_ != where.generation();
+}
+
 bool extent::is_mapped() const noexcept {
   return !parts.empty() &&
          std::all_of(parts.begin(), parts.end(), [](const part& each) { return each.mapped; });
@@ -101,7 +111,8 @@ std::uint64_t extent::obtained_bytes() const noexcept {
 
 void extent::release() {
   if (address == nullptr) return;
-  unless_stale([this] { where.vm_release(address, size_bytes); });
+  // By now they may be somebody else's.
+  if (!is_lost()) unless_stale([this] { where.vm_release(address, size_bytes); });
   address = nullptr;
 }
 

@@ -23,14 +23,16 @@ class extent {
   /// @param shared whether regions beside the first may live in it
   /// @param for_tag the tag of all of them then
   /// @param for_peers the devices that use it beside its own
+  /// @param may_be_moved see may_move
   /// @param handle_bytes of each part but the last; a multiple of the device's granularity
   extent(device on, std::uint64_t bytes, bool is_shared, std::string for_tag,
-         std::vector<device> for_peers, std::uint64_t handle_bytes)
+         std::vector<device> for_peers, std::uint64_t handle_bytes, bool may_be_moved)
       : where(std::move(on)),
         size_bytes(bytes),
         shared(is_shared),
         tag(std::move(for_tag)),
         peers(std::move(for_peers)),
+        may_move(may_be_moved),
         handle_bytes_(handle_bytes),
         holes_{{0, bytes}} {}
 
@@ -39,6 +41,7 @@ class extent {
   const bool shared;
   const std::string tag;
   const std::vector<device> peers;
+  const bool may_move;  ///< it is reserved somewhere else where a reset has lost its addresses
 
   // The device part: of whoever moves the extent alone.
   void* address = nullptr;  ///< reserved from the beginning to the end
@@ -54,6 +57,7 @@ class extent {
   std::vector<part> parts;
 
   // The undoable steps, each a no-op when done already; of all parts or of one.
+  /// Also where a reset has lost the addresses: the same ones again where they are free.
   void reserve();
   void obtain(part& which) const;
   void obtain();
@@ -65,6 +69,8 @@ class extent {
   void free_memory();
   void release();
 
+  /// Whether a reset has lost the addresses since they were reserved.
+  [[nodiscard]] bool is_lost() const noexcept;
   [[nodiscard]] bool is_mapped() const noexcept;   ///< all of it
   [[nodiscard]] bool has_mapped() const noexcept;  ///< something of it
   [[nodiscard]] std::uint64_t obtained_bytes() const noexcept;
@@ -90,6 +96,7 @@ class extent {
   void add_hole(std::uint64_t offset, std::uint64_t size);
 
   const std::uint64_t handle_bytes_;
+  std::uint64_t reserved_in_ = 0;                 ///< the device's generation
   std::map<std::uint64_t, std::uint64_t> holes_;  ///< offset to size, none beside another
 };
 

@@ -1,4 +1,3 @@
-#include <lull/bytes.hpp>
 #include <lull/error.hpp>
 #include <lull/memory.hpp>
 
@@ -7,10 +6,10 @@
 #include <optional>
 
 #include "memory/allocation.hpp"
-#include "memory/checksum.hpp"
+#include "memory/checks.hpp"
 #include "memory/departure.hpp"
 #include "memory/region_state.hpp"
-#include "memory/source_file.hpp"
+#include "memory/selection.hpp"
 #include "memory/transfer.hpp"
 #include "vocabulary/fork.hpp"
 #include "vocabulary/text.hpp"
@@ -69,6 +68,7 @@ backing_store backing_store::file(std::filesystem::path path) {
 
 namespace {
 
+using detail::is_on_device;
 using detail::region_state;
 using detail::transfer;
 
@@ -113,6 +113,9 @@ void commit(detail::memory_state& memory, const std::vector<transfer::job>& jobs
     const std::lock_guard lock(memory.mutex);
     for (const transfer::job& each : jobs) {
       each.region->contents = each.after;
+      if (is_on_device(each.after) && each.region->has_moved()) {
+        each.region->address = each.region->place();
+      }
       detail::extent& home = *each.region->home;
       each.region->moving = home.moving = false;
       home.up = home.is_mapped();
@@ -138,6 +141,7 @@ transfer_report run(detail::memory_state& memory, const transfer_options& option
     if (work && options.failed_report != nullptr) *options.failed_report = work->take_report();
     throw;
   }
+  work->note_moves();
   commit(memory, work->jobs());
   return work->take_report();
 }
@@ -150,65 +154,6 @@ std::shared_ptr<detail::departure> departure_of(const std::vector<transfer::job>
   return nullptr;
 }
 
-/// The regions that a plan takes off, of one device or of all.
-std::vector<transfer::job> jobs_to_evict(const detail::memory_state& memory,
-                                         const eviction_plan& plan, const device* only = nullptr) {
-  std::vector<transfer::job> jobs;
-  for (const auto& region : memory.regions) {
-    if (only != nullptr && !(region->where == *only)) continue;
-    contents_action action = plan.action_for(region->options.tag);
-    const bool on_device =
-        region->contents == residency::resident || region->contents == residency::unfilled;
-    if (action == contents_action::keep || !on_device || region->arriving) continue;
-    // A source is no longer one when its region was written to.
-    const bool lost =
-        action == contents_action::discard && region->options.source && region->written;
-    if (lost) action = contents_action::offload;
-    // Contents that are not valid are not worth a copy.
-    if (region->contents == residency::unfilled) action = contents_action::discard;
-    jobs.push_back({region, action, region->contents});
-  }
-  return jobs;
-}
-
-/// The regions that come back: those with one of the tags, or all when there are none.
-/// @throws error (not_found): nothing has such a tag
-std::vector<transfer::job> jobs_to_restore(const detail::memory_state& memory,
-                                           const std::vector<std::string>& tags) {
-  for (const std::string& tag : tags) {
-    const bool exists =
-        std::any_of(memory.regions.begin(), memory.regions.end(),
-                    [&tag](const auto& region) { return region->options.tag == tag; });
-    if (!exists) detail::fail(status::not_found, "restore: no region has the tag '{}'", tag);
-  }
-  std::vector<transfer::job> jobs;
-  for (const auto& region : memory.regions) {
-    const bool wanted =
-        tags.empty() || std::find(tags.begin(), tags.end(), region->options.tag) != tags.end();
-    if (!wanted || region->arriving) continue;
-    if (region->contents == residency::offloaded) {
-      jobs.push_back({region, contents_action::offload, region->contents});
-    } else if (region->contents == residency::discarded) {
-      jobs.push_back({region, contents_action::discard, region->contents});
-    }
-  }
-  return jobs;
-}
-
-/// Those that are in the backing store, and need not be.
-std::vector<transfer::job> jobs_to_drop(const detail::memory_state& memory,
-                                        const eviction_plan& plan) {
-  std::vector<transfer::job> jobs;
-  for (const auto& region : memory.regions) {
-    const bool written_again =
-        region->options.source ? !region->written : static_cast<bool>(region->refill);
-    if (region->contents != residency::offloaded || region->arriving || !written_again) continue;
-    if (plan.action_for(region->options.tag) != contents_action::discard) continue;
-    jobs.push_back({region, contents_action::discard, residency::discarded});
-  }
-  return jobs;
-}
-
 transfer_report evict_from(detail::memory_state& memory, const eviction_plan& plan,
                            const transfer_options& options, const device* only = nullptr) {
   const transfer_turn turn(memory);
@@ -216,7 +161,7 @@ transfer_report evict_from(detail::memory_state& memory, const eviction_plan& pl
   std::shared_ptr<detail::departure> during;
   {
     const std::lock_guard lock(memory.mutex);
-    jobs = jobs_to_evict(memory, plan, only);
+    jobs = detail::jobs_to_evict(memory, plan, only);
     during = departure_of(jobs);
     if (during) during->add_leaving(&memory);
     claim(jobs);
@@ -247,73 +192,11 @@ void watch_resets(const std::shared_ptr<detail::memory_state>& memory, const dev
     const std::lock_guard list_lock(alive->mutex);
     for (const auto& region : alive->regions) {
       if (!(region->where == event.device)) continue;
-      const bool given_up =
-          region->contents == residency::discarded || region->contents == residency::offloaded;
-      if (given_up && !region->arriving && !region->moving) continue;
+      if (!is_on_device(region->contents) && !region->arriving && !region->moving) continue;
       detail::fail(status::busy, "{} came back meanwhile", region->describe());
     }
   };
   memory->hooks.push_back({where, reset_hook(where, "regions", discard_all, {}, expect_given_up)});
-}
-
-memory_options checked(memory_options options) {
-  constexpr std::uint64_t smallest = 4_KiB;
-  constexpr std::uint64_t largest = 4_GiB;
-  if (options.chunk_bytes < smallest || options.chunk_bytes > largest) {
-    detail::fail(status::invalid_argument,
-                 "memory: chunk_bytes is {}; it must be between {} and {}", options.chunk_bytes,
-                 format_bytes(smallest), format_bytes(largest));
-  }
-  options.chunk_bytes -= options.chunk_bytes % detail::checksum_alignment;
-  if (options.handle_bytes == 0) {
-    throw error(status::invalid_argument, "memory: handle_bytes is 0; it must be above");
-  }
-  if (options.clock == nullptr) throw error(status::invalid_argument, "memory: clock is null");
-  if (!options.arena) {
-    host_arena_options own;
-    own.log = options.log;
-    options.arena.emplace(std::move(own));
-  }
-  return options;
-}
-
-/// Pieces must lie inside the region and inside the file.
-void check_source(const region_state& region) {
-  if (!region.options.source) return;
-  const region_source& source = *region.options.source;
-  const auto expect_inside = [&](const file_piece& piece) {
-    const auto fits = [&](std::uint64_t offset, std::uint64_t size) {
-      return offset <= size && piece.bytes <= size - offset;
-    };
-    if (fits(piece.region_offset, region.size_bytes) &&
-        fits(piece.file_offset, source.file.size_bytes())) {
-      return;
-    }
-    detail::fail(
-        status::invalid_argument,
-        "{}: {} bytes at offset {} of {} ({} bytes) do not fit at offset {} of its {} bytes",
-        region.describe(), piece.bytes, piece.file_offset,
-        detail::source_access::file(source.file).describe(), source.file.size_bytes(),
-        piece.region_offset, region.size_bytes);
-  };
-  for (const file_piece& each : source.pieces) expect_inside(each);
-  if (source.pieces.empty()) expect_inside({0, 0, region.size_bytes});
-}
-
-/// Leaves the devices that are to be told, each once.
-/// @throws error (unsupported) for one that cannot reach the memory
-void check_peers(const device& where, region_options& options) {
-  std::vector<device> peers;
-  for (device& each : options.accessible_from) {
-    if (each == where || std::find(peers.begin(), peers.end(), each) != peers.end()) continue;
-    where.require(capability::peers, "accessible_from");
-    if (!where.is_accessible_from(each)) {
-      detail::fail(status::unsupported, "region '{}' on {}: {} cannot access memory of it",
-                   options.name, where.name(), each.name());
-    }
-    peers.push_back(std::move(each));
-  }
-  options.accessible_from = std::move(peers);
 }
 
 /// Fills a new region from its source.
@@ -330,7 +213,8 @@ void load(detail::memory_state& memory, const std::shared_ptr<region_state>& reg
 }  // namespace
 
 memory::memory(memory_options options)
-    : state_(detail::make_shared_of_process<detail::memory_state>(checked(std::move(options)))) {
+    : state_(detail::make_shared_of_process<detail::memory_state>(
+          detail::checked_options(std::move(options)))) {
   detail::note_use();
 }
 
@@ -344,10 +228,10 @@ region memory::allocate(const device& where, std::uint64_t bytes, region_options
     detail::fail(status::invalid_argument, "region '{}' of {} bytes on {}", options.name, bytes,
                  where.name());
   }
-  check_peers(where, options);
+  detail::check_peers(where, options);
   watch_resets(state_, where);
   auto region = std::make_shared<region_state>(state_, where, bytes, std::move(options));
-  check_source(*region);
+  detail::check_source(*region);
   detail::settle_in(region, granularity);
   lull::region owned(region);
   if (region->options.source && !region->options.absent) load(*state_, region);
@@ -363,7 +247,7 @@ std::uint64_t memory::drop_backups(const eviction_plan& plan) {
   std::vector<transfer::job> jobs;
   {
     const std::lock_guard lock(state_->mutex);
-    jobs = jobs_to_drop(*state_, plan);
+    jobs = detail::jobs_to_drop(*state_, plan);
     claim(jobs);
   }
   std::uint64_t bytes = 0;
@@ -382,7 +266,7 @@ transfer_report memory::restore(const std::vector<std::string>& tags,
   std::vector<transfer::job> jobs;
   {
     const std::lock_guard lock(state_->mutex);
-    jobs = jobs_to_restore(*state_, tags);
+    jobs = detail::jobs_to_restore(*state_, tags);
     claim(jobs);
   }
   const auto during = departure_of(jobs);
@@ -406,9 +290,9 @@ transfer_report memory::swap(const eviction_plan& leaving, const std::vector<std
   std::vector<transfer::job> jobs;
   {
     const std::lock_guard lock(state_->mutex);
-    jobs = jobs_to_evict(*state_, leaving);
+    jobs = detail::jobs_to_evict(*state_, leaving);
     if (!coming.empty()) {
-      for (transfer::job& each : jobs_to_restore(*state_, coming)) {
+      for (transfer::job& each : detail::jobs_to_restore(*state_, coming)) {
         each.coming = true;
         jobs.push_back(std::move(each));
       }

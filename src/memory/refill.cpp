@@ -67,7 +67,7 @@ void refill_target::read_file(std::uint64_t offset, int descriptor, std::uint64_
 namespace detail {
 
 refill_target refill_access::target(const region_state& region, courier& with) {
-  return refill_target(region.where, region.address, region.size_bytes, region.options.name, with);
+  return refill_target(region.where, region.place(), region.size_bytes, region.options.name, with);
 }
 
 void run_refill(const region_state& region, const refill_callback& callback, courier& with) {

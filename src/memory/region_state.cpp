@@ -42,8 +42,8 @@ memory_state::~memory_state() {
 }
 
 region_info region_state::info() const {
-  return {options.name, options.tag, where.name(),       address, size_bytes, contents,
-          leases,       moving,      device_bytes(*this)};
+  return {options.name, options.tag, where.name(), address.load(),     size_bytes,
+          contents,     leases,      moving,       device_bytes(*this)};
 }
 
 std::string region_state::describe() const {
@@ -90,14 +90,17 @@ void tidy_up(memory_state& memory) noexcept {
   }
 }
 
-bool retire_if_unused(region_state& region) {
-  if (!region.abandoned || region.moving || region.leases != 0) return false;
+bool take_off_list(region_state& region) noexcept {
   auto& list = region.owner->regions;
-  const auto at = std::find_if(list.begin(), list.end(),
-                               [&](const auto& candidate) { return candidate.get() == &region; });
+  const auto at = std::exchange(region.on_list, list.end());
   if (at == list.end()) return false;
   list.erase(at);
   return true;
+}
+
+bool retire_if_unused(region_state& region) {
+  if (!region.abandoned || region.moving || region.leases != 0) return false;
+  return take_off_list(region);
 }
 
 }  // namespace lull::detail

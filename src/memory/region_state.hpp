@@ -5,7 +5,9 @@
 #include <lull/reset.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -33,7 +35,9 @@ struct memory_state {
 
   /// Guards the list and every region's book-keeping; held for moments only.
   mutable std::mutex mutex;
-  std::vector<std::shared_ptr<region_state>> regions;
+  /// In the order of allocation; a list, so that those of a large model leave it one by one
+  /// without the others moving up each time.
+  std::list<std::shared_ptr<region_state>> regions;
   /// Those that small regions share; each has at least one.
   std::vector<std::shared_ptr<extent>> shared_extents;
   /// The first of those of regions that are gone, but whose memory could not be given back.
@@ -67,9 +71,20 @@ struct region_state {
   // Fixed once it is allocated.
   std::shared_ptr<extent> home;
   std::uint64_t offset = 0;  ///< in its home
-  void* address = nullptr;
+
+  /// As it is told. Changes, while it is off the device, where a reset has lost it.
+  std::atomic<void*> address = nullptr;
+  /// Where it is, for whoever moves it.
+  [[nodiscard]] void* place() const noexcept {
+    return static_cast<std::byte*>(home->address) + offset;
+  }
+
+  /// Whether a reset has lost its address, and it has another one now.
+  [[nodiscard]] bool has_moved() const noexcept { return address != place(); }
 
   // Book-keeping, guarded by owner->mutex.
+  /// Where it stands on the list; the list's end when it is not there.
+  std::list<std::shared_ptr<region_state>>::iterator on_list = owner->regions.end();
   residency contents = residency::resident;
   std::uint32_t leases = 0;
   bool arriving = false;   ///< it is being allocated
@@ -87,6 +102,10 @@ struct region_state {
   [[nodiscard]] std::string describe() const;  ///< "region 'wq' on HOST", for errors
 };
 
+[[nodiscard]] constexpr bool is_on_device(residency where) noexcept {
+  return where == residency::resident || where == residency::unfilled;
+}
+
 /// Whether somebody writes the contents again after a discard.
 [[nodiscard]] bool comes_back(const region_state& region) noexcept;
 
@@ -96,6 +115,9 @@ void dispose(region_state& region) noexcept;
 /// Tries again to free what could not be freed before.
 void tidy_up(memory_state& memory) noexcept;
 
+/// Called with owner->mutex held, by who has the region: it may be the list that keeps it.
+/// @return whether it was on the list
+bool take_off_list(region_state& region) noexcept;
 /// If the region is abandoned and unused, takes it off the list: then the caller, once it has let
 /// go of the mutex, disposes of it. Called with owner->mutex held.
 [[nodiscard]] bool retire_if_unused(region_state& region);

@@ -86,6 +86,19 @@ transfer_report transfer::take_report() {
   return std::move(report_);
 }
 
+void transfer::note_moves() noexcept {
+  for (const job& each : jobs_) {
+    const region_state& region = *each.region;
+    if (!is_on_device(each.after) || !region.has_moved()) continue;
+    try {
+      report_for(region).moved.push_back(
+          {region.options.name, region.address, region.place(), region.size_bytes});
+    } catch (const std::bad_alloc&) {
+      memory_.log.write(log_level::warning, "no memory to report that a region has moved");
+    }
+  }
+}
+
 // --- off the device
 // ---------------------------------------------------------------------------------
 
@@ -190,16 +203,13 @@ void transfer::undo_eviction(const error& cause) {
       const std::string why = current_error(status::internal).what();
       for (const std::size_t i : each.jobs) {
         job& off = jobs_[i];
-        const bool claims_to_be_there =
-            off.after == residency::resident || off.after == residency::unfilled;
-        if (claims_to_be_there && !each.place->is_mapped()) off.after = residency::discarded;
+        if (is_on_device(off.after) && !each.place->is_mapped()) off.after = residency::discarded;
         lost += text("; {} stays {}: {}", off.region->describe(), to_string(off.after), why);
       }
     }
   }
   for (const job& each : jobs_) {
-    const bool back = each.after == residency::resident || each.after == residency::unfilled;
-    if (back) each.region->saved.drop();
+    if (is_on_device(each.after)) each.region->saved.drop();
   }
   if (lost.empty()) throw cause;
   report_.rolled_back = false;
@@ -215,6 +225,7 @@ void transfer::bring_back(const home& which) {
   }
   const bool all_off = off.size() == which.place->parts.size();
   try {
+    which.place->reserve();
     which.place->obtain();
     which.place->map();
     if (all_off) {
@@ -291,6 +302,7 @@ void transfer::restore() {
   verify_sources();
   try {
     step("obtain", [this] {
+      for (const home& each : homes_) each.place->reserve();
       for (const home& each : homes_) each.place->obtain();
       return std::uint64_t{0};
     });

@@ -59,6 +59,8 @@ class transfer {
   void load();
 
   [[nodiscard]] const std::vector<job>& jobs() const noexcept { return jobs_; }
+  /// Reports the regions whose addresses a reset has lost, and which are somewhere else now.
+  void note_moves() noexcept;
   [[nodiscard]] transfer_report take_report();
 
  private:

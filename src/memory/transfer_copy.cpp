@@ -162,10 +162,10 @@ void transfer::copy(courier& with, const job& what, std::uint64_t offset, std::u
     if (then) then();
   };
   if (which == way::out) {
-    with.move_out(host, place, at(region.address, offset), bytes, done,
+    with.move_out(host, place, at(region.place(), offset), bytes, done,
                   adding_to(what.region->sum_out, region, offset));
   } else {
-    with.move_in(host, place, at(region.address, offset), bytes, done,
+    with.move_in(host, place, at(region.place(), offset), bytes, done,
                  adding_to(what.region->sum_in, region, offset));
   }
 }
@@ -223,7 +223,7 @@ void transfer::add_pieces(std::vector<crew::task>& to, std::size_t number) {
 void transfer::read(courier& with, const region_state& region, const file_piece& piece,
                     bool begins) {
   source_file& file = source_access::file(region.options.source->file);
-  std::byte* const target = at(region.address, piece.region_offset);
+  std::byte* const target = at(region.place(), piece.region_offset);
   const auto done = [this, &region, bytes = piece.bytes] {
     advance(region, bytes, &device_report::refilled_bytes);
   };
@@ -261,7 +261,7 @@ void transfer::read(courier& with, const region_state& region, const file_piece&
 void transfer::refill(courier& with, std::size_t number) {
   const region_state& region = *jobs_[number].region;
   if (!region.refill) {
-    if (memory_.poison_unfilled) region.where.fill(region.address, poison_byte, region.size_bytes);
+    if (memory_.poison_unfilled) region.where.fill(region.place(), poison_byte, region.size_bytes);
     return;
   }
   {

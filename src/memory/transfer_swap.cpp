@@ -213,6 +213,7 @@ void transfer::arrive(courier& with, const home& which, swap_room& room) {
   };
   // A callback writes all of its region, wherever that is.
   const bool by_part = std::all_of(which.jobs.begin(), which.jobs.end(), is_backed_up);
+  which.place->reserve();
   for (extent::part& part : which.place->parts) {
     if (!obtain_when_there_is_room(*which.place, part, room)) return;
     which.place->map(part);

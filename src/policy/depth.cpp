@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "reset/addresses.hpp"
 #include "vocabulary/text.hpp"
 
 namespace lull::detail {
@@ -74,6 +75,15 @@ std::string names_of(const std::vector<device>& devices) {
   return join(names, ", ");
 }
 
+/// What of addresses keeps devices from being reset; empty: nothing.
+std::string addresses_in(const std::vector<device>& devices) {
+  std::string problem;
+  for (const device& each : devices) {
+    if (problem.empty() && each.supports(capability::reset)) problem = addresses_in_the_way(each);
+  }
+  return problem;
+}
+
 }  // namespace
 
 bool covers(const sleep_plan& found, const sleep_plan& asked) {
@@ -113,6 +123,8 @@ sleep_plan possible_on(const std::vector<device>& devices, const sleep_plan& ask
   if (!can_be_reborn) {
     levels.erase(std::find(levels.begin(), levels.end(), sleep_level::rebirth));
   }
+  const std::string fixed = asked.context == context_action::reset ? addresses_in(devices) : "";
+  if (!fixed.empty()) std::erase(levels, sleep_level::reset);
   sleep_plan nearest = asked;
   while (!can_do(levels, nearest.context)) {
     nearest.context = static_cast<context_action>(static_cast<int>(nearest.context) - 1);
@@ -120,6 +132,10 @@ sleep_plan possible_on(const std::vector<device>& devices, const sleep_plan& ask
   if (nearest.context == asked.context) return nearest;
   nearest.name = to_string(level_of(nearest));
   if (asked.fallback) return nearest;
+  if (!fixed.empty()) {
+    fail(status::unsupported, "sleep plan '{}': {}; the nearest that would do is '{}'", asked.name,
+         fixed, nearest.name);
+  }
   const std::string here = asked.context == context_action::rebirth ? "there is none"
                            : devices.empty()                        ? "nothing here uses a device"
                                              : text("there is only {}", names_of(devices));

@@ -222,6 +222,7 @@ void participants::wake_again(const std::vector<member*>& asleep, const sleep_pl
       add_failed_undo(result, *failure);
     } else {
       each->asleep = false;
+      current.add_moves(undo);
     }
   }
 }

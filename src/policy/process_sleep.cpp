@@ -52,6 +52,15 @@ std::map<std::string, std::uint64_t> process_sleep::ask_outside(
 
 namespace {
 
+/// After an unlock that failed: whether the driver has given this process up.
+bool is_lost(const device& driver) noexcept {
+  try {
+    return driver.suspend_state(::getpid()) == gpu_state::lost;
+  } catch (...) {
+    return false;
+  }
+}
+
 milliseconds whole(duration timeout) {
   return std::max(std::chrono::ceil<milliseconds>(timeout), milliseconds{1});
 }
@@ -250,6 +259,13 @@ void process_sleep::save(const sleeper_suspend_options& options, duration timeou
       state_ = state::running;
     } catch (...) {
       const error locked = current_error(status::internal);
+      if (is_lost(driver)) {
+        state_ = state::lost;
+        throw error(failure.code(),
+                    text("this process is lost, and can only be ended: the driver has begun to "
+                         "save it and could not: {}",
+                         failure.what()));
+      }
       throw error(failure.code(),
                   text("{}; and this process is still locked: {}", failure.what(), locked.what()));
     }
@@ -278,8 +294,8 @@ void process_sleep::wake(const void* sleeper, const sleeper_suspend_options& opt
   }
   if (state_ == state::lost) {
     throw error(status::backend,
-                "this process is lost: restoring it failed, and the driver takes no other attempt; "
-                "it can only be ended");
+                "this process is lost: saving or restoring it failed, and the driver takes no "
+                "other attempt; it can only be ended");
   }
   if (state_ == state::locked) unlock(current);
   const auto known = sleepers_.find(sleeper);

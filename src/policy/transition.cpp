@@ -9,11 +9,12 @@ namespace lull {
 namespace {
 
 /// What a later transfer of the same transition did on a device, added to the earlier ones.
-void merge(device_report& into, const device_report& later) {
+void merge(device_report& into, device_report& later) {
   into.copied_bytes += later.copied_bytes;
   into.discarded_bytes += later.discarded_bytes;
   into.refilled_bytes += later.refilled_bytes;
   into.after = later.after;
+  std::move(later.moved.begin(), later.moved.end(), std::back_inserter(into.moved));
 }
 
 /// Reports what has happened, which is no different where there is no memory to say so.
@@ -49,6 +50,23 @@ void transition::add(std::vector<step_report> steps, std::vector<device_report> 
       } else {
         merge(*same, device);
       }
+    }
+  });
+}
+
+void transition::add_moves(transition& undone) {
+  report(log_, [&] {
+    for (device_report& each : undone.devices_) {
+      if (each.moved.empty()) continue;
+      auto same = std::find_if(devices_.begin(), devices_.end(),
+                               [&](const auto& other) { return other.device == each.device; });
+      if (same == devices_.end()) {
+        same = devices_.insert(devices_.end(), device_report{});
+        same->device = each.device;
+        same->before = each.before;
+      }
+      same->after = each.after;
+      std::move(each.moved.begin(), each.moved.end(), std::back_inserter(same->moved));
     }
   });
 }

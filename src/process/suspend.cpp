@@ -128,7 +128,7 @@ class suspension {
         : state == gpu_state::locked
             ? "is locked, by another program or by one that was ended in the middle; resuming it "
               "unlocks it"
-            : "was lost in an earlier restore";
+            : "was lost: an earlier attempt to save or restore it failed";
     fail(status::busy, "process {} {}", which.id, why);
   }
 
@@ -240,13 +240,28 @@ class suspension {
     write_down(which);
     const std::vector<std::uint64_t> before = devices_.free_bytes();
     const time_point begun = steady_clock().now();
-    devices_.driver().suspend_save(which.id());
+    try {
+      devices_.driver().suspend_save(which.id());
+    } catch (...) {
+      const error failure = current_error(status::internal);
+      which.lost = is_lost(which);
+      throw error(failure);
+    }
     which.saved = true;
     const duration elapsed = steady_clock().now() - begun;
     measure(which, before);
     write_down(which);
     call_back(options_.log, "on_progress", options_.on_progress,
               suspend_progress{step::saved, which.id(), which.what.device_bytes(), elapsed});
+  }
+
+  /// Whether the driver has given it up.
+  [[nodiscard]] bool is_lost(const member& which) const noexcept {
+    try {
+      return devices_.driver().suspend_state(which.id()) == gpu_state::lost;
+    } catch (...) {
+      return false;
+    }
   }
 
   /// Where the driver listed nothing of it: what became free.

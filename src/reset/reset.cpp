@@ -8,6 +8,8 @@
 
 #include "core/device_access.hpp"
 #include "report/step_timer.hpp"
+#include "reset/addresses.hpp"
+#include "reset/hook_run.hpp"
 #include "settle/driver.hpp"
 #include "vocabulary/current_error.hpp"
 #include "vocabulary/fork.hpp"
@@ -17,66 +19,9 @@ namespace lull {
 namespace {
 
 using detail::device_context;
+using detail::hook_run;
+using detail::note_problem;
 using detail::object_kind;
-
-/// Adds what is being handled to a list of problems. Where there is no memory to say it, the reset
-/// goes on all the same.
-/// @param hook whose problem it is; empty: none's
-void note_problem(std::vector<std::string>& problems, std::string_view hook = {}) noexcept {
-  const error failure = detail::current_error(status::callback);
-  try {
-    problems.push_back(hook.empty()
-                           ? failure.what()
-                           : detail::text("reset hook '{}' (after): {}", hook, failure.what()));
-  } catch (...) {  // NOLINT(bugprone-empty-catch)
-  }
-}
-
-/// The hooks that ran before, and the promise that their counterparts run after.
-class hook_run {
- public:
-  hook_run(device_context& context, bool dropping)
-      : context_(context), hooks_(context.hooks()), dropping_(dropping) {}
-
-  /// @throws error: what a hook threw, with its name
-  void before() {
-    for (called_from_ = hooks_.size(); called_from_ != 0; --called_from_) {
-      detail::context_hook& hook = *hooks_[called_from_ - 1];
-      call(hook, hook.before);
-    }
-  }
-
-  /// With the gate closed. Asks those too that came after before() had begun.
-  /// @throws as before()
-  void check() const {
-    for (const auto& hook : context_.hooks()) call(*hook, hook->check);
-  }
-
-  /// Calls the counterparts of those that were called before, and collects what they throw.
-  void after(bool was_reset, std::vector<std::string>& problems) noexcept {
-    for (std::size_t i = called_from_; i < hooks_.size(); ++i) {
-      try {
-        hooks_[i]->call(hooks_[i]->after, {dropping_, was_reset});
-      } catch (...) {
-        note_problem(problems, hooks_[i]->name);
-      }
-    }
-  }
-
- private:
-  void call(detail::context_hook& hook, const detail::context_hook::function& which) const {
-    try {
-      hook.call(which, {dropping_, false});
-    } catch (...) {
-      throw detail::current_error(status::callback, detail::text("reset hook '{}'", hook.name));
-    }
-  }
-
-  const device_context& context_;
-  std::vector<std::shared_ptr<detail::context_hook>> hooks_;
-  std::size_t called_from_ = 0;
-  bool dropping_;
-};
 
 /// One reset of one device.
 class reset_run {
@@ -138,9 +83,9 @@ class reset_run {
   const time_point begun_;
   time_point deadline_{};  ///< for operations and work under way, once the hooks are through
   reset_report report_;
-  bool released_ = false;  ///< something was given up, or may have been
-  bool graphs_released_ = false;
-  std::vector<detail::device_books::entry> graphs_, pinned_, mappings_, memory_;
+  bool released_ = false;         ///< something was given up, or may have been
+  bool generation_ends_ = false;  ///< something was given up that is told by its generation
+  std::vector<detail::device_books::entry> graphs_, pinned_, mappings_, memory_, addresses_;
 };
 
 memory_info reset_run::observe() {
@@ -227,6 +172,7 @@ void reset_run::with_gate_closed(const hook_run& hooks) {
 
   hooks.check();
   refuse_if_alive();
+  detail::expect_addresses_may_go(device_);
   find_what_outlives();
   step("drain", [this] { drain(); });
   released_ = true;
@@ -235,7 +181,7 @@ void reset_run::with_gate_closed(const hook_run& hooks) {
     step("reset", [this] { destroy_context(); });
   } catch (...) {
     // Whoever still has a handle of a graph that is gone knows it by its generation.
-    if (graphs_released_) context_.generation.raise();
+    if (generation_ends_) context_.generation.raise();
     throw;
   }
 }
@@ -291,6 +237,9 @@ void reset_run::find_what_outlives() {
   pinned_ = context_.books.all(object_kind::pinned);
   mappings_ = context_.books.all(object_kind::mapping);
   memory_ = context_.books.all(object_kind::memory);
+  if (!detail::addresses_outlive_reset(device_)) {
+    addresses_ = context_.books.all(object_kind::reservation);
+  }
 }
 
 /// Gives up what a reset would leave behind: what is mapped and then its memory, graphs (ROCm keeps
@@ -301,7 +250,7 @@ void reset_run::release_what_outlives() {
     return reinterpret_cast<void*>(static_cast<std::uintptr_t>(each.key));
   };
   for (const auto& graph : graphs_) {
-    graphs_released_ = true;
+    generation_ends_ = true;
     attempt([&] { device_.graph_destroy(pointer(graph)); });
   }
   for (const auto& pinned : pinned_) attempt([&] { device_.pinned_free(pointer(pinned)); });
@@ -309,6 +258,11 @@ void reset_run::release_what_outlives() {
     attempt([&] { device_.vm_unmap(pointer(mapping), mapping.bytes); });
   }
   for (const auto& memory : memory_) attempt([&] { device_.vm_destroy(memory.key); });
+  // Not left to the reset: who reserves them anew must not find them half there.
+  for (const auto& range : addresses_) {
+    generation_ends_ = true;
+    attempt([&] { device_.vm_release(pointer(range), range.bytes); });
+  }
   if (device_.supports(capability::pools)) attempt([this] { device_.pool_trim(); });
   if (device_.supports(capability::graph_trim)) attempt([this] { device_.graph_trim(); });
 }
@@ -323,7 +277,7 @@ void reset_run::destroy_context() {
   } else {
     detail::call(state_, detail::op::reset);
   }
-  context_.books.clear_what_a_reset_ends();
+  context_.books.clear_what_a_reset_ends(detail::addresses_outlive_reset(device_));
   report_.generation = context_.generation.raise();
   report_.was_reset = true;
 }
@@ -376,6 +330,7 @@ void check(const device& which, const reset_options& options) {
   which.require(capability::reset, "dev_reset");
   which.require(capability::context, "dev_reset");
   detail::expect_not_suspended(*detail::device_access::state(which));
+  detail::expect_addresses_may_go(which);
   if (options.clock == nullptr) throw error(status::invalid_argument, "dev_reset: clock is null");
   if (options.drain_timeout <= duration::zero()) {
     throw error(status::invalid_argument, "dev_reset: drain_timeout must be above 0");

@@ -97,9 +97,9 @@ TEST(CApiDefaults, OfMemory) {
 
 TEST(CApiDefaults, OfRegions) {
   const auto [size, tag, name, refill, user, alone, absent, peers, peer_count, source, pieces,
-              piece_count, checksum] = prepared(lull_region_options_init);
+              piece_count, checksum, may_move] = prepared(lull_region_options_init);
   const auto [cpp_tag, cpp_name, cpp_refill, cpp_alone, cpp_source, cpp_absent, cpp_peers,
-              cpp_checksum] = lull::region_options{};
+              cpp_checksum, cpp_may_move] = lull::region_options{};
   expect_null(refill, user, peers, source, pieces);
   EXPECT_EQ(piece_count, 0u);
   EXPECT_EQ(peer_count, cpp_peers.size());
@@ -108,6 +108,7 @@ TEST(CApiDefaults, OfRegions) {
   EXPECT_EQ(alone != 0, cpp_alone);
   EXPECT_EQ(absent != 0, cpp_absent);
   EXPECT_EQ(checksum != 0, cpp_checksum);
+  EXPECT_EQ(may_move != 0, cpp_may_move);
   EXPECT_FALSE(cpp_refill || cpp_source);
 }
 

@@ -23,7 +23,7 @@ options.add_argument("--never-ready", action="store_true")
 options.add_argument("--deaf", action="store_true", help="SIGTERM does nothing")
 options.add_argument("--chatty", type=int, default=0, help="bytes that it writes to stderr at once")
 options.add_argument("--hold", type=int, default=0, help="bytes of memory")
-options.add_argument("--gpu", type=int, default=0, help="bytes of a simulated GPU")
+options.add_argument("--gpu", type=int, default=0, help="bytes of each simulated GPU it sees, or of 0")
 options.add_argument("--no-sleep", action="store_true", help="has no routes for sleeping")
 options.add_argument("--no-tags", action="store_true", help="refuses to sleep in parts")
 options.add_argument("--everywhere", action="store_true", help="listens on all addresses")
@@ -176,6 +176,8 @@ class Handler(BaseHTTPRequestHandler):
         if not asked.get("stream"):
             return self.answer({"name": given.name, "pid": os.getpid(), "asked": asked,
                                 "body": hashlib.sha256(body).hexdigest(),
+                                "variables": {name: os.environ.get(name)
+                                              for name in asked.get("variables", [])},
                                 "headers": dict(self.headers)})
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -214,8 +216,10 @@ if given.exit_when and os.path.exists(given.exit_when):
     sys.exit(3)
 if given.gpu:
     folder = os.environ["SIMGPU_PROCESSES"]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
+    on_each = [given.gpu if str(number) in visible else 0 for number in range(2)]
     with open(f"{folder}/new-{os.getpid()}", "w", encoding="utf-8") as file:
-        file.write(f"0 0 {given.gpu} 0\n")
+        file.write(f"0 0 {on_each[0]} {on_each[1]}\n")
     os.rename(f"{folder}/new-{os.getpid()}", f"{folder}/{os.getpid()}")
 if given.chatty:
     sys.stderr.write("x" * 99 + "\n" * 1)

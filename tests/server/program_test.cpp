@@ -74,6 +74,7 @@ class child {
   std::string line() const { return line_of(output_[0]); }
   std::string error_line() const { return line_of(errors_[0]); }
   void tell(int number) const { ::kill(id_, number); }
+  [[nodiscard]] pid_t id() const { return id_; }
   std::size_t descriptors() const {
     std::size_t count = 0;
     for ([[maybe_unused]] const auto& each :
@@ -269,7 +270,8 @@ class reborn_server {
   explicit reborn_server(const std::vector<std::string>& arguments) : child_(arguments) {
     const std::string line = child_.line();
     EXPECT_THAT(line, StartsWith("listening on http://127.0.0.1:"));
-    client_.emplace("127.0.0.1", std::stoi(line.substr(line.rfind(':') + 1)));
+    port_ = std::stoi(line.substr(line.rfind(':') + 1));
+    client_.emplace("127.0.0.1", port_);
     client_->set_read_timeout(60s);
     expected_ = answer();
   }
@@ -282,13 +284,23 @@ class reborn_server {
              seen.find(R"("sleep_level":"rebirth")") != seen.npos;
     }));
   }
+  /// How many of its sockets listen on its port (proc(5), net/tcp: state 0A).
+  int listening_sockets() const {
+    std::ifstream table(fmt::format("/proc/{}/net/tcp", child_.id()));
+    const std::string wanted = fmt::format(":{:04X} 00000000:0000 0A", port_);
+    int count = 0;
+    for (std::string row; std::getline(table, row);) count += row.find(wanted) != row.npos ? 1 : 0;
+    return count;
+  }
   std::string get(const std::string& path) {
     const auto result = client_->Get(path);
     EXPECT_TRUE(result && result->status == 200) << path << ": " << to_string(result.error());
     return result ? result->body : "";
   }
-  std::string answer() {
-    const auto result = client_->Post("/completion", R"({"prompt":"x"})", "application/json");
+  std::string answer(const std::string& model = "") {
+    const std::string body = model.empty() ? R"({"prompt":"x"})"
+                                           : fmt::format(R"({{"prompt":"x","model":"{}"}})", model);
+    const auto result = client_->Post("/completion", body, "application/json");
     EXPECT_TRUE(result && result->status == 200);
     return result ? result->body : "";
   }
@@ -311,6 +323,7 @@ class reborn_server {
 
  private:
   child child_;
+  int port_ = 0;
   std::optional<httplib::Client> client_;
   std::string expected_;
   bool with_level_ = true;
@@ -348,6 +361,37 @@ TEST_F(Program, IsReplacedByItselfAsleepAndItsCountersGoOn) {
   }
 }
 
+TEST_F(Program, WithSeveralModelsIsReplacedOnceForAllAndEachGoesOnCounting) {
+  const std::string file = model();
+  reborn_server server({"--model", "a=" + file, "--model", "b=" + file, "--port", "0",
+                        "--models-memory-margin", "0", "--sleep-level", "rebirth"});
+  const auto is_reborn = [&](const std::string& name) {
+    return server.get("/props?model=" + name).find(R"("sleep_level":"rebirth")") !=
+           std::string::npos;
+  };
+  std::size_t descriptors = 0;
+  for (int round = 1; round <= 3; ++round) {
+    EXPECT_EQ(server.answer("a"), server.expected());
+    EXPECT_EQ(server.answer("b"), server.expected());
+    ASSERT_EQ(server.sleep(), 202);
+    EXPECT_TRUE(lull::test::eventually([&] {
+      // In the image before the first of them sleeps by another level, or works.
+      return is_reborn("a") && is_reborn("b");
+    }));
+    if (round == 1) descriptors = server.fewest_descriptors();
+    EXPECT_TRUE(lull::test::eventually([&] {
+      return server.program().descriptors() <= descriptors;
+    })) << round;
+    EXPECT_EQ(server.listening_sockets(), 1);
+    const std::string metrics = server.get("/metrics");
+    for (const char* const name : {"a", "b"}) {
+      const int completions = name[0] == 'a' ? round + 1 : round;  // one when it began
+      EXPECT_THAT(metrics, HasSubstr(fmt::format("\nserver_completions_total{{model=\"{}\"}} {}\n",
+                                                 name, completions)));
+    }
+  }
+}
+
 TEST_F(Program, GoesDownALadderToItsNextImage) {
   reborn_server server(
       {"--model", model(), "--port", "0", "--sleep-ladder", "offload:20ms,rebirth:60ms"});
@@ -377,6 +421,31 @@ TEST_F(Program, OnAGpuTheNextImageMakesNoContextBeforeItWakes) {
     EXPECT_EQ(server.answer(), server.expected());
   }
 }
+
+#ifdef LULL_CLI_FOLDER
+TEST_F(Program, OnAGpuASuspendedServerIsReplacedAndItsGpuIsFree) {
+  // Whoever is asked what is free.
+  const std::string path = std::string(LULL_CLI_FOLDER) + ":" + std::getenv("PATH");
+  ::setenv("PATH", path.c_str(), 1);
+  ::setenv("SIMGPU_PROCESSES", folder_.c_str(), 1);
+  {
+    reborn_server server({"--model", model(), "--port", "0", "--device", "CUDA0", "--sleep-ladder",
+                          "suspend:20ms,rebirth:60ms"});
+    for (int round = 1; round <= 2; ++round) {
+      server.await_rebirth();
+      std::ifstream own(folder_ / fmt::format("{}.own", server.program().id()));
+      std::uint64_t bytes = 1;
+      EXPECT_TRUE(own >> bytes);
+      EXPECT_EQ(bytes, 0u) << "of the GPU, as others see it";
+      EXPECT_THAT(server.get("/metrics"),
+                  HasSubstr(fmt::format("\nlull_deepenings_total{{model=\"m\"}} {}\n", round)))
+          << "it was suspended before";
+      EXPECT_EQ(server.answer(), server.expected());
+    }
+  }
+  ::unsetenv("SIMGPU_PROCESSES");
+}
+#endif
 
 TEST_F(Program, OnAGpuAReloadTakesTheContextTooAndWaitsForItsMemory) {
   child server({"--model", model(), "--port", "0", "--device", "CUDA0", "--reload", "--sleep-level",

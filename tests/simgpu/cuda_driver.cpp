@@ -135,6 +135,7 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute which, CUdevice) {
       *value = gpu().made().stable_addresses ? 1 : 0;
     }
     if (which == CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED) *value = gpu().made().pools ? 1 : 0;
+    if (which == CU_DEVICE_ATTRIBUTE_MPS_ENABLED) *value = gpu().made().shared_contexts ? 1 : 0;
     if (which == CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED) {
       *value = gpu().made().read_only_registration ? 1 : 0;
     }
@@ -206,7 +207,7 @@ CUresult cuMemAddressReserve(CUdeviceptr* address, std::size_t bytes, std::size_
                              unsigned long long) {
   return run("cuMemAddressReserve", [&] {
     void* reserved = nullptr;
-    const code result = gpu().vm_reserve(bytes, pointer(hint), &reserved);
+    const code result = gpu().vm_reserve(here().current(), bytes, pointer(hint), &reserved);
     *address = reinterpret_cast<std::uintptr_t>(reserved);
     return result;
   });

@@ -12,6 +12,9 @@ struct thread_state {
   int device = 0;
   std::vector<int> stack;  ///< the device of each context that was pushed
   int last_error = 0;
+
+  /// The device that a call of the driver is about.
+  [[nodiscard]] int current() const { return stack.empty() ? device : stack.back(); }
 };
 
 thread_state& this_thread(vendor which);

@@ -280,7 +280,8 @@ hipError_t hipMemGetAllocationGranularity(std::size_t* bytes, const hipMemAlloca
 
 hipError_t hipMemAddressReserve(void** address, std::size_t bytes, std::size_t, void* hint,
                                 unsigned long long) {
-  return run("hipMemAddressReserve", [&] { return gpu().vm_reserve(bytes, hint, address); });
+  return run("hipMemAddressReserve",
+             [&] { return gpu().vm_reserve(here().current(), bytes, hint, address); });
 }
 
 hipError_t hipMemAddressFree(void* address, std::size_t bytes) {

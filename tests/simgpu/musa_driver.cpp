@@ -174,7 +174,7 @@ MUresult muMemAddressReserve(MUdeviceptr* address, std::size_t bytes, std::size_
                              unsigned long long) {
   return run("muMemAddressReserve", [&] {
     void* reserved = nullptr;
-    const code result = gpu().vm_reserve(bytes, pointer(hint), &reserved);
+    const code result = gpu().vm_reserve(here().current(), bytes, pointer(hint), &reserved);
     *address = reinterpret_cast<std::uintptr_t>(reserved);
     return result;
   });

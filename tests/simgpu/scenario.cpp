@@ -35,6 +35,8 @@ void set(scenario& made, std::string_view key, std::string_view value) {
     made.reclaim_delay = std::chrono::milliseconds{number()};
   } else if (key == "stable_addresses") {
     made.stable_addresses = number() != 0;
+  } else if (key == "reset_keeps_addresses") {
+    made.reset_keeps_addresses = number() != 0;
   } else if (key == "pid_offset") {
     made.pid_offset = number();
   } else if (key == "per_process") {

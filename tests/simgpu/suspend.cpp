@@ -21,6 +21,7 @@ namespace {
 constexpr int running = 0;
 constexpr int locked = 1;
 constexpr int suspended = 2;
+constexpr int failed = 3;
 
 }  // namespace
 
@@ -211,6 +212,10 @@ code world::save_process(int pid) {
     const std::lock_guard lock(mutex_);
     if (const code fit = expect_process(pid, locked); fit != code::ok) return fit;
     process& which = process_of(pid);
+    if (which.refuses) {
+      if (which.ruined_by_it) enter_state(pid, failed);
+      return code::not_supported;
+    }
     for (std::size_t i = 0; i < gpus_.size(); ++i) {
       gpu& on = gpus_[i];
       if (pid == ::getpid()) which.bytes[i] = on.ours;
@@ -255,13 +260,22 @@ code world::unlock_process(int pid) {
   return code::ok;
 }
 
+void world::hold_what_cannot_be_saved(int pid, bool ruins) {
+  const std::lock_guard lock(mutex_);
+  process& which = process_of(pid);
+  which.refuses = true;
+  which.ruined_by_it = ruins;
+}
+
 void world::wait_until_unlocked() const {
+  if (own_state_.load() != running) ++calls_that_waited_;
   for (int state = own_state_.load(); state != running; state = own_state_.load()) {
     own_state_.wait(state);
   }
 }
 
 void world::wait_until_restored() const {
+  if (own_state_.load() == suspended) ++calls_that_waited_;
   while (own_state_.load() == suspended) own_state_.wait(suspended);
 }
 

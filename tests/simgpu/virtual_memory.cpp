@@ -34,7 +34,7 @@ char* find_space(std::uint64_t bytes, int protection) {
 
 }  // namespace
 
-code world::vm_reserve(std::uint64_t bytes, void* hint, void** address) {
+code world::vm_reserve(int device, std::uint64_t bytes, void* hint, void** address) {
   const std::lock_guard lock(mutex_);
   if (!made_.stable_addresses) return code::not_supported;
   if (!granular(hint, bytes)) return code::invalid_value;
@@ -47,17 +47,17 @@ code world::vm_reserve(std::uint64_t bytes, void* hint, void** address) {
     *address = find_space(bytes, PROT_NONE);
     if (*address == nullptr) return code::out_of_memory;
   }
-  reservations_[static_cast<char*>(*address)] = bytes;
+  reservations_[static_cast<char*>(*address)] = {device, bytes};
   return code::ok;
 }
 
 code world::vm_release(void* address, std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   const auto found = reservations_.find(static_cast<char*>(address));
-  if (found == reservations_.end() || found->second != bytes) {
+  if (found == reservations_.end() || found->second.bytes != bytes) {
     return misused("release of what is not reserved");
   }
-  const auto mapped = mappings_.lower_bound(found->first);
+  const auto mapped = mappings_.lower_bound(static_cast<char*>(address));
   if (mapped != mappings_.end() && mapped->first < found->first + bytes) {
     return misused("release of a reservation in which memory is mapped");
   }
@@ -130,13 +130,27 @@ code world::vm_destroy(std::uint64_t handle) {
   return code::ok;
 }
 
-std::map<char*, std::uint64_t>::iterator world::reservation_of(const void* address,
-                                                               std::uint64_t bytes) {
-  auto* const at = static_cast<char*>(const_cast<void*>(address));
+bool world::is_reserved(const void* address, std::uint64_t bytes) const {
+  const auto* const at = static_cast<const char*>(address);
   auto after = reservations_.upper_bound(at);
-  if (after == reservations_.begin()) return reservations_.end();
+  if (after == reservations_.begin()) return false;
   --after;
-  return at + bytes <= after->first + after->second ? after : reservations_.end();
+  return at + bytes <= after->first + after->second.bytes;
+}
+
+/// What is mapped there stays where it is, and can be unmapped.
+void world::lose_addresses(int device) {
+  for (auto at = reservations_.begin(); at != reservations_.end();) {
+    if (at->second.device != device) {
+      ++at;
+      continue;
+    }
+    const char* const end = at->first + at->second.bytes;
+    const auto mapped = mappings_.lower_bound(const_cast<char*>(at->first));
+    const bool in_use = mapped != mappings_.end() && mapped->first < end;
+    if (!in_use) ::munmap(const_cast<char*>(at->first), at->second.bytes);
+    at = reservations_.erase(at);
+  }
 }
 
 code world::vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) {
@@ -146,7 +160,7 @@ code world::vm_map(void* address, std::uint64_t bytes, std::uint64_t handle) {
   if (memory == physical_.end() || memory->second.released || memory->second.bytes != bytes) {
     return misused("mapping of memory that does not exist or has another size");
   }
-  if (!granular(address, bytes) || reservation_of(address, bytes) == reservations_.end()) {
+  if (!granular(address, bytes) || !is_reserved(address, bytes)) {
     return code::invalid_value;
   }
   if (mappings_.contains(static_cast<char*>(address))) return misused("mapping over a mapping");

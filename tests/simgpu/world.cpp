@@ -72,7 +72,9 @@ world::world(vendor which) : vendor_(which) {
 
 void world::clear() {
   for (const auto& [address, each] : allocations_) ::munmap(address, each.bytes);
-  for (const auto& [address, bytes] : reservations_) ::munmap(address, bytes);
+  for (const auto& [address, each] : reservations_) {
+    ::munmap(const_cast<char*>(address), each.bytes);
+  }
   for (const auto& [handle, each] : physical_) {
     if (each.parked != nullptr) ::munmap(each.parked, each.bytes);
   }
@@ -96,6 +98,7 @@ void world::clear() {
   marks_.clear();
   misuse_.clear();
   processes_.clear();
+  calls_that_waited_.store(0);
   own_state_.store(0);
   own_state_.notify_all();
   contexts_created_ = captures_ = under_way_ = 0;
@@ -330,6 +333,7 @@ code world::reset(int device) {
   const std::lock_guard lock(mutex_);
   if (!valid(device)) return code::no_device;
   if (gpus_[static_cast<std::size_t>(device)].active) destroy_context_locked(device);
+  if (!made_.reset_keeps_addresses) lose_addresses(device);
   return code::ok;
 }
 

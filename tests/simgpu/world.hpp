@@ -68,6 +68,10 @@ struct scenario {
   bool read_only_registration = true;
   /// Devices are slices of larger GPUs, which have seven times their memory (CUDA).
   bool slices = false;
+  /// Contexts are shared with other processes by a server of the vendor's (CUDA, MPS).
+  bool shared_contexts = false;
+  /// Reserved addresses are still reserved after a reset of the device that was current then.
+  bool reset_keeps_addresses = true;
   /// Memory behind an address stays until the address is freed (ROCm 7.2).
   bool unmap_keeps_memory = false;
   /// Added to our process id in what the platform lists: as in a container.
@@ -147,7 +151,13 @@ class world {
   /// Learns of processes that have come since, and of those that have ended; with the environment
   /// variable SIMGPU_PROCESSES_CHANGE also of what the others hold now.
   void follow_processes();
-  /// Where a process is in being suspended, as CUDA numbers it: 0 running, 1 locked, 2 suspended.
+  /// A process has what the driver does not move: managed memory, or memory that others share.
+  /// @param ruins it finds that out too late to leave the process as it was
+  void hold_what_cannot_be_saved(int pid, bool ruins);
+  /// Calls of this process that had to wait because it was locked or suspended.
+  [[nodiscard]] int calls_that_waited() const { return calls_that_waited_.load(); }
+  /// Where a process is in being suspended, as CUDA numbers it: 0 running, 1 locked, 2 suspended, 3
+  /// failed.
   [[nodiscard]] int process_state(int pid) const;
   /// What is in host memory of processes that are suspended, this one among them.
   [[nodiscard]] std::uint64_t carried_bytes() const;
@@ -216,7 +226,8 @@ class world {
   code pool_free(void* address);
   code pool_trim(int device);
 
-  code vm_reserve(std::uint64_t bytes, void* hint, void** address);
+  /// @param device the current one
+  code vm_reserve(int device, std::uint64_t bytes, void* hint, void** address);
   code vm_release(void* address, std::uint64_t bytes);
   code vm_create(int device, std::uint64_t bytes, std::uint64_t* handle);
   code vm_destroy(std::uint64_t handle);
@@ -265,6 +276,10 @@ class world {
     bool released = false;
     bool held_by_address = false;
   };
+  struct reservation {
+    int device = 0;
+    std::uint64_t bytes = 0;
+  };
   struct mapping {
     std::uint64_t bytes = 0;
     std::uint64_t handle = 0;
@@ -274,6 +289,8 @@ class world {
     process_kind kind = process_kind::on_gpu;
     int state = 0;
     bool lost = false;
+    bool refuses = false;  ///< to be saved
+    bool ruined_by_it = false;
     std::vector<std::uint64_t> bytes;  ///< what it has on each device, or had when it was suspended
   };
   enum class handle_kind { stream, event, pinned, graph };
@@ -338,8 +355,8 @@ class world {
   [[nodiscard]] bool crosses_registrations(const void* address, std::uint64_t bytes) const;
   void end_registrations(int device);
   [[nodiscard]] bool is_device_memory(const void* address, std::uint64_t bytes) const;
-  [[nodiscard]] std::map<char*, std::uint64_t>::iterator reservation_of(const void* address,
-                                                                        std::uint64_t bytes);
+  [[nodiscard]] bool is_reserved(const void* address, std::uint64_t bytes) const;
+  void lose_addresses(int device);
   code make_handle(handle_kind kind, int device, std::uint64_t bytes, void** out);
   code live_handle(handle_kind kind, void* which, const char* what, object** found);
   code end_handle(handle_kind kind, void* which, const char* what);
@@ -375,7 +392,7 @@ class world {
   scenario made_;
   std::vector<gpu> gpus_;
   std::map<char*, allocation> allocations_;
-  std::map<char*, std::uint64_t> reservations_;
+  std::map<const char*, reservation> reservations_;
   std::map<char*, mapping> mappings_;
   std::map<std::uint64_t, physical_memory> physical_;
   std::multimap<std::uint64_t, char*> spare_;  ///< pages of memory that was given back, by size
@@ -392,6 +409,7 @@ class world {
   std::vector<std::string> misuse_;
   std::map<int, process> processes_;
   std::atomic<int> own_state_{0};  ///< of this process
+  mutable std::atomic<int> calls_that_waited_{0};
   std::filesystem::path process_folder_;
   std::filesystem::path sysfs_;
   mutable std::map<std::string, std::string> written_;  ///< what stands in its files

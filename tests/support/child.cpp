@@ -44,20 +44,26 @@ void write_states(std::string_view text) {
   wait_for_ever();
 }
 
-/// A grandchild that ignores SIGTERM and has all descriptors of its parent.
+/// A grandchild that ignores SIGTERM and has all descriptors of its parent. Returns when it has spoken.
 int fork_grandchild(bool parent_stays, bool leaves_group) {
+  sigset_t news;
+  ::sigemptyset(&news);
+  ::sigaddset(&news, SIGUSR1);  // it has spoken
+  ::sigaddset(&news, SIGCHLD);  // or ended
+  ::sigprocmask(SIG_BLOCK, &news, nullptr);
   const pid_t grandchild = ::fork();
+  if (grandchild < 0) return EXIT_FAILURE;
   if (grandchild == 0) {
     ::alarm(longest_life_s);
     ::signal(SIGTERM, SIG_IGN);
     if (leaves_group) ::setsid();
     say(std::to_string(::getpid()));
+    ::kill(::getppid(), SIGUSR1);
     wait_for_ever();
   }
-  if (!parent_stays) {
-    ::usleep(50'000);  // until it has spoken
-    return 0;
-  }
+  int number = 0;
+  ::sigwait(&news, &number);
+  if (!parent_stays) return EXIT_SUCCESS;
   wait_for_ever();
 }
 

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <utility>
@@ -213,6 +215,52 @@ TEST_P(Deepen, FromASuspendedProcessToAReset) {
   EXPECT_EQ(which_.memory().used_by_process_bytes, 0u);
   sleeper_->wake();
   expect_contents();
+}
+
+TEST_P(Deepen, ARebirthAsksNothingOfTheVendorAndLeavesEveryLevelAsItWasWhereItFails) {
+  const scratch_folder folder;
+  const auto program = folder.path() / "program";
+  std::ofstream(program) << "\x7f garbage";
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  static_cast<void>(take_rebirth());
+  sleeper_options options;
+  options.reset.settle_timeout = 0s;
+  options.suspend.host_margin_bytes = 0;
+  options.suspend.free_bytes = [this] {
+    const auto seen = here_.gpu().observe(0);
+    return std::map<std::string, std::uint64_t>{
+        {which_.name(), seen.total_bytes - seen.used_bytes}};
+  };
+  int handed_over = 0;
+  options.rebirth.how.program = program;
+  options.rebirth.hand_over = [&](const sleep_counters&) {
+    ++handed_over;
+    return rebirth_handover{};
+  };
+  use(options);
+  std::vector<sleep_plan> all = plans();
+  if (which_.supports(capability::suspend)) all.push_back(plan_for(sleep_level::suspend));
+  for (const sleep_plan& from : all) {
+    SCOPED_TRACE(from.name);
+    sleeper_->sleep(from);
+    const residency contents = weights_.state();
+    const simgpu::books before = here_.gpu().take_stock();
+    const int process = here_.gpu().process_state(::getpid());
+    const std::uint64_t calls = here_.gpu().script.all_calls();
+    EXPECT_EQ(error_of([&] { sleeper_->deepen(plan_for(sleep_level::rebirth)); }).code(),
+              status::io);
+    EXPECT_EQ(here_.gpu().process_state(::getpid()), process) << "it need not be restored for it";
+    EXPECT_EQ(here_.gpu().calls_that_waited(), 0);
+    if (process != 0) {
+      EXPECT_EQ(here_.gpu().script.all_calls(), calls);
+    }
+    EXPECT_EQ(here_.gpu().take_stock(), before);
+    EXPECT_EQ(plan(), from.name);
+    EXPECT_EQ(weights_.state(), contents);
+    sleeper_->wake();
+    expect_contents();
+  }
+  EXPECT_EQ(handed_over, static_cast<int>(all.size()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Modules, Deepen, testing::ValuesIn(vendor_cases()), case_name);

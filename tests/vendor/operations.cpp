@@ -148,6 +148,12 @@ std::vector<operation> stable_address_operations() {
       {"vm_granularity", nothing, [](bench& b) { static_cast<void>(b.which.vm_granularity()); },
        nothing},
       {"vm_reserve", nothing, reserve, release},
+      {"vm_reserve_near",
+       [=](bench& b) {
+         reserve(b);
+         release(b);
+       },
+       [](bench& b) { b.address = b.which.vm_reserve(piece, {.wanted = b.address}); }, release},
       {"vm_release", reserve, release, nothing},
       {"vm_create", nothing, create, destroy},
       {"vm_destroy", create, destroy, nothing},

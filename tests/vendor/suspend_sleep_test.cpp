@@ -161,6 +161,48 @@ TEST_P(SuspendSleep, AFailureAtAnyCallLeavesItAwakeWithAllThere) {
   }
 }
 
+TEST_P(SuspendSleep, WhatTheDriverDoesNotMoveIsToldInWordsAndAllIsAsBefore) {
+  sleeper sleeping(options());
+  sleeping.manage(mem);
+  here.gpu().hold_what_cannot_be_saved(::getpid(), false);
+  const error failure = error_of([&] { sleeping.sleep(); });
+  EXPECT_EQ(failure.code(), status::unsupported);
+  EXPECT_THAT(failure.what(), testing::AllOf(HasSubstr("managed memory"), HasSubstr("exported"),
+                                             HasSubstr("cuCheckpointProcessCheckpoint")));
+  EXPECT_EQ(sleeping.observe().state, sleep_state::awake);
+  EXPECT_TRUE(sleeping.observe().last->rolled_back);
+  EXPECT_NE(which.memory().source, memory_source::unknown) << "questions are answered again";
+  expect_all_there();
+  // By the next rung it is left out.
+  sleeping.sleep(plan_for(sleep_level::offload));
+  EXPECT_EQ(error_of([&] { sleeping.deepen(plan_for(sleep_level::suspend)); }).code(),
+            status::unsupported);
+  EXPECT_EQ(sleeping.observe().plan, "offload");
+  sleeping.wake();
+  expect_all_there();
+}
+
+TEST_P(SuspendSleep, ASaveThatRuinsTheProcessIsALossAndSaysSo) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto lose = [this] {
+    sleeper sleeping(options());
+    sleeping.manage(mem);
+    here.gpu().hold_what_cannot_be_saved(::getpid(), true);
+    const error failure = error_of([&] { sleeping.sleep(); });
+    const bool rolled_back = sleeping.observe().last->rolled_back;
+    const error again = error_of([&] { sleeping.wake(); });
+    const auto tells = [](const error& each) {
+      return std::string_view(each.what()).find("this process is lost") != std::string_view::npos;
+    };
+    const bool says_why =
+        std::string_view(failure.what()).find("managed memory") != std::string_view::npos;
+    const bool all_told = tells(failure) && says_why && tells(again) && !rolled_back &&
+                          which.memory().source == memory_source::unknown;
+    ::_exit(all_told ? 7 : 1);
+  };
+  EXPECT_EXIT(lose(), testing::ExitedWithCode(7), "");
+}
+
 TEST_P(SuspendSleep, ALockThatTimesOutLeavesItAwake) {
   sleeper sleeping(options());
   sleeping.manage(mem);
@@ -334,6 +376,21 @@ TEST_P(SuspendSleep, WhatIsMissingIsKnownBeforeAnythingIsTouched) {
   EXPECT_EQ(refusal(greedy).code(), status::out_of_host_memory);
   sleeper nothing(options());
   EXPECT_EQ(error_of([&] { nothing.sleep(); }).code(), status::unsupported);
+}
+
+TEST_P(SuspendSleep, OneThatAnotherProgramHasLockedIsRefusedBeforeAnythingIsTouched) {
+  sleeper sleeping(options());
+  sleeping.manage(mem);
+  ASSERT_EQ(here.gpu().lock_process(::getpid()), simgpu::code::ok);
+  const error failure = error_of([&] { sleeping.sleep(); });
+  EXPECT_EQ(failure.code(), status::busy);
+  EXPECT_THAT(failure.what(), HasSubstr("locked already, by another program"));
+  EXPECT_EQ(weights[0].state(), residency::resident);
+  EXPECT_EQ(here.gpu().calls_that_waited(), 0);
+  ASSERT_EQ(here.gpu().unlock_process(::getpid()), simgpu::code::ok);
+  sleeping.sleep();
+  sleeping.wake();
+  expect_all_there();
 }
 
 TEST_P(SuspendSleep, AProgramIsAskedWhereNoFunctionIs) {

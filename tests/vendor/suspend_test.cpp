@@ -47,6 +47,10 @@ TEST_P(Suspend, WhatCannotSaysSo) {
   slices.slices = true;
   machine sliced(GetParam(), slices);
   EXPECT_FALSE(sliced.device().supports(capability::suspend));
+  simgpu::scenario shared;
+  shared.shared_contexts = true;
+  machine by_mps(GetParam(), shared);
+  EXPECT_FALSE(by_mps.device().supports(capability::suspend));
 }
 
 TEST_P(Suspend, LeavesNothingOnTheDevicesAndBringsEverythingBack) {

@@ -1,5 +1,7 @@
 #include "vendor/vendor_fixture.hpp"
 
+#include <algorithm>
+
 namespace lull::test {
 
 std::vector<vendor_case> vendor_cases() {
@@ -27,6 +29,11 @@ machine::machine(const vendor_case& vendor, const simgpu::scenario& made,
   options.module_paths = {std::filesystem::path{LULL_TEST_BACKENDS} /
                           ("liblull-backend-" + vendor.name + ".so")};
   options.settings = std::move(settings);
+  // What nobody has tried with MUSA is not what most tests are about.
+  const bool said =
+      std::any_of(options.settings.begin(), options.settings.end(),
+                  [](const auto& each) { return each.key == "addresses_outlive_reset"; });
+  if (!said) options.settings.push_back({"musa", "addresses_outlive_reset", "1"});
   options.settings.push_back({"hip", "sysfs_root", sysfs_.path().string()});
   registry_.emplace(options);
   for (const module_info& each : registry_->modules()) {

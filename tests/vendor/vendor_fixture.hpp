@@ -55,7 +55,7 @@ class machine {
 
  private:
   simgpu::world& gpu_;
-  scratch_folder sysfs_;
+  scratch_folder sysfs_{folder_in_memory()};
   std::optional<lull::registry> registry_;
   std::string prefix_;
 };

@@ -38,7 +38,8 @@ std::vector<budget_device> book_devices(const holdings& memory, const config& gi
 
 /// For a model of which nobody has said what it needs: the size of the file that it is started
 /// with, and some more. It is put right when it has been loaded once.
-std::uint64_t guessed_bytes(const model_config& model) {
+/// @param devices among which the file is divided
+std::uint64_t guessed_bytes(const model_config& model, std::size_t devices = 1) {
   constexpr std::uint64_t more = std::uint64_t{512} << 20;
   std::uint64_t files = 0;
   for (std::size_t word = 1; word < model.command.size(); ++word) {
@@ -48,7 +49,7 @@ std::uint64_t guessed_bytes(const model_config& model) {
       files += std::filesystem::file_size(path, failed);
     }
   }
-  return files + files / 8 + more;
+  return (files + files / 8) / devices + more;
 }
 
 }  // namespace
@@ -155,6 +156,55 @@ void fleet::add(const model_config& given, const config& all) {
   models_.push_back(made);
 }
 
+std::shared_ptr<model> fleet::add(model_config given, const std::vector<std::string>& devices) {
+  if (by_name_.count(given.name) != 0) {
+    if (find(given.name)) {
+      throw error(status::invalid_argument,
+                  fmt::format("there is a model '{}' already", given.name));
+    }
+    throw error(status::busy, fmt::format("what '{}' held is being given back", given.name));
+  }
+  if (!devices.empty()) {
+    const std::uint64_t each = given.memory_anywhere.value_or(guessed_bytes(given, devices.size()));
+    for (const std::string& device : devices) given.memory[device] = each;
+  }
+  const auto made = std::make_shared<model>(given, around_);
+  const budget_model books = booked(given, config_);
+  books_->add(books);
+  // Of a name that was on other devices nothing is known.
+  for (const budget_model_snapshot& known : books_->snapshot().models) {
+    if (known.name != given.name || devices.empty()) continue;
+    for (const auto& [device, bytes] : known.estimate) {
+      if (bytes == 0 || given.memory.count(device) != 0) continue;
+      forget_measured(books);
+      break;
+    }
+  }
+  models_.push_back(made);
+  added_.push_back(made);
+  set_names(config_);
+  around_.changed();
+  return made;
+}
+
+void fleet::remove(const std::shared_ptr<model>& which, bool forget, std::function<void()> gone) {
+  const auto erase = [&](std::vector<std::shared_ptr<model>>& from) {
+    from.erase(std::remove(from.begin(), from.end(), which), from.end());
+  };
+  erase(models_);
+  erase(added_);
+  retired_.push_back(which);
+  removals_[which.get()] = {forget, std::move(gone)};
+  set_names(config_);
+  around_.changed();
+}
+
+/// Another need makes the books forget what was measured.
+void fleet::forget_measured(budget_model which) {
+  for (auto& [device, bytes] : which.need) ++bytes;
+  books_->change(std::move(which));
+}
+
 void fleet::set_names(const config& given) {
   std::map<std::string, std::shared_ptr<model>> names;
   for (const auto& each : models_) {
@@ -213,12 +263,15 @@ void fleet::tick() {
   const time_point now = steady_clock().now();
   {
     std::vector<int> ids;
-    for (const auto& each : models_) {
-      if (const int id = each->look().pid; id > 0) ids.push_back(id);
+    for (const auto* const all : {&models_, &retired_}) {
+      for (const auto& each : *all) {
+        if (const int id = each->look().pid; id > 0) ids.push_back(id);
+      }
     }
     const std::lock_guard lock(mutex_);
     children_ = std::move(ids);
   }
+  if (!retired_.empty()) collect_retired();
   books_->tick();
   const budget_snapshot seen = books_->snapshot();
   for (const budget_model_snapshot& each : seen.models) {
@@ -307,8 +360,14 @@ std::vector<std::string> fleet::reconfigure(const config& given) {
   if (given.groups != config_.groups) kept.emplace_back("groups take a restart");
   std::vector<std::shared_ptr<model>> next;
   for (const model_config& each : given.models) {
-    if (auto which = reconfigured(each, kept)) next.push_back(std::move(which));
+    const auto is_same = [&](const auto& known) { return known->name() == each.name; };
+    if (std::any_of(added_.begin(), added_.end(), is_same)) {
+      kept.push_back(fmt::format("models.{}: an instance has this name", each.name));
+    } else if (auto which = reconfigured(each, kept)) {
+      next.push_back(std::move(which));
+    }
   }
+  next.insert(next.end(), added_.begin(), added_.end());
   std::vector<std::shared_ptr<model>> left;
   for (const auto& each : models_) {
     if (std::find(next.begin(), next.end(), each) == next.end()) left.push_back(each);
@@ -333,10 +392,19 @@ void fleet::forget_retired() {
   for (const auto& each : retired_) {
     each->put_away(each->deepest(), false, [](const std::optional<refusal>&) {});
   }
+  collect_retired();
+}
+
+void fleet::collect_retired() {
   const auto is_gone = [this](const std::shared_ptr<model>& each) {
     const model::phase is = each->look().is;
     if (is != model::phase::stopped && is != model::phase::failed) return false;
+    const auto removed = removals_.find(each.get());
     try {
+      if (removed != removals_.end() && removed->second.forget) {
+        forget_measured(booked(each->config(), config_));
+        removed->second.forget = false;
+      }
       books_->remove(each->name());
       return true;
     } catch (const error&) {  // what it held is still waited for
@@ -346,8 +414,16 @@ void fleet::forget_retired() {
   const auto gone = std::stable_partition(retired_.begin(), retired_.end(),
                                           [&](const auto& each) { return !is_gone(each); });
   if (gone == retired_.end()) return;
+  std::vector<std::function<void()>> told;
+  for (auto each = gone; each != retired_.end(); ++each) {
+    const auto removed = removals_.find(each->get());
+    if (removed == removals_.end()) continue;
+    told.push_back(std::move(removed->second.gone));
+    removals_.erase(removed);
+  }
   retired_.erase(gone, retired_.end());
   set_names(config_);
+  for (const auto& tell : told) tell();
 }
 
 void fleet::hurry(time_point by) {

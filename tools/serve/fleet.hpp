@@ -64,6 +64,20 @@ class fleet {
   [[nodiscard]] log_book& logs() noexcept { return around_.logs; }
   [[nodiscard]] helpers& threads() noexcept { return threads_; }
 
+  /// A model that is in no configuration, until remove(). Reading the file again leaves it there.
+  /// @param devices where it will hold memory; empty: on the first. What is said of it counts for
+  ///        each of them
+  /// @throws error invalid_argument: there is one of this name; busy: what such a one held is not
+  ///         given back yet
+  std::shared_ptr<model> add(model_config given, const std::vector<std::string>& devices);
+  /// Takes away what was added so. `gone` is called when it has ended and nothing of it counts.
+  /// @param forget what it was measured at too
+  void remove(const std::shared_ptr<model>& which, bool forget, std::function<void()> gone);
+  /// Told when a model's server ends by itself or does not become ready.
+  void on_end(std::function<void(model&, const std::optional<exit_status>&)> told) {
+    around_.ended = std::move(told);
+  }
+
   /// Called after something that is shown has changed. Several changes may be told as one.
   void on_change(std::function<void()> told) { changed_ = std::move(told); }
   /// What devices were last seen to use, without asking them.
@@ -77,6 +91,8 @@ class fleet {
                                                     std::vector<std::string>& kept);
   void retire(std::vector<std::shared_ptr<model>> left);
   void forget_retired();
+  void collect_retired();
+  void forget_measured(budget_model which);
   void make_way(model& comer, const std::function<void()>& then);
   void tick();
   void refresh();
@@ -95,6 +111,13 @@ class fleet {
   std::vector<std::shared_ptr<model>> models_;
   std::map<std::string, std::shared_ptr<model>> by_name_;
   std::vector<std::shared_ptr<model>> retired_;
+  std::vector<std::shared_ptr<model>> added_;  ///< those of `models_` that no configuration has
+  /// Of those that were removed.
+  struct removal {
+    bool forget = false;
+    std::function<void()> gone;
+  };
+  std::map<const model*, removal> removals_;
   steady_timer timer_;
   time_point refreshed_{};
   bool refreshing_ = false;

@@ -37,6 +37,7 @@ struct arguments {
   std::string log_level = "info";
   std::optional<double> drain_seconds;
   bool check = false;
+  bool launcher = false;
 };
 
 fs::path default_state_folder(const lull::serve::config& given) {
@@ -62,7 +63,9 @@ void say_on_stderr(lull::log_level, std::string_view line) {
 
 /// Says what is wrong. @return absent where something is
 std::optional<lull::serve::config> read(const arguments& given, const lull::log_sink& say) {
-  const lull::serve::reading read = lull::serve::read_config_file(given.file);
+  const lull::serve::reading read =
+      given.file.empty() ? lull::serve::read_config("", "", {}, given.launcher)
+                         : lull::serve::read_config_file(given.file, {}, given.launcher);
   for (const lull::serve::remark& each : read.notices) {
     say.write(lull::log_level::warning, each.text());
   }
@@ -117,7 +120,10 @@ int main(int argc, char** argv) {
   CLI::App app("One port in front of inference servers that share the memory of this machine",
                "lull serve");
   arguments given;
-  app.add_option("-c,--config", given.file, "The configuration, YAML (docs/serve.md)")->required();
+  app.add_option("-c,--config", given.file,
+                 "The configuration, YAML (docs/serve.md); needed but with --launcher");
+  app.add_flag("--launcher", given.launcher,
+               "Make, watch and take away instances over HTTP, as llm-d's launcher does");
   app.add_option("--listen", given.listen, "HOST:PORT, instead of what the file says; port 0: any");
   app.add_option("--log-level", given.log_level, "debug, info, warning or error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
@@ -136,6 +142,10 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& failure) {
     return app.exit(failure) == 0 ? 0 : exit_usage;
+  }
+  if (given.file.empty() && !given.launcher) {
+    fmt::print(stderr, "lull serve: --config is required\n");
+    return exit_usage;
   }
   const std::optional<lull::serve::config> value = read(given, lull::log_sink(say_on_stderr));
   if (!value) return exit_usage;

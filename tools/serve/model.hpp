@@ -53,6 +53,10 @@ struct surroundings {
   std::function<void()> changed = [] {};
   /// Calls `then` when the models that must not be there beside this one have left.
   std::function<void(model& comer, std::function<void()> then)> make_way = {};
+  /// A model's server has ended without having been told to, or has not become ready.
+  /// @param how absent where no process was started
+  std::function<void(model& which, const std::optional<exit_status>& how)> ended =
+      [](model&, const std::optional<exit_status>&) {};
   arrival_told arrived = [](const std::string&, const std::string&, duration, bool) {};
 };
 
@@ -143,6 +147,10 @@ class model : public std::enable_shared_from_this<model> {
   /// Puts it to sleep, or stops it, when its requests are over.
   /// @param force where they do not end in time, break them off
   void put_away(std::size_t depth, bool force, outcome done) { put_away(depth, force, {}, done); }
+  /// Stops it now, and breaks off what is under way.
+  void stop_now(const outcome& done) { put_away(deepest(), true, {}, done, duration{}); }
+  /// Nobody gets it any more, those who wait for it neither.
+  void refuse_from_now(refusal why);
   /// Puts parts of it to sleep by its server's routes; it serves nothing until all are back.
   void sleep_tags(const tag_list& tags, const outcome& done);
   /// Wakes parts of one that sleeps by its server's routes.
@@ -210,7 +218,9 @@ class model : public std::enable_shared_from_this<model> {
   void refuse_all(const refusal& why);
   void expire(time_point now);
   [[nodiscard]] std::string found_as() const;
-  void put_away(std::size_t depth, bool force, const tag_list& tags, const outcome& done);
+  /// @param patience before requests are broken off; absent: as configured
+  void put_away(std::size_t depth, bool force, const tag_list& tags, const outcome& done,
+                std::optional<duration> patience = {});
   [[nodiscard]] tag_list wanted_tags() const;
   void try_wish(time_point now);
   void end_wish(const std::optional<refusal>& how);
@@ -272,6 +282,7 @@ class model : public std::enable_shared_from_this<model> {
   std::uint64_t starts_ = 0;
   std::uint64_t crashes_ = 0;
 
+  std::optional<refusal> refused_;  ///< to everybody, for ever
   std::deque<waiter> waiters_;
   std::uint64_t next_number_ = 1;
   bool asking_ = false;  ///< the books, which have not answered yet
@@ -282,7 +293,10 @@ class model : public std::enable_shared_from_this<model> {
 
   std::uint64_t run_ = 0;  ///< which start of the server this is
   std::uint64_t exited_run_ = 0;
+  bool spawning_ = false;
+  std::function<void()> when_spawned_;  ///< the start was given up, and is waited for
   std::shared_ptr<lull::process> child_;
+  std::optional<exit_status> exit_;  ///< of the last child
   std::unique_ptr<child_output> output_;
   std::unique_ptr<child_output> errors_;
   std::vector<tcp_socket> idle_;

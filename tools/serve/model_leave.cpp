@@ -329,8 +329,10 @@ void model::stop_child(std::function<void()> then) {
         } catch (const std::exception& failure) {
           self->say(log_level::error, failure.what());
         }
+        const auto ended = child->observe().ended;
         child.reset();
-        net::post(self->around_.io, [self, then = std::move(then)] {
+        net::post(self->around_.io, [self, ended, then = std::move(then)] {
+          self->exit_ = ended;
           self->end_child();
           then();
         });

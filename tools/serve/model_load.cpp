@@ -76,6 +76,8 @@ void model::load(budget_ticket ticket) {
 
 void model::spawn() {
   ++starts_;
+  spawning_ = true;
+  exit_.reset();
   const std::uint64_t run = run_;
   process_options options;
   options.arguments = config_.command;
@@ -120,10 +122,15 @@ void model::spawned(std::uint64_t run, std::shared_ptr<lull::process> made, int 
   const auto heard = [weak = weak_from_this()](std::string_view text) {
     if (const auto self = weak.lock()) self->around_.logs.add(self->name(), text);
   };
+  spawning_ = false;
   if (run != run_ || !loading_) {  // it was given up meanwhile
     if (output >= 0) ::close(output);
     if (errors >= 0) ::close(errors);
-    if (made) around_.threads.run([made] { made->stop(); });
+    const auto then = std::exchange(when_spawned_, nullptr);
+    around_.threads.run([made, then, &io = around_.io] {
+      if (made) made->stop();
+      if (then) net::post(io, then);
+    });
     return;
   }
   if (!made) return load_failed(words);
@@ -380,6 +387,7 @@ void model::load_failed(const std::string& words, unsigned status) {
         self->enter(phase::failed);
         self->depth_ = 0;
         self->applied_.clear();
+        self->around_.ended(*self, self->exit_);
         if (self->wish_) self->try_wish(steady_clock().now());
         self->ask_for_all();
       });
@@ -387,6 +395,8 @@ void model::load_failed(const std::string& words, unsigned status) {
   };
   if (child_) {
     stop_child(over);
+  } else if (spawning_) {
+    when_spawned_ = over;
   } else {
     over();
   }
@@ -401,6 +411,7 @@ void model::exited(std::uint64_t run) {
   if (errors_) errors_->drain();
   const auto ended = child_->observe().ended;
   const std::string how = ended ? to_string(*ended) : "has ended";
+  exit_ = ended;
   const phase was = phase_;
   if (was == phase::starting || was == phase::waking) {
     end_child();
@@ -417,6 +428,7 @@ void model::exited(std::uint64_t run) {
   enter(phase::failed);
   around_.books->lost(name());
   for (const auto& tell : std::exchange(want_to_know_, {})) tell();
+  around_.ended(*this, exit_);
 }
 
 void model::end_child() {

@@ -55,6 +55,10 @@ std::uint64_t model::acquire(acquired done, tag_list only) {
     done({}, {503, "the router is ending", seconds{5}}, {});
     return 0;
   }
+  if (refused_) {
+    done({}, *refused_, {});
+    return 0;
+  }
   if (config_.concurrency_limit > 0 && active_ + waiters_.size() >= config_.concurrency_limit) {
     done({},
          {429, fmt::format("'{}' has {} requests already", name(), config_.concurrency_limit),
@@ -172,6 +176,12 @@ void model::expire(time_point now) {
   around_.changed();
 }
 
+void model::refuse_from_now(refusal why) {
+  refused_ = std::move(why);
+  refuse_all(*refused_);
+  if (asking_) around_.books->withdraw(name());
+}
+
 void model::sleep_tags(const tag_list& tags, const outcome& done) {
   if (phase_ == phase::asleep && !partly_) {
     const bool all_do = std::all_of(tags.begin(), tags.end(), [this](const std::string& each) {
@@ -229,7 +239,8 @@ model::tag_list model::wanted_tags() const {
   return all;
 }
 
-void model::put_away(std::size_t depth, bool force, const tag_list& tags, const outcome& done) {
+void model::put_away(std::size_t depth, bool force, const tag_list& tags, const outcome& done,
+                     std::optional<duration> patience) {
   const bool stop = depth == deepest();
   if (phase_ == phase::stopped || phase_ == phase::failed || depth_ > depth) return done({});
   if (phase_ == phase::starting || phase_ == phase::waking) {
@@ -247,7 +258,7 @@ void model::put_away(std::size_t depth, bool force, const tag_list& tags, const 
     return done(refusal{409, fmt::format("'{}' is leaving", name()), seconds{1}});
   }
   const time_point now = steady_clock().now();
-  if (!wish_) wish_ = wish{depth, force, now + config_.stop_timeout, {}, tags};
+  if (!wish_) wish_ = wish{depth, force, now + patience.value_or(config_.stop_timeout), {}, tags};
   wish_->told.push_back(done);
   try_wish(now);
 }

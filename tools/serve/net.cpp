@@ -26,6 +26,29 @@ tcp::endpoint resolve(const endpoint& where) {
   return found.begin()->endpoint();
 }
 
+tcp_acceptor listen_on(net::io_context& io, const endpoint& where) {
+  tcp_acceptor acceptor(io.get_executor());
+  const tcp::endpoint address = resolve(where);
+  error_code failed;
+  acceptor.open(address.protocol(), failed);
+  if (!failed) acceptor.set_option(net::socket_base::reuse_address(true), failed);
+  if (!failed) acceptor.bind(address, failed);
+  if (!failed) acceptor.listen(net::socket_base::max_listen_connections, failed);
+  if (failed) {
+    throw error(status::io, fmt::format("cannot listen on {}: {}", where.text(), failed.message()));
+  }
+  return acceptor;
+}
+
+bool is_free(net::io_context& io, std::uint16_t port) {
+  try {
+    static_cast<void>(listen_on(io, {.host = "127.0.0.1", .port = port}));
+    return true;
+  } catch (const error&) {
+    return false;
+  }
+}
+
 readable peek(tcp_socket& from) noexcept {
   char first = 0;
   const ssize_t count = ::recv(from.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT);

@@ -31,6 +31,13 @@ using steady_timer =
 /// @throws error (not_found)
 [[nodiscard]] tcp::endpoint resolve(const endpoint& where);
 
+/// A socket that listens.
+/// @throws error (io)
+[[nodiscard]] tcp_acceptor listen_on(net::io_context& io, const endpoint& where);
+
+/// Whether a server of this machine could listen there.
+[[nodiscard]] bool is_free(net::io_context& io, std::uint16_t port);
+
 /// What can be read of a connection now, without reading it and without waiting.
 enum class readable : std::uint8_t {
   nothing,

@@ -58,6 +58,7 @@ decision routes::decide(const header_fields& fields, std::string_view method,
   if (const auto why = check_origin(rules_, fields)) return answer_of(*why);
   const request_head asked{fields, method == "HEAD" ? "GET" : method, target, plain_path(target),
                            upgrade};
+  if (auto made = first_ ? first_(asked) : std::nullopt) return std::move(*made);
   const auto named = query_value(target, "model");
   // A look at one model's server, through the name in the query.
   if (named && is_look(asked.method, asked.path)) return for_query(asked, *named);

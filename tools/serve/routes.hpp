@@ -1,6 +1,7 @@
 #ifndef TOOLS_SERVE_ROUTES_HPP
 #define TOOLS_SERVE_ROUTES_HPP
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,6 +28,9 @@ class routes {
   [[nodiscard]] decision for_model(const std::optional<std::string>& name,
                                    const std::string& target) const;
   void set_rules(access_rules rules) { rules_ = std::move(rules); }
+  /// Asked before anything else that is not about who asks; absent: it goes on as usual.
+  using earlier = std::function<std::optional<decision>(const request_head&)>;
+  void ask_first(earlier whom) { first_ = std::move(whom); }
   /// Tells those who watch.
   void tell_change();
   void tell_time();
@@ -37,6 +41,7 @@ class routes {
 
   fleet& fleet_;
   access_rules rules_;
+  earlier first_;
   watchers page_;
   watchers swap_events_;
   route_table table_;

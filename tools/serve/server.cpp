@@ -69,27 +69,26 @@ server::server(server_options options)
   raise_descriptor_limit(options_.given.limits.connections);
   // Before anybody can know of it: whoever sees it listen may tell it to end.
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) signals_.add(number);
-  for (const endpoint& each : options_.given.listen) listen(each);
+  for (const endpoint& each : options_.given.listen) acceptors_.push_back(listen_on(io_, each));
   world_.ended = [this](session& which) { sessions_.erase(&which); };
   fleet_.on_change([this] { routes_.tell_change(); });
+  if (options_.given.launcher) add_launcher();
   fleet_.on_arrival([this](const std::string& model, const std::string& from, duration waited,
                            bool load) { metrics_.arrived(model, from, waited, load); });
 }
 
 server::~server() = default;
 
-void server::listen(const endpoint& where) {
-  tcp_acceptor acceptor(io_.get_executor());
-  const tcp::endpoint address = resolve(where);
-  error_code failed;
-  acceptor.open(address.protocol(), failed);
-  if (!failed) acceptor.set_option(net::socket_base::reuse_address(true), failed);
-  if (!failed) acceptor.bind(address, failed);
-  if (!failed) acceptor.listen(net::socket_base::max_listen_connections, failed);
-  if (failed) {
-    throw error(status::io, fmt::format("cannot listen on {}: {}", where.text(), failed.message()));
-  }
-  acceptors_.push_back(std::move(acceptor));
+void server::add_launcher() {
+  const config& given = options_.given;
+  launcher_options made{*given.launcher, given.listen, rules_of(given), given.limits,
+                        options_.state_folder};
+  made.came = [this](session_world& world, tcp_socket socket, std::string door) {
+    accepted(world, std::move(socket), std::move(door));
+  };
+  launcher_.emplace(io_, fleet_, metrics_, std::move(made));
+  launcher_->world().ended = world_.ended;
+  routes_.ask_first([this](const request_head& asked) { return launcher_->decide(asked); });
 }
 
 std::vector<std::string> server::addresses() const {
@@ -120,12 +119,12 @@ void server::accept(std::size_t which) {
       accept_again_.async_wait([this, which](error_code) { accept(which); });
       return;
     }
-    accepted(std::move(socket));
+    accepted(world_, std::move(socket));
     accept(which);
   });
 }
 
-void server::accepted(tcp_socket socket) {
+void server::accepted(session_world& world, tcp_socket socket, std::string door) {
   if (sessions_.size() >= world_.limits.connections) {
     static constexpr std::string_view full =
         "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
@@ -135,7 +134,7 @@ void server::accepted(tcp_socket socket) {
     socket.write_some(net::buffer(full.data(), full.size()), ignored);
     return;
   }
-  const auto made = std::make_shared<session>(world_, std::move(socket));
+  const auto made = std::make_shared<session>(world, std::move(socket), std::move(door));
   sessions_.emplace(made.get(), made);
   made->start();
 }
@@ -185,6 +184,12 @@ void server::reload() {
     config rules = *next;
     rules.listen = options_.given.listen;
     routes_.set_rules(rules_of(rules));
+    if (launcher_) launcher_->set_rules(rules_of(rules));
+  }
+  if (next->launcher.has_value() != launcher_.has_value()) {
+    kept.emplace_back("launcher: with or without one takes a restart");
+  } else if (launcher_) {
+    launcher_->reconfigure(*next->launcher, next->limits);
   }
   world_.limits = next->limits;
   options_.given.drain = next->drain;
@@ -204,6 +209,7 @@ void server::drain() {
   cut_at_ = std::min(cut_at_, end_by_);
   log_.write(log_level::info, "ending");
   world_.draining = true;
+  if (launcher_) launcher_->drain();
   fleet_.begin_to_drain();
   timer_.cancel();
   every_half_second();
@@ -233,6 +239,7 @@ void server::hurry() {
 
 void server::end_all() {
   closing_ = true;
+  if (launcher_) launcher_->close_doors();
   for (tcp_acceptor& each : acceptors_) {
     error_code ignored;
     each.close(ignored);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "fleet.hpp"
+#include "launcher.hpp"
 #include "metrics.hpp"
 #include "net.hpp"
 #include "routes.hpp"
@@ -54,9 +55,9 @@ class server {
   [[nodiscard]] std::vector<std::string> addresses() const;
 
  private:
-  void listen(const endpoint& where);
   void accept(std::size_t which);
-  void accepted(tcp_socket socket);
+  void accepted(session_world& world, tcp_socket socket, std::string door = {});
+  void add_launcher();
   void on_signal();
   void reload();
   void drain();
@@ -74,6 +75,7 @@ class server {
   metrics metrics_;
   routes routes_;
   session_world world_;
+  std::optional<launcher> launcher_;
   std::vector<tcp_acceptor> acceptors_;
   std::unordered_map<session*, std::weak_ptr<session>> sessions_;
   net::basic_signal_set<executor> signals_;

@@ -48,8 +48,8 @@ std::optional<refusal> ambiguous(const http::request_header<>& head) {
 
 }  // namespace
 
-session::session(session_world& world, tcp_socket socket)
-    : world_(world), socket_(std::move(socket)) {
+session::session(session_world& world, tcp_socket socket, std::string door)
+    : world_(world), door_(std::move(door)), socket_(std::move(socket)) {
   ++world_.counts.connections;
 }
 
@@ -172,8 +172,8 @@ void session::read_header() {
         if (target.empty() || target.front() != '/') {
           return self->refuse({400, "the target of a request begins with '/'", {}});
         }
-        self->decided(self->world_.where_to.decide(head, {method.data(), method.size()},
-                                                   {target.data(), target.size()},
+        const std::string whole = self->door_ + std::string(target.data(), target.size());
+        self->decided(self->world_.where_to.decide(head, {method.data(), method.size()}, whole,
                                                    self->parser_->upgrade()));
       });
 }

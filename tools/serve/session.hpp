@@ -38,7 +38,8 @@ struct session_world {
 /// A client's connection, and the requests that come over it, one after the other.
 class session : public std::enable_shared_from_this<session> {
  public:
-  session(session_world& world, tcp_socket socket);
+  /// @param door what its requests' targets are to begin with: a port that stands for one model
+  session(session_world& world, tcp_socket socket, std::string door = {});
   ~session();
 
   void start();
@@ -95,6 +96,7 @@ class session : public std::enable_shared_from_this<session> {
   [[nodiscard]] std::string_view header(std::string_view name) const;
 
   session_world& world_;
+  const std::string door_;
   tcp_socket socket_;
   std::string client_address_;
   stage stage_ = stage::idle;

@@ -61,6 +61,7 @@ class lull_report_info(ctypes.Structure):
         ("dropped", c_char * 128),
         ("failure", c_char * 256),
         ("fell_back_from", c_char * 64),
+        ("moved_count", c_size_t),
     ]
 
 

@@ -119,6 +119,9 @@ typedef struct lull_region_options {
   size_t piece_count;
   /// Sums up what is offloaded, out and back; a difference is LULL_ERROR_IO. Default 0.
   int32_t checksum;
+  /// May come back at another address where a reset loses addresses (lull_report_moved); without,
+  /// such a reset is refused as long as the region exists. Default 0.
+  int32_t may_move;
 } lull_region_options;
 LULL_API void lull_region_options_init(lull_region_options* options);
 
@@ -147,7 +150,7 @@ LULL_API lull_status lull_memory_region(const lull_memory* memory, size_t index,
 
 LULL_API void lull_region_destroy(lull_region* region);
 LULL_API lull_status lull_region_describe(const lull_region* region, lull_region_info* info);
-/// Null for null.
+/// Under a lease it never changes. Null for null.
 LULL_API void* lull_region_address(const lull_region* region);
 /// 0 for null.
 LULL_API uint64_t lull_region_size(const lull_region* region);

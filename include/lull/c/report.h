@@ -34,6 +34,7 @@ typedef struct lull_report_info {
   char dropped[128];        ///< of a reset: what was given up, "2 allocations (1 MiB)"
   char failure[256];        ///< why it failed
   char fell_back_from[64];  ///< the plan that was asked for, if devices lack what it says; or empty
+  size_t moved_count;       ///< regions that came back at another address; see lull_report_moved
 } lull_report_info;
 
 typedef struct lull_step_report {
@@ -59,14 +60,29 @@ typedef struct lull_device_report {
   char staged_because[128];  ///< why; empty where nothing was staged, or it was asked for
 } lull_device_report;
 
+/// A region that is somewhere else than before, because a reset has lost its address. Pointers into
+/// it are void.
+typedef struct lull_moved_region {
+  size_t struct_size;
+  void* from;
+  void* to;
+  uint64_t size_bytes;
+  char region[128];  ///< its name
+  char device[32];
+} lull_moved_region;
+
 LULL_API lull_status lull_report_describe(const lull_report* report, lull_report_info* info);
 /// Steps by index, in the order they ran.
-/// @return LULL_ERROR_NOT_FOUND for an index past the end, as the two below
+/// @return LULL_ERROR_NOT_FOUND for an index past the end, as the three below
 LULL_API lull_status lull_report_step(const lull_report* report, size_t index,
                                       lull_step_report* step);
 /// Devices by index.
 LULL_API lull_status lull_report_device(const lull_report* report, size_t index,
                                         lull_device_report* device);
+/// Regions that came back at another address by index: only those that were allocated with
+/// lull_region_options::may_move.
+LULL_API lull_status lull_report_moved(const lull_report* report, size_t index,
+                                       lull_moved_region* moved);
 /// Problems by index.
 /// @param problem gets a sentence that lives as long as the report
 LULL_API lull_status lull_report_problem(const lull_report* report, size_t index,

@@ -13,13 +13,16 @@
 
 #define LULL_BACKEND_OPERATIONS(group, operation)                                                  \
   group(allocate, ALLOCATE) operation(allocate, allocate) operation(allocate, deallocate) group(   \
-      stable_addresses, STABLE_ADDRESSES) operation(stable_addresses, vm_granularity)              \
-      operation(stable_addresses, vm_reserve) operation(stable_addresses, vm_release) operation(   \
+      stable_addresses, STABLE_ADDRESSES) operation(stable_addresses,                              \
+                                                    vm_granularity) operation(stable_addresses,    \
+                                                                              vm_reserve)          \
+      operation(stable_addresses, vm_release) operation(stable_addresses, vm_create) operation(    \
           stable_addresses,                                                                        \
-          vm_create) operation(stable_addresses,                                                   \
-                               vm_destroy) operation(stable_addresses,                             \
-                                                     vm_map) operation(stable_addresses,           \
-                                                                       vm_unmap) group(copy, COPY) \
+          vm_destroy) operation(stable_addresses,                                                  \
+                                vm_map) operation(stable_addresses,                                \
+                                                  vm_unmap) operation(stable_addresses,            \
+                                                                      vm_reserve_near) group(copy, \
+                                                                                             COPY) \
           operation(copy, copy_to_host) operation(copy, copy_from_host) operation(                 \
               copy, fill) group(streams, STREAMS) operation(streams, stream_create)                \
               operation(streams, stream_destroy) operation(streams, stream_synchronize) operation( \

@@ -55,7 +55,7 @@ TEST(Books, AResetEndsAllButStableAddresses) {
   }
   EXPECT_THAT(books.describe_live(), HasSubstr("1 event"));
   EXPECT_THAT(books.describe_live(), testing::Not(HasSubstr("registration")));
-  books.clear_what_a_reset_ends();
+  books.clear_what_a_reset_ends(true);
   for (const object_kind kind :
        {object_kind::allocation, object_kind::stream, object_kind::event, object_kind::pinned,
         object_kind::graph, object_kind::registration}) {
@@ -65,6 +65,8 @@ TEST(Books, AResetEndsAllButStableAddresses) {
        {object_kind::memory, object_kind::mapping, object_kind::reservation}) {
     EXPECT_EQ(books.all(kind).size(), 1u) << to_string(kind);
   }
+  books.clear_what_a_reset_ends(false);
+  EXPECT_THAT(books.all(object_kind::reservation), IsEmpty());
 }
 
 }  // namespace

@@ -107,6 +107,26 @@ TEST_F(HostBackend, LargeReservationsStartAtAHugePage) {
   }
 }
 
+TEST_F(HostBackend, AReservationGoesWhereItIsWantedIfThatIsFree) {
+  void* const wanted = host_.vm_reserve(8_MiB);
+  void* const beside = host_.vm_reserve(8_MiB, {.wanted = wanted});
+  EXPECT_NE(beside, wanted) << "it is taken";
+  host_.vm_release(wanted, 8_MiB);
+  EXPECT_EQ(host_.vm_reserve(8_MiB, {.wanted = wanted}), wanted);
+  for (void* const each : {wanted, beside}) {
+    const auto handle = host_.vm_create(8_MiB);
+    host_.vm_map(each, 8_MiB, handle);
+    host_.fill(each, std::byte{1}, 8_MiB);
+    host_.vm_unmap(each, 8_MiB);
+    host_.vm_destroy(handle);
+    host_.vm_release(each, 8_MiB);
+  }
+  EXPECT_EQ(error_of([&] { static_cast<void>(host_.vm_reserve(1, {.wanted = wanted})); }).code(),
+            status::invalid_argument);
+  EXPECT_EQ(error_of([&] { static_cast<void>(host_.vm_reserve(0, {.wanted = wanted})); }).code(),
+            status::invalid_argument);
+}
+
 TEST_F(HostBackend, SeveralHandlesInOneReservation) {
   void* const address = host_.vm_reserve(4 * page_);
   auto* const second = static_cast<std::byte*>(address) + 2 * page_;

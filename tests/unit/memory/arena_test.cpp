@@ -276,7 +276,7 @@ TEST_F(Arena, ManyAtOnce) {
 
 TEST(Extent, PlacesAreTakenAndGivenBack) {
   const lull::registry all;
-  lull::detail::extent extent(all.find("HOST"), 4096, true, "t", {}, 4096);
+  lull::detail::extent extent(all.find("HOST"), 4096, true, "t", {}, 4096, false);
   const auto first = extent.take(1);
   const auto second = extent.take(513);
   const auto third = extent.take(2048);

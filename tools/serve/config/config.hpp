@@ -124,6 +124,20 @@ struct limits_config {
   bool operator==(const limits_config&) const = default;
 };
 
+/// What makes servers out of what `/v2/vllm/instances` is told.
+struct launcher_config {
+  /// Like a model's, without a name and an address. Of the words of its command one is
+  /// `${options}`, and in all of its texts `${PORT}` and `${MODEL_ID}` may stand.
+  model_config instance = {};
+  /// Its routes, and those of the ports of instances, need no token.
+  bool open = false;
+  /// CUDA_VISIBLE_DEVICES has UUIDs instead of numbers.
+  bool visible_by_uuid = false;
+  std::uint16_t first_port = 5800;  ///< from where the servers' own ports are looked for
+
+  bool operator==(const launcher_config&) const = default;
+};
+
 /// Of the whole time to end: when servers are killed, so that all is over in time.
 inline constexpr std::chrono::seconds time_to_kill{1};
 
@@ -157,6 +171,8 @@ struct config {
   std::vector<model_config> models = {};
   /// Empty where the file has none: then memory alone decides.
   std::vector<group_config> groups = {};
+  /// Absent: there are no routes for instances.
+  std::optional<launcher_config> launcher = {};
 
   /// How long one that waits may be overtaken (budget_options::max_wait).
   duration fair_wait = std::chrono::seconds{30};

@@ -30,12 +30,15 @@ bool has_port(const std::string& text) {
 /// One model, key by key.
 class reader {
  public:
-  reader(findings& found, const section::entry& given, const config& router, macros own)
+  /// @param left names of macros that are filled in later
+  reader(findings& found, const section::entry& given, const std::string& path,
+         const config& router, macros own, std::set<std::string> left = {})
       : found_(&found),
         router_(&router),
         name_(given.key),
-        model_(found, given.value, "models." + given.key),
-        macros_(std::move(own)) {
+        model_(found, given.value, path),
+        macros_(std::move(own)),
+        left_(std::move(left)) {
     draft_.value.name = name_;
     draft_.places["name"] = {given.key_node.Mark(), model_.path("")};
   }
@@ -55,7 +58,57 @@ class reader {
     return std::move(draft_);
   }
 
+  launcher_config run_launcher(const model_defaults& defaults) {
+    launcher_config made;
+    made.open = model_.flag("open").value_or(false);
+    made.visible_by_uuid = model_.value("visible_devices", parse_visible).value_or(false);
+    for (const char* const key : {"proxy", "aliases", "name", "description", "macros"}) {
+      if (model_.has(key)) model_.mistake(key, "is for one model; instances have their own");
+    }
+    const bool has_command = model_.has("cmd");
+    read_server();
+    if (!has_command) draft_.command = default_command;
+    read_limits(defaults);
+    read_memory(defaults);
+    if (!draft_.value.memory.empty()) {
+      model_.mistake("memory", "is one size: what an instance has on each of its GPUs");
+    }
+    model_.finish();
+    split_commands();
+    made.instance = std::move(draft_.value);
+    return made;
+  }
+
  private:
+  /// What takes vLLM's options as they are, `--model` among them, which `vllm serve` refuses.
+  static constexpr const char* default_command =
+      "python3 -m vllm.entrypoints.openai.api_server ${options} --host 127.0.0.1 --port ${PORT}";
+
+  static bool parse_visible(const std::string& text) {
+    if (text == "index" || text == "uuid") return text == "uuid";
+    throw std::invalid_argument(fmt::format("'{}' is neither 'index' nor 'uuid'", text));
+  }
+
+  void split_commands() {
+    const auto split = [&](const char* key, const std::string& text) {
+      try {
+        return split_words(text);
+      } catch (const std::invalid_argument& wrong) {
+        model_.mistake(key, wrong.what());
+        return std::vector<std::string>();
+      }
+    };
+    model_config& instance = draft_.value;
+    instance.command = split("cmd", draft_.command);
+    instance.stop_command = split("cmdStop", draft_.stop_command);
+    const auto& words = instance.command;
+    if (words.empty()) return;
+    if (std::find(words.begin(), words.end(), "${options}") == words.end() ||
+        words.front() == "${options}" || !has_port(draft_.command)) {
+      model_.mistake("cmd", "needs a program, the word ${options}, and ${PORT}");
+    }
+  }
+
   /// A text with its macros filled in, but for the port.
   std::optional<std::string> text(std::string_view key, std::set<std::string> left = {"PORT"}) {
     const std::optional<std::string> written = model_.text(key);
@@ -64,7 +117,8 @@ class reader {
   }
 
   std::optional<std::string> expand(const std::string& written, std::string_view key,
-                                    const std::set<std::string>& left) {
+                                    std::set<std::string> left) {
+    left.insert(left_.begin(), left_.end());
     const text_place place{model_.mark_of(key), model_.path(key)};
     draft_.places[std::string(key)] = place;
     return macros_.expand(*found_, written, place, left);
@@ -72,7 +126,7 @@ class reader {
 
   void read_server() {
     model_config& model = draft_.value;
-    if (!model_.has("cmd")) {
+    if (!model_.has("cmd") && left_.empty()) {
       found_->mistake(model_.mark(), model_.path("cmd"), "is missing: the command of the server");
     }
     draft_.command = command("cmd", {"PORT"});
@@ -211,6 +265,7 @@ class reader {
   std::string name_;
   section model_;
   macros macros_;
+  std::set<std::string> left_;
   model_draft draft_;
 };
 
@@ -222,7 +277,13 @@ bool model_draft::needs_port() const {
 
 model_draft read_model(findings& found, const section::entry& given, const config& router,
                        const model_defaults& defaults, const macros& shared) {
-  return reader(found, given, router, shared).run(defaults);
+  return reader(found, given, "models." + given.key, router, shared).run(defaults);
+}
+
+launcher_config read_launcher(findings& found, const section::entry& given, const config& router,
+                              const model_defaults& defaults, const macros& shared) {
+  return reader(found, given, "launcher", router, shared, {"options", "MODEL_ID"})
+      .run_launcher(defaults);
 }
 
 void finish_model(findings& found, model_draft& draft, std::optional<std::uint16_t> port) {

@@ -47,6 +47,10 @@ struct model_draft {
 model_draft read_model(findings& found, const section::entry& given, const config& router,
                        const model_defaults& defaults, const macros& shared);
 
+/// `launcher`: what instances are made of. Commands are taken apart, and `${PORT}` stays in them.
+launcher_config read_launcher(findings& found, const section::entry& given, const config& router,
+                              const model_defaults& defaults, const macros& shared);
+
 /// Fills in the port, and takes commands and the address apart.
 void finish_model(findings& found, model_draft& draft, std::optional<std::uint16_t> port);
 

@@ -58,11 +58,13 @@ YAML::Node load(findings& found, const std::string& text) {
 /// The whole file, part by part.
 class file_reader {
  public:
-  file_reader(findings& found, const YAML::Node& root) : found_(&found), root_(found, root, "") {}
+  file_reader(findings& found, const YAML::Node& root, bool launches)
+      : found_(&found), root_(found, root, ""), launches_(launches) {}
 
   config run() {
     read_router(root_, config_);
     read_defaults();
+    read_launcher();
     read_models();
     give_ports();
     check_names();
@@ -89,9 +91,21 @@ class file_reader {
     if (auto shared = root_.map("macros")) macros_.read(*shared);
   }
 
+  /// Instances are vLLM servers, which take minutes.
+  void read_launcher() {
+    if (!root_.has("launcher") && !launches_) return;
+    model_defaults defaults = defaults_;
+    if (!root_.has("healthCheckTimeout")) defaults.check_timeout = std::chrono::minutes{30};
+    const YAML::Node given = root_.node("launcher").value_or(YAML::Node());
+    config_.launcher =
+        serve::read_launcher(*found_, {"launcher", given, given}, config_, defaults, macros_);
+    config_.launcher->first_port = first_port_;
+  }
+
   void read_models() {
     auto models = root_.map("models");
     if (!models || models->all().empty()) {
+      if (config_.launcher) return;
       root_.mistake("models", "is missing or empty: the servers that there are");
       return;
     }
@@ -208,6 +222,7 @@ class file_reader {
 
   findings* found_;
   section root_;
+  bool launches_;
   config config_;
   model_defaults defaults_;
   std::uint16_t first_port_ = 0;
@@ -217,11 +232,12 @@ class file_reader {
 
 }  // namespace
 
-reading read_config(std::string_view text, const std::string& file, const environment& variables) {
+reading read_config(std::string_view text, const std::string& file, const environment& variables,
+                    bool launches) {
   findings found(file, variables);
   reading result;
   try {
-    result.value = file_reader(found, load(found, std::string(text))).run();
+    result.value = file_reader(found, load(found, std::string(text)), launches).run();
   } catch (const YAML::Exception& wrong) {
     found.mistake(wrong.mark, "", fmt::format("this is no YAML: {}", wrong.msg));
   }
@@ -230,7 +246,7 @@ reading read_config(std::string_view text, const std::string& file, const enviro
   return result;
 }
 
-reading read_config_file(const std::string& path, const environment& variables) {
+reading read_config_file(const std::string& path, const environment& variables, bool launches) {
   const auto refuse = [&](std::string words) {
     reading result;
     result.mistakes.push_back({.file = path, .words = std::move(words)});
@@ -246,7 +262,7 @@ reading read_config_file(const std::string& path, const environment& variables) 
   if (file.bad()) return refuse(fmt::format("cannot be read: {}", std::strerror(errno)));
   text.resize(static_cast<std::size_t>(file.gcount()));
   if (text.size() > largest_file) return refuse("is above 4 MiB, which is no configuration");
-  return read_config(text, path, variables);
+  return read_config(text, path, variables, launches);
 }
 
 }  // namespace lull::serve

@@ -42,11 +42,13 @@ using environment = std::function<std::optional<std::string>(const std::string& 
 /// Reads no file but a `token_file`. Never throws for what is in the text.
 /// @param file how the text is called in remarks
 /// @param variables for `${env.NAME}`; empty: the environment of this process
+/// @param launches with a `launcher`, also where the text has none
 [[nodiscard]] reading read_config(std::string_view text, const std::string& file,
-                                  const environment& variables = {});
+                                  const environment& variables = {}, bool launches = false);
 
 /// Reads a file of at most 4 MiB. That it cannot be read is a mistake like others.
-[[nodiscard]] reading read_config_file(const std::string& path, const environment& variables = {});
+[[nodiscard]] reading read_config_file(const std::string& path, const environment& variables = {},
+                                       bool launches = false);
 
 }  // namespace lull::serve
 
