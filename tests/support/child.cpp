@@ -44,7 +44,7 @@ void write_states(std::string_view text) {
   wait_for_ever();
 }
 
-/// A grandchild that ignores SIGTERM and has all descriptors of its parent. Returns when it has spoken.
+/// A grandchild that ignores SIGTERM and has all descriptors of its parent, and has spoken.
 int fork_grandchild(bool parent_stays, bool leaves_group) {
   sigset_t news;
   ::sigemptyset(&news);

@@ -11,7 +11,7 @@
 
 namespace lull::test {
 
-/// Where small files that are replaced ten thousand times are in memory, so that no disk is waited for.
+/// For small files that are replaced ten thousand times: in memory, where no disk is waited for.
 inline std::filesystem::path folder_in_memory() {
   const char* const shared_memory = "/dev/shm";
   if (::access(shared_memory, W_OK | X_OK) == 0) return shared_memory;

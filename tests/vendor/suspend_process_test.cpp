@@ -190,7 +190,7 @@ TEST_P(SuspendProcess, ProcessesThatCannotBeSuspendedAreRefusedWithTheReason) {
 }
 
 TEST_P(SuspendProcess, AfterAFailureAtAnyCallItRunsAsBefore) {
-  // Asked again at once where its start failed: else every later attempt ends there for ten seconds.
+  // Asked again at once where its start failed: else attempts end there for ten seconds.
   const machine prompt(GetParam(), {}, {{GetParam().name, "management_retry_ms", "0"}});
   const simgpu::world& gpu = prompt.gpu();
   const std::vector<device> all{prompt.device(0), prompt.device(1)};
