@@ -155,10 +155,10 @@ void add_readiness(sheet& to, fleet& models) {
 
 }  // namespace
 
-void metrics::histogram::add(double seconds) {
-  const auto bound = std::lower_bound(bounds.begin(), bounds.end(), seconds);
+void metrics::histogram::add(double value) {
+  const auto bound = std::lower_bound(bounds.begin(), bounds.end(), value);
   ++counts[static_cast<std::size_t>(bound - bounds.begin())];
-  sum += seconds;
+  sum += value;
 }
 
 void metrics::first_byte(const std::string& model, const std::string& found,

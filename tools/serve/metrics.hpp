@@ -38,7 +38,7 @@ class metrics {
     std::array<std::uint64_t, bounds.size() + 1> counts{};
     double sum = 0;
 
-    void add(double seconds);
+    void add(double value);
   };
   /// By model, and how it was found.
   using histograms = std::map<std::pair<std::string, std::string>, histogram>;
