@@ -110,8 +110,9 @@ struct budget_options {
   duration retry_after = std::chrono::seconds{5};
   duration look_every = std::chrono::seconds{1};
 
-  /// What loads were measured at is kept there; read at the start, replaced as a whole after each
-  /// load that changed it. Empty: nowhere. That it cannot be read or written is logged.
+  /// What loads were measured at is kept there; read at the start, replaced as a whole soon after a
+  /// load that changed it, by `run_on` as well; the budget's end waits for it. Empty: nowhere.
+  /// That it cannot be read or written is logged.
   std::string estimates_file = {};
   log_sink log = {};
   const lull::clock* time = nullptr;  ///< outlives it and its tickets; null: the steady clock
@@ -175,7 +176,7 @@ struct budget_model_snapshot {
   bool measured = false;      ///< whether the estimate comes from a load
   std::uint32_t leases = 0;   ///< tickets out
   std::uint32_t waiting = 0;  ///< callers that wait for it
-  /// How long it takes to come back from where it is; while it does not sleep: from the first level.
+  /// How long it takes to come back from where it is; while it does not sleep: from its first one.
   duration wake_time{};
   std::vector<duration> wake_times;  ///< from each level; measured, the last ones counting most
   std::int32_t priority = 0;

@@ -190,4 +190,40 @@ bool budget_state::look_soon(guard& lock) noexcept {
   return true;
 }
 
+/// A disk may be slow, and who confirms a load may be a thread that everything waits for. However
+/// many loads change them while they are written, they are written once more after that.
+void budget_state::keep_estimates() noexcept {
+  bool alone = false;
+  {
+    const guard lock(mutex_);
+    estimates_changed_ = true;
+    if (std::exchange(keeping_estimates_, true)) return;
+    ++jobs_;
+    alone = closed_;  // nobody waits for jobs any more
+  }
+  try {
+    if (!alone) return run([this] { write_changed_estimates(); });
+  } catch (...) {
+    log_warning(options_.log, "budget", current_error(status::callback).what());
+  }
+  write_changed_estimates();
+  const guard lock(mutex_);
+  end_job();
+}
+
+void budget_state::write_changed_estimates() noexcept {
+  guard lock(mutex_);
+  while (std::exchange(estimates_changed_, false)) {
+    try {
+      const load_estimates copy = estimates_;
+      lock.unlock();
+      write_estimates(options_.estimates_file, copy);
+    } catch (...) {
+      log_warning(options_.log, "budget", current_error(status::io).what());
+    }
+    if (!lock.owns_lock()) lock.lock();
+  }
+  keeping_estimates_ = false;
+}
+
 }  // namespace lull::detail

@@ -81,8 +81,14 @@ bool budget_core::change(budget_model model) {
   const bool other_need = !model.need.empty() && model.need != known.given.need;
   if (other_need && (known.promised || known.granted)) refuse_busy(index, "get another need");
   std::vector<plan_level> levels = other_levels ? levels_of(model) : planned.levels;
-  std::vector<bool> wake_measured =
-      other_levels ? std::vector<bool>(levels.size(), false) : known.wake_measured;
+  std::vector<bool> wake_measured(levels.size(), false);
+  for (std::size_t level = 0; level < levels.size(); ++level) {
+    for (std::size_t old = 0; old < planned.levels.size(); ++old) {
+      if (levels[level].name != planned.levels[old].name) continue;
+      levels[level].wake_seconds = planned.levels[old].wake_seconds;
+      wake_measured[level] = known.wake_measured[old];
+    }
+  }
   amounts need = other_need ? to_amounts(model.need, model.name) : known.need;
   if (model.need.empty()) model.need = known.given.need;
   // From here on nothing takes memory.

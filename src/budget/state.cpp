@@ -205,20 +205,6 @@ void budget_state::confirm(budget_ticket& ticket, const std::optional<bytes_by_d
   if (learned && !options_.estimates_file.empty()) keep_estimates();
 }
 
-void budget_state::keep_estimates() noexcept {
-  try {
-    const guard alone(file_mutex_);
-    load_estimates copy;
-    {
-      const guard lock(mutex_);
-      copy = estimates_;
-    }
-    write_estimates(options_.estimates_file, copy);
-  } catch (...) {
-    log_warning(options_.log, "budget", current_error(status::io).what());
-  }
-}
-
 void budget_state::release(const budget_ticket& ticket) noexcept {
   guard lock(mutex_);
   if (ticket.must_load_) {

@@ -68,6 +68,7 @@ class budget_state : public std::enable_shared_from_this<budget_state> {
   bool look_soon(guard& lock) noexcept;
   void warn_of(std::string_view model, std::string_view what, std::string_view why = {}) noexcept;
   void keep_estimates() noexcept;
+  void write_changed_estimates() noexcept;
   [[nodiscard]] time_point now() const noexcept { return time_->now(); }
 
   budget_options options_;
@@ -76,12 +77,13 @@ class budget_state : public std::enable_shared_from_this<budget_state> {
   std::condition_variable changed_;
   budget_core core_;
   load_estimates estimates_;
+  bool estimates_changed_ = false;  ///< since they were written
+  bool keeping_estimates_ = false;  ///< somebody writes them, and looks whether they changed then
   std::size_t jobs_ = 0;
   bool looking_ = false;
   bool closed_ = false;
   time_point looked_at_{};
   time_point again_at_ = no_deadline;  ///< when what there was no memory for is tried again
-  std::mutex file_mutex_;
 };
 
 }  // namespace lull::detail

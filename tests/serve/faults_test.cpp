@@ -174,6 +174,48 @@ TEST_F(Faults, APortThatAnotherProgramHasIsNotTakenForTheModels) {
   EXPECT_TRUE(eventually([&] { return ask("a").status == 200; }));
 }
 
+TEST_F(Faults, AServerThatOthersCouldReachIsRefusedUnlessThatIsMeant) {
+  add("a", {.options = "--everywhere"});
+  add("b", {.options = "--everywhere", .keys = "allow_remote: true"});
+  start();
+  const auto answer = ask("a");
+  EXPECT_EQ(answer.status, 502);
+  EXPECT_THAT(answer.raw, HasSubstr(fmt::format("listens on 0.0.0.0:{}", ports_["a"])));
+  EXPECT_THAT(answer.raw, HasSubstr("allow_remote: true"));
+  EXPECT_TRUE(becomes("a", "failed"));
+  EXPECT_TRUE(model("a").at("pid").is_null()) << "it has ended";
+  EXPECT_EQ(ask("b").status, 200);
+}
+
+TEST_F(Faults, AModelThatLoadsIsNotPutAwayForAnother) {
+  set_capacity("120MiB");
+  add("a", {.options = "--hold 62914560 --ready-when " + gate("go"), .keys = "ladder: stop"});
+  add("b", {.options = "--hold 62914560", .keys = "ladder: stop"});
+  start();
+  auto first = ask_later("a");
+  ASSERT_TRUE(becomes("a", "starting"));
+  auto second = ask_later("b");
+  ASSERT_TRUE(eventually([&] { return model("b").at("waiting") == 1; }));
+  open_gate("go");
+  EXPECT_EQ(first.get().status, 200);
+  EXPECT_EQ(second.get().status, 200);
+  EXPECT_EQ(times("a start"), 1);
+}
+
+TEST_F(Faults, ARequestForOneThatIsJustLeavingBringsItBackWhenItHasLeft) {
+  set_capacity("120MiB");
+  add("a", {.options = "--hold 62914560 --deaf", .keys = "ladder: stop\nunloadTimeout: 500ms"});
+  add("b", {.options = "--hold 62914560", .keys = "ladder: stop"});
+  start();
+  ASSERT_EQ(ask("a").status, 200);
+  auto second = ask_later("b");
+  ASSERT_TRUE(becomes("a", "leaving"));
+  auto again = ask_later("a");
+  EXPECT_EQ(again.get().status, 200) << "and not by the server that was told to end";
+  EXPECT_EQ(second.get().status, 200);
+  EXPECT_EQ(times("a start"), 2);
+}
+
 TEST_F(Faults, AServerThatIgnoresTheSignalIsKilled) {
   add("a", {.options = "--deaf", .keys = "unloadTimeout: 200ms"});
   start();

@@ -45,6 +45,29 @@ TEST_F(Proxy, ARequestGoesToTheModelThatItsBodyNamesAndArrivesAsItWasSent) {
   EXPECT_EQ(late.body.at("asked"), json::parse(body));
 }
 
+TEST_F(Proxy, WhatIsLongComesInLargePieces) {
+  add("a");
+  start();
+  const std::string body =
+      body_for("a", {{"stream", true}, {"events", 1}, {"padding", 8 << 20}, {"gates", ""}});
+  raw_connection client(port_);
+  client.send(
+      fmt::format("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                  "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+                  body.size(), body));
+  const std::string all = client.receive_all();
+  std::size_t sum = 0;
+  std::size_t largest = 0;
+  for (std::size_t at = all.find("\r\n\r\n") + 4; at < all.size();) {
+    const std::size_t chunk = std::stoul(all.substr(at, 8), nullptr, 16);
+    sum += chunk;
+    largest = std::max(largest, chunk);
+    at = all.find("\r\n", at) + 2 + chunk + 2;
+  }
+  EXPECT_GT(sum, std::size_t{8} << 20);
+  EXPECT_GE(largest, std::size_t{16} << 10);
+}
+
 TEST_F(Proxy, AStreamComesPieceByPieceWhileTheServerWritesIt) {
   add("a");
   start();

@@ -31,6 +31,25 @@ TEST_F(Security, ChangesNeedTheTokenAndRequestsForModelsDoNot) {
   EXPECT_EQ(state_of("a"), "stopped");
 }
 
+TEST_F(Security, APathThatIsWrittenOtherwiseIsNoWayAroundTheToken) {
+  add("a", {.keys = "ladder: [offload, stop]"});
+  set("token: \"long-enough-secret\"");
+  start();
+  ASSERT_EQ(ask("a").status, 200);
+  for (const char* const path :
+       {"/upstream/a/%73leep", "/upstream/a//sleep", "/upstream/a/./sleep",
+        "/upstream/a/x/../sleep", "/upstream/a/%2E/sleep", "/upstream/%61/sleep",
+        "/%73leep?model=a", "//sleep?model=a", "/v1/../sleep?model=a", "/models/unloa%64",
+        "/ui/models/%61/stop"}) {
+    EXPECT_EQ(post(path, R"({"model":"a"})").status, 401) << path;
+  }
+  EXPECT_NE(post("/%75pstream/a/sleep").status, 200);
+  EXPECT_EQ(times("a POST /sleep"), 0);
+  EXPECT_EQ(state_of("a"), "ready");
+  EXPECT_EQ(get("/upstream/a/v1%2Fx?y=%20").body.at("path"), "/v1%2Fx?y=%20")
+      << "and what is sent on is as it came";
+}
+
 TEST_F(Security, BeyondThisMachineATokenIsRequired) {
   add("a");
   write_config();

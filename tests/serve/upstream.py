@@ -10,6 +10,7 @@ import select
 import signal
 import sys
 import time
+import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 options = argparse.ArgumentParser()
@@ -24,12 +25,14 @@ options.add_argument("--chatty", type=int, default=0, help="bytes that it writes
 options.add_argument("--hold", type=int, default=0, help="bytes of memory")
 options.add_argument("--gpu", type=int, default=0, help="bytes of a simulated GPU")
 options.add_argument("--no-sleep", action="store_true", help="has no routes for sleeping")
+options.add_argument("--no-tags", action="store_true", help="refuses to sleep in parts")
+options.add_argument("--everywhere", action="store_true", help="listens on all addresses")
 options.add_argument("--wake-status", type=int, default=200)
 options.add_argument("--last-words", default="")
 given = options.parse_args()
 
 held = bytearray(os.urandom(4096)) * (given.hold // 4096)
-asleep = False
+sleeping = set()  # the parts that sleep
 
 
 def note(line):
@@ -105,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer({"ready": ready}, 200 if ready else 503)
         note(f"GET {self.path}")
         if path == "/is_sleeping" and not given.no_sleep:
-            return self.answer({"is_sleeping": asleep})
+            return self.answer({"is_sleeping": bool(sleeping)})
         if path == "/slots":
             return self.answer([{"id": 0}])
         if path == "/to-the-end":
@@ -119,23 +122,32 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def do_POST(self):
-        global asleep, held
-        path = self.path.split("?")[0]
+        global held
+        path, _, query = self.path.partition("?")
+        tags = set(urllib.parse.parse_qs(query).get("tags", [])) or {"weights", "kv_cache"}
+        if path == "/too-large":  # says so without reading it
+            note("refuses")
+            self.close_connection = True
+            return self.answer({"error": "too large"}, 413)
         body = self.read_body()
         note(f"POST {self.path} {len(body)}")
+        if path in ("/sleep", "/wake_up") and "tags=" in query and given.no_tags:
+            return self.answer({"error": "there are no tags here"}, 400)
         if path == "/sleep" and not given.no_sleep:
-            asleep, held = True, bytearray()
+            sleeping.update(tags)
+            held = bytearray()
             return self.answer({"slept": True})
         if path == "/wake_up" and not given.no_sleep:
             if given.wake_status != 200:
                 return self.answer({"error": "no memory"}, given.wake_status)
-            asleep, held = False, bytearray(os.urandom(4096)) * (given.hold // 4096)
+            sleeping.difference_update(tags)
+            held = bytearray(os.urandom(4096)) * (given.hold // 4096)
             return self.answer({"woken": True})
         if path == "/upload":
             return self.answer({"bytes": len(body), "sha": hashlib.sha256(body).hexdigest()})
         if not path.startswith("/v1/"):
             return self.answer({"error": "no such route"}, 404)
-        if asleep:
+        if sleeping:
             note("asked while asleep")
             return self.answer({"error": "asleep"}, 500)
         kind = self.headers.get("Content-Type", "")
@@ -147,6 +159,19 @@ class Handler(BaseHTTPRequestHandler):
         if asked.get("gate") and not wait_for(asked["gate"], self.client_gone):
             note("client gone")
             self.close_connection = True
+            return None
+        if asked.get("hang_up") and os.path.exists(asked["hang_up"]):
+            os.remove(asked["hang_up"])  # only once
+            self.close_connection = True
+            return None
+        if asked.get("endless_header"):
+            self.close_connection = True
+            try:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+                while True:
+                    self.wfile.write(b"X-Filler: " + b"x" * 1000 + b"\r\n")
+            except OSError:
+                note("client gone")
             return None
         if not asked.get("stream"):
             return self.answer({"name": given.name, "pid": os.getpid(), "asked": asked,
@@ -165,10 +190,11 @@ class Handler(BaseHTTPRequestHandler):
                 return None
             if number == asked.get("die_at"):
                 os._exit(3)
-            event = f"data: {number}\n\n".encode()
+            event = f"data: {number}{'x' * asked.get('padding', 0)}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
             self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
+        trailer = b"X-Sum: 7\r\n" if asked.get("trailer") else b""
+        self.wfile.write(b"0\r\n" + trailer + b"\r\n")
         self.wfile.flush()
         return None
 
@@ -196,4 +222,4 @@ if given.chatty:
     for _ in range(given.chatty // 100):
         sys.stderr.write("x" * 99 + "\n")
     sys.stderr.flush()
-Server(("127.0.0.1", given.port), Handler).serve_forever()
+Server(("0.0.0.0" if given.everywhere else "127.0.0.1", given.port), Handler).serve_forever()

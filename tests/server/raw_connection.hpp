@@ -43,6 +43,15 @@ class raw_connection {
     }
   }
 
+  /// No more will be sent, and what comes is still read.
+  void end_sending() const { ::shutdown(socket_, SHUT_WR); }
+
+  /// Its end will be a reset, as that of a program that leaves with something unread.
+  void reset_when_closed() const {
+    const linger at_once{1, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+
   /// What comes next.
   [[nodiscard]] std::string receive_some() const {
     std::array<char, 4096> part;

@@ -82,6 +82,12 @@ class asking : public std::enable_shared_from_this<asking> {
 
 }  // namespace
 
+std::string query_of(const std::vector<std::string>& tags) {
+  std::string query;
+  for (const std::string& each : tags) query += (query.empty() ? "?tags=" : "&tags=") + each;
+  return query;
+}
+
 cancel_function ask(net::io_context& io, small_request what,
                     std::function<void(small_answer)> done) {
   const auto made = std::make_shared<asking>(io, std::move(what), std::move(done));

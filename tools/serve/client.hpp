@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "net.hpp"
 
@@ -27,6 +28,9 @@ struct small_answer {
   std::string body = {};   ///< at most 64 KiB of it
   std::string words = {};  ///< why there is none
 };
+
+/// "?tags=a&tags=b", or nothing.
+[[nodiscard]] std::string query_of(const std::vector<std::string>& tags);
 
 /// Ends a request; harmless when it is over.
 using cancel_function = std::function<void()>;

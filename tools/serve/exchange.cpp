@@ -143,9 +143,8 @@ void exchange::make_request() {
     request_.set(http::field::connection, "upgrade");
     request_.set(http::field::upgrade, upgrade);
   }
-  error_code unknown;
-  const auto client = session_->socket().remote_endpoint(unknown);
-  if (!unknown) request_.insert("X-Forwarded-For", client.address().to_string());
+  const std::string& client = session_->client_address();
+  if (!client.empty()) request_.insert("X-Forwarded-For", client);
   request_.insert("X-Forwarded-Host", std::string(asked[http::field::host]));
 }
 
@@ -307,11 +306,16 @@ void exchange::wrote(error_code failed, bool last) {
   }
   session_->expect_nothing();
   if (last) return finish();
-  if (parser_->get().body().size == 0 && piece_.size() < largest_piece_bytes) {
-    piece_.resize(piece_.size() * 2);
-    buffer_.reserve(piece_.size());  // it is read there first
-  }
+  make_room();
   relay_response();
+}
+
+/// Streams of small events keep small buffers; they grow while reads fill them.
+void exchange::make_room() {
+  const std::size_t room = std::min(piece_.size(), buffer_.capacity());  // it is read there first
+  if (room >= largest_piece_bytes || response_.body().size * 2 < room) return;
+  piece_.resize(std::max(piece_.size(), room * 2));
+  buffer_.reserve(room * 2);
 }
 
 void exchange::finish() {
@@ -362,7 +366,7 @@ void exchange::failed_upstream(const std::string& words) {
   what_.to->explain(run_, [self = shared_from_this(), words](const std::string& reason) {
     if (self->is_over()) return;
     std::string all = fmt::format("the server of '{}' {}", self->what_.to->name(), words);
-    if (!reason.empty()) all += "; it " + reason;
+    if (!reason.empty()) all += (reason.starts_with("killed") ? "; it was " : "; it ") + reason;
     self->give_up({502, std::move(all), {}});
   });
 }
@@ -374,6 +378,13 @@ void exchange::give_up(const refusal& why) {
   const auto self = shared_from_this();
   const auto of = std::exchange(session_, nullptr);
   of->exchanged(why);
+}
+
+void exchange::reject(const refusal& why) {
+  if (responding_) return cut_off();
+  error_code ignored;
+  if (upstream_) upstream_->close(ignored);
+  give_up(why);
 }
 
 /// The response ends in the middle, which the client sees by its connection.

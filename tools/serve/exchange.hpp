@@ -29,6 +29,10 @@ class exchange : public std::enable_shared_from_this<exchange> {
   void start();
   /// The client has gone.
   void abandon();
+  /// What the client sends makes no sense.
+  void reject(const refusal& why);
+  /// Whether something of the answer has been passed on.
+  [[nodiscard]] bool responding() const noexcept { return responding_; }
 
  private:
   using buffer_body = boost::beast::http::buffer_body;
@@ -47,6 +51,7 @@ class exchange : public std::enable_shared_from_this<exchange> {
   void relay_response();
   void write_response(std::size_t count);
   void wrote(error_code failed, bool last);
+  void make_room();
   void finish();
   void upgrade();
   void not_connected(const std::string& words);
@@ -67,7 +72,7 @@ class exchange : public std::enable_shared_from_this<exchange> {
   bool sent_some_ = false;  ///< to any connection: the server may have begun to work on it
   bool asked_again_ = false;
   bool sent_all_ = false;
-  bool responding_ = false;  ///< something of the response has been passed on
+  bool responding_ = false;
   bool head_only_ = false;
   bool keep_ = true;
   boost::beast::http::request<buffer_body> request_;

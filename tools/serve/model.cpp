@@ -142,11 +142,7 @@ std::optional<tcp_socket> model::take_connection() {
     tcp_socket taken = std::move(idle_.back());
     idle_.pop_back();
     // One that the server has closed meanwhile is readable now.
-    error_code failed;
-    taken.non_blocking(true, failed);
-    char peeked = 0;
-    taken.receive(net::buffer(&peeked, 1), net::socket_base::message_peek, failed);
-    if (failed == net::error::would_block) return taken;
+    if (peek(taken) == readable::nothing) return taken;
   }
   return {};
 }

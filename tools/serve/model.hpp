@@ -132,15 +132,21 @@ class model : public std::enable_shared_from_this<model> {
   /// @param lease empty where it was refused
   /// @param found how the model was found: "hot", "cold", or the level it slept at
   using acquired = std::function<void(lease, const refusal& why, const std::string& found)>;
+  using tag_list = std::vector<std::string>;
   /// Leave to use it, as soon as it may be had; starts or wakes its server for that.
+  /// @param only if not empty, no more than these parts are wanted, and no leave to use it
   /// @return for cancel(); 0 when `done` was called already
-  std::uint64_t acquire(acquired done);
+  std::uint64_t acquire(acquired done, tag_list only = {});
   void cancel(std::uint64_t wait);
 
   using outcome = std::function<void(const std::optional<refusal>&)>;
   /// Puts it to sleep, or stops it, when its requests are over.
   /// @param force where they do not end in time, break them off
-  void put_away(std::size_t depth, bool force, outcome done);
+  void put_away(std::size_t depth, bool force, outcome done) { put_away(depth, force, {}, done); }
+  /// Puts parts of it to sleep by its server's routes; it serves nothing until all are back.
+  void sleep_tags(const tag_list& tags, const outcome& done);
+  /// Wakes parts of one that sleeps by its server's routes.
+  void wake_tags(const tag_list& tags, const outcome& done);
   void pin(bool pinned);
   /// The depth of sleep that vLLM's number or a level's name means; absent: there is none.
   [[nodiscard]] std::optional<std::size_t> depth_of(const std::string& level) const;
@@ -184,12 +190,14 @@ class model : public std::enable_shared_from_this<model> {
     std::string found;
     time_point since;
     time_point deadline;
+    tag_list only;
   };
   struct wish {
     std::size_t depth;
     bool force;
     time_point until;
     std::vector<outcome> told;
+    tag_list tags;
   };
   using left = std::function<void(std::optional<error>)>;
 
@@ -202,6 +210,8 @@ class model : public std::enable_shared_from_this<model> {
   void refuse_all(const refusal& why);
   void expire(time_point now);
   [[nodiscard]] std::string found_as() const;
+  void put_away(std::size_t depth, bool force, const tag_list& tags, const outcome& done);
+  [[nodiscard]] tag_list wanted_tags() const;
   void try_wish(time_point now);
   void end_wish(const std::optional<refusal>& how);
 
@@ -214,19 +224,24 @@ class model : public std::enable_shared_from_this<model> {
   void check();
   void checked(const small_answer& answer);
   void measure();
-  void measured(std::uint64_t run, const bytes_by_device& held);
+  void measured(std::uint64_t run, const bytes_by_device& held, const std::string& open_at);
   void wake();
   void wake_by_routes();
+  void woken_by_routes(const tag_list& tags);
+  void woken_whole();
+  void woken_partly(const tag_list& tags);
   void reload_weights();
   void wake_by_driver();
   void load_failed(const std::string& words, unsigned status = 502);
-  void load_put_off(const std::string& words);
+  void load_put_off(const std::string& words, unsigned status = 503);
   void exited(std::uint64_t run);
 
   // model_leave.cpp
   void leave(std::size_t depth, left done);
   void leave_by(std::size_t depth, std::size_t choice);
   void leave_by_routes(std::size_t depth, std::size_t choice);
+  void leave_by_tags(std::size_t depth);
+  void keep_awake(unsigned status, const std::string& words);
   void leave_by_driver(std::size_t depth, std::size_t choice);
   void fell_asleep(std::size_t depth, sleep_way way);
   void cannot(std::size_t depth, std::size_t choice, const std::string& words);
@@ -293,6 +308,8 @@ class model : public std::enable_shared_from_this<model> {
   left leaving_;
   bytes_by_device seen_;    ///< what it held when it was ready, as devices list it
   bool discarded_ = false;  ///< by the routes: the weights have to be loaded again
+  tag_list slept_tags_;     ///< by the routes; empty: all
+  bool partly_ = false;     ///< awake: the books have it as ready, and it cannot serve
 };
 
 [[nodiscard]] std::string_view to_string(model::phase is) noexcept;

@@ -1,5 +1,6 @@
 #include "model_actions.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,6 +12,43 @@ namespace lull::serve {
 
 using nlohmann::json;
 
+namespace {
+
+/// `tags` of the query, several times, and of a JSON body, one or a list.
+/// @return absent: that is no list of tags
+std::optional<model::tag_list> tags_of(const local_request& asked) {
+  model::tag_list tags = query_values(asked.target, "tags");
+  const json body = json::parse(asked.body, nullptr, false);
+  if (const auto found = body.find("tags"); body.is_object() && found != body.end()) {
+    const json list = found->is_array() ? *found : json::array({*found});
+    for (const json& each : list) {
+      if (!each.is_string()) return {};
+      tags.push_back(each.get<std::string>());
+    }
+  }
+  // As they are put into the query for the server.
+  constexpr std::string_view letters =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+  const bool right = std::all_of(tags.begin(), tags.end(), [&](const std::string& each) {
+    return !each.empty() && each.find_first_not_of(letters) == std::string::npos;
+  });
+  if (!right) return {};
+  return tags;
+}
+
+answer wrong_tags() {
+  return answer_of({400,
+                    "'tags' must be names such as weights or kv_cache, several times in the "
+                    "query or as a list in the body",
+                    {}});
+}
+
+model::outcome told(const reply& to) {
+  return [to](const std::optional<refusal>& why) { to(why ? answer_of(*why) : success_answer()); };
+}
+
+}  // namespace
+
 decision for_model(const fleet& models, const std::optional<std::string>& name,
                    const std::string& target) {
   if (!name) return answer_of({400, "the request names no model", {}});
@@ -20,9 +58,8 @@ decision for_model(const fleet& models, const std::optional<std::string>& name,
   return answer_of({404, fmt::format("there is no model '{}'; there are {}", *name, known), {}});
 }
 
-std::shared_ptr<model> model_in_path(const fleet& models, std::string_view encoded) {
-  const auto name = decode_url(encoded, false);
-  return name ? models.find(*name) : nullptr;
+std::shared_ptr<model> model_in_path(const fleet& models, std::string_view name) {
+  return models.find(std::string(name));
 }
 
 std::optional<std::string> member_of(const local_request& asked, const char* name) {
@@ -61,9 +98,7 @@ void load(fleet& models, const std::shared_ptr<model>& which, const reply& to, b
 }
 
 void put_away(const std::shared_ptr<model>& which, std::size_t depth, bool force, const reply& to) {
-  which->put_away(depth, force, [to](const std::optional<refusal>& why) {
-    to(why ? answer_of(*why) : success_answer());
-  });
+  which->put_away(depth, force, told(to));
 }
 
 void stop(const std::shared_ptr<model>& which, const reply& to) {
@@ -71,6 +106,9 @@ void stop(const std::shared_ptr<model>& which, const reply& to) {
 }
 
 void sleep(const std::shared_ptr<model>& which, const local_request& asked, const reply& to) {
+  const auto tags = tags_of(asked);
+  if (!tags) return to(wrong_tags());
+  if (!tags->empty()) return which->sleep_tags(*tags, told(to));  // they win, as in vLLM
   const std::string level = member_of(asked, "level").value_or("1");
   const auto depth = which->depth_of(level);
   if (!depth) {
@@ -82,6 +120,14 @@ void sleep(const std::shared_ptr<model>& which, const local_request& asked, cons
         {400, fmt::format("'{}' has no level '{}'; it has {}", which->name(), level, known), {}}));
   }
   put_away(which, *depth, false, to);
+}
+
+void wake(fleet& models, const std::shared_ptr<model>& which, const local_request& asked,
+          const reply& to) {
+  const auto tags = tags_of(asked);
+  if (!tags) return to(wrong_tags());
+  if (tags->empty()) return load(models, which, to, true);
+  which->wake_tags(*tags, told(to));
 }
 
 void stop_all(const fleet& models, const reply& to) {

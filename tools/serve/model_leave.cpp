@@ -78,6 +78,7 @@ void model::leave(std::size_t depth, left done) {
   leaving_ = std::move(done);
   idle_.clear();
   enter(phase::leaving);
+  if (wish_ && wish_->depth == depth && !wish_->tags.empty()) return leave_by_tags(depth);
   leave_by(depth, 0);
 }
 
@@ -128,7 +129,8 @@ void model::leave_by_routes(std::size_t depth, std::size_t choice) {
     if (!self) return;
     const bool discard = self->config_.ladder[depth].level == "discard";
     small_request asked = self->request_for("POST", discard ? "/sleep?level=2" : "/sleep?level=1");
-    self->discarded_ = discard;
+    self->discarded_ = discard || (self->partly_ && self->discarded_);
+    self->slept_tags_.clear();
     asked.time_limit = std::chrono::minutes{2};
     self->cancel_asking_ = ask(self->around_.io, std::move(asked), slept);
   };
@@ -143,6 +145,51 @@ void model::leave_by_routes(std::size_t depth, std::size_t choice) {
                                           ? answer.words
                                           : fmt::format("/is_sleeping answers {}", answer.status));
                        });
+}
+
+/// No other way would do what was asked for, so that it stays awake where this one fails.
+void model::leave_by_tags(std::size_t depth) {
+  const auto slept = [weak = weak_from_this(), depth,
+                      tags = wish_->tags](const small_answer& answer) {
+    const auto self = weak.lock();
+    if (!self || self->phase_ != phase::leaving) return;
+    if (answer.status != http_ok) {
+      constexpr unsigned failed = 500;
+      const bool its_fault = answer.status == 0 || answer.status >= failed;
+      return self->keep_awake(
+          its_fault ? 502 : answer.status,
+          fmt::format("/sleep: {}", answer.status == 0 ? answer.words : answer.body));
+    }
+    // Sleeping by tags keeps nothing.
+    self->discarded_ |= std::find(tags.begin(), tags.end(), "weights") != tags.end();
+    self->slept_tags_ = tags;
+    self->fell_asleep(depth, sleep_way::routes);
+  };
+  const auto sleep = [weak = weak_from_this(), tags = wish_->tags, slept] {
+    const auto self = weak.lock();
+    if (!self) return;
+    small_request asked = self->request_for("POST", "/sleep" + query_of(tags));
+    asked.time_limit = std::chrono::minutes{2};
+    self->cancel_asking_ = ask(self->around_.io, std::move(asked), slept);
+  };
+  cancel_asking_ =
+      ask(around_.io, request_for("GET", "/is_sleeping"),
+          [weak = weak_from_this(), sleep](const small_answer& answer) {
+            const auto self = weak.lock();
+            if (!self || self->phase_ != phase::leaving) return;
+            if (answer.status == http_ok) return sleep();
+            self->keep_awake(501,
+                             "its server has no routes for sleeping, and only those know "
+                             "tags: leave them out");
+          });
+}
+
+void model::keep_awake(unsigned status, const std::string& words) {
+  enter(partly_ ? phase::asleep : phase::ready);
+  if (const left tell = std::exchange(leaving_, nullptr)) tell(error(status::unsupported, words));
+  for (const auto& tell : std::exchange(want_to_know_, {})) tell();
+  if (wish_) end_wish(refusal{status, fmt::format("'{}' stays awake: {}", name(), words), {}});
+  ask_for_all();
 }
 
 void model::leave_by_driver(std::size_t depth, std::size_t choice) {
@@ -167,7 +214,8 @@ void model::leave_by_driver(std::size_t depth, std::size_t choice) {
 }
 
 void model::fell_asleep(std::size_t depth, sleep_way way) {
-  applied_.push_back(way);
+  const bool was_partly = std::exchange(partly_, false);
+  if (!was_partly || way != sleep_way::routes) applied_.push_back(way);
   depth_ = depth + 1;
   const std::string& named = config_.ladder[depth].level;
   const char* const found = way == sleep_way::driver ? "suspend" : "offload";

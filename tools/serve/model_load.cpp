@@ -9,10 +9,14 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
 
+#include "listeners.hpp"
 #include "model.hpp"
 
 namespace lull::serve {
@@ -177,14 +181,26 @@ void model::checked(const small_answer& answer) {
 }
 
 void model::measure() {
-  around_.threads.run([self = shared_from_this(), run = run_, id = child_->id()] {
+  // Where the router itself reaches it through the network, that is what somebody wanted.
+  const bool may_be_open =
+      config_.allow_remote || phase_ != phase::starting || !address_.address().is_loopback();
+  around_.threads.run([self = shared_from_this(), run = run_, id = child_->id(), may_be_open] {
     bytes_by_device held = self->around_.memory->of(id);
-    net::post(self->around_.io, [self, run, held = std::move(held)] { self->measured(run, held); });
+    std::string open_at = may_be_open ? std::string() : open_to_others(self->address_.port());
+    net::post(self->around_.io, [self, run, held = std::move(held), open_at = std::move(open_at)] {
+      self->measured(run, held, open_at);
+    });
   });
 }
 
-void model::measured(std::uint64_t run, const bytes_by_device& held) {
+void model::measured(std::uint64_t run, const bytes_by_device& held, const std::string& open_at) {
   if (run != run_ || !loading_ || !child_) return;
+  if (!open_at.empty()) {
+    return load_failed(fmt::format(
+        "listens on {}, where others reach it past the router: its command needs something like "
+        "'--host 127.0.0.1'; or the model 'allow_remote: true'",
+        open_at));
+  }
   bytes_by_device holds;
   for (const budget_model_snapshot& each : around_.books->snapshot().models) {
     if (each.name == name()) holds = each.estimate;
@@ -197,6 +213,8 @@ void model::measured(std::uint64_t run, const bytes_by_device& held) {
   not_before_ = {};
   last_error_.clear();
   level_.clear();
+  slept_tags_.clear();
+  partly_ = false;
   if (const auto took = arrivals_.end(steady_clock().now())) {
     around_.arrived(name(), arrivals_.from(), *took, true);
   }
@@ -223,23 +241,65 @@ void model::wake() {
 }
 
 void model::wake_by_routes() {
-  small_request asked = request_for("POST", "/wake_up");
+  const tag_list tags = wanted_tags();
+  small_request asked = request_for("POST", "/wake_up" + query_of(tags));
   asked.time_limit = config_.check_timeout;
-  cancel_asking_ =
-      ask(around_.io, std::move(asked), [weak = weak_from_this()](const small_answer& answer) {
+  cancel_asking_ = ask(
+      around_.io, std::move(asked), [weak = weak_from_this(), tags](const small_answer& answer) {
         const auto self = weak.lock();
         if (!self || self->phase_ != phase::waking) return;
         constexpr unsigned ok = 200;
         constexpr unsigned unavailable = 503;
-        if (answer.status == ok) {
-          self->applied_.pop_back();
-          return self->discarded_ ? self->reload_weights() : self->wake();
-        }
+        if (answer.status == ok) return self->woken_by_routes(tags);
         const std::string words =
             fmt::format("/wake_up: {}", answer.status == 0 ? answer.words : answer.body);
         if (answer.status == unavailable) return self->load_put_off(words);
+        const bool its_fault = answer.status == 0 || answer.status >= 500;
+        if (!tags.empty() && !its_fault) return self->load_put_off(words, answer.status);
         self->load_failed(words);
       });
+}
+
+/// Whether all of it is back, the server knows.
+void model::woken_by_routes(const tag_list& tags) {
+  if (tags.empty()) return woken_whole();
+  // Who brings its weights back by their name fills them, too.
+  if (std::find(tags.begin(), tags.end(), "weights") != tags.end()) discarded_ = false;
+  cancel_asking_ = ask(around_.io, request_for("GET", "/is_sleeping"),
+                       [weak = weak_from_this(), tags](const small_answer& answer) {
+                         const auto self = weak.lock();
+                         if (!self || self->phase_ != phase::waking) return;
+                         const auto told = nlohmann::json::parse(answer.body, nullptr, false);
+                         const bool sleeps = told.is_object() && told.contains("is_sleeping") &&
+                                             told["is_sleeping"] == true;
+                         sleeps ? self->woken_partly(tags) : self->woken_whole();
+                       });
+}
+
+void model::woken_whole() {
+  applied_.pop_back();
+  discarded_ ? reload_weights() : wake();
+}
+
+/// It cannot serve yet. Its memory counts in full from now on, so that nobody else takes what the
+/// other parts will need.
+void model::woken_partly(const tag_list& tags) {
+  partly_ = true;
+  depth_ = 0;
+  budget_ticket ticket = std::move(*loading_);
+  loading_.reset();
+  enter(phase::asleep);
+  last_used_ = since_;
+  say(log_level::info, fmt::format("awake are {}", fmt::join(tags, ", ")));
+  ticket.confirm();
+  ticket.release();
+  const auto is_whole = [](const waiter& each) { return each.only.empty(); };
+  const auto first = std::stable_partition(waiters_.begin(), waiters_.end(), is_whole);
+  std::vector<waiter> told{std::make_move_iterator(first), std::make_move_iterator(waiters_.end())};
+  waiters_.erase(first, waiters_.end());
+  for (waiter& each : told) each.done({}, {.words = {}}, each.found);
+  around_.changed();
+  ask_for_all();
 }
 
 /// vLLM wakes with empty weights where they were discarded. Who has no such route needs none.
@@ -285,14 +345,15 @@ void model::wake_by_driver() {
 }
 
 /// It sleeps as before, and can be asked again.
-void model::load_put_off(const std::string& words) {
+void model::load_put_off(const std::string& words, unsigned status) {
   stop_asking();
   last_error_ = words;
   arrivals_.give_up();
   say(log_level::warning, "is not woken: " + words);
   loading_.reset();
   enter(phase::asleep);
-  refuse_all({503, fmt::format("'{}' cannot be woken now: {}", name(), words), seconds{5}});
+  refuse_all({status, fmt::format("'{}' cannot be woken now: {}", name(), words),
+              status == 503 ? std::optional(seconds{5}) : std::nullopt});
 }
 
 void model::load_failed(const std::string& words, unsigned status) {
@@ -362,6 +423,7 @@ void model::end_child() {
   stop_asking();
   idle_.clear();
   applied_.clear();
+  partly_ = false;
   depth_ = 0;
   // Its end may take a moment yet, which is not waited for here.
   if (child_) around_.threads.run([gone = std::move(child_)] {});

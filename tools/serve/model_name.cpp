@@ -37,6 +37,12 @@ void append_utf8(std::string& to, std::uint32_t code) {
   }
 }
 
+/// The next quote or backslash, or the end.
+std::size_t end_of_plain(std::string_view text, std::size_t at) noexcept {
+  while (at < text.size() && text[at] != '"' && text[at] != '\\') ++at;
+  return at;
+}
+
 bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
     return std::tolower(static_cast<unsigned char>(x)) ==
@@ -71,13 +77,14 @@ std::optional<std::string> parameter(std::string_view value, std::string_view na
 }  // namespace
 
 bool json_model_finder::feed(std::string_view text) {
-  for (const char c : text) {
-    if (place_ == place::done) break;
-    if (in_string_) {
-      in_string(c);
-    } else {
-      step(c);
+  for (std::size_t at = 0; at < text.size() && place_ != place::done; ++at) {
+    if (!in_string_) {
+      step(text[at]);
+      continue;
     }
+    // Nearly all of a long body is in strings that nobody asks for: pictures, what was said so far.
+    if (!keeps_ && escape_ == 0) at = end_of_plain(text, at);
+    if (at < text.size()) in_string(text[at]);
   }
   return place_ == place::done;
 }
@@ -254,6 +261,41 @@ std::optional<std::string> decode_url(std::string_view text, bool plus) {
     }
   }
   return plain;
+}
+
+std::string plain_path(std::string_view target) {
+  const std::string_view raw = target.substr(0, target.find('?'));
+  const std::string plain = decode_url(raw, false).value_or(std::string(raw));
+  std::vector<std::string_view> parts;
+  bool ends_open = false;
+  for (std::string_view rest = plain; !rest.empty();) {
+    const std::string_view part = rest.substr(0, rest.find('/'));
+    ends_open = part.size() < rest.size();
+    rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+    if (part == ".." && !parts.empty()) parts.pop_back();
+    if (!part.empty() && part != "." && part != "..") parts.push_back(part);
+  }
+  std::string path;
+  for (const std::string_view part : parts) path.append("/").append(part);
+  if (ends_open || path.empty()) path += '/';
+  return path;
+}
+
+std::vector<std::string> query_values(std::string_view target, std::string_view name) {
+  std::vector<std::string> values;
+  const std::size_t mark = target.find('?');
+  if (mark == std::string_view::npos) return values;
+  std::string_view rest = target.substr(mark + 1);
+  while (!rest.empty()) {
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+    const std::size_t sign = std::min(pair.find('='), pair.size());
+    if (decode_url(pair.substr(0, sign), true) != name) continue;
+    const auto value =
+        decode_url(sign < pair.size() ? pair.substr(sign + 1) : std::string_view(), true);
+    if (value) values.push_back(*value);
+  }
+  return values;
 }
 
 std::optional<std::string> query_value(std::string_view target, std::string_view name) {

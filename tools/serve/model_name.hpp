@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lull::serve {
 
@@ -59,6 +60,11 @@ class form_model_finder {
 /// The value of a member of a query, decoded; absent: there is none.
 [[nodiscard]] std::optional<std::string> query_value(std::string_view target,
                                                      std::string_view name);
+/// All values of one that may be there several times.
+[[nodiscard]] std::vector<std::string> query_values(std::string_view target, std::string_view name);
+/// The path of a target as a server may understand it, %XX decoded and without "//", "." and "..":
+/// whose it is, and who may ask for it, must not depend on how it is written.
+[[nodiscard]] std::string plain_path(std::string_view target);
 /// With %XX decoded, and '+' where `plus` says so; absent when that is not right.
 [[nodiscard]] std::optional<std::string> decode_url(std::string_view text, bool plus);
 

@@ -49,7 +49,7 @@ std::string model::found_as() const {
   }
 }
 
-std::uint64_t model::acquire(acquired done) {
+std::uint64_t model::acquire(acquired done, tag_list only) {
   const time_point now = steady_clock().now();
   if (closed_ || around_.refusing) {
     done({}, {503, "the router is ending", seconds{5}}, {});
@@ -74,7 +74,7 @@ std::uint64_t model::acquire(acquired done) {
   const std::uint64_t number = next_number_++;
   const time_point deadline =
       config_.max_wait ? steady_clock().deadline_in(*config_.max_wait) : no_deadline;
-  waiters_.push_back({number, std::move(done), found_as(), now, deadline});
+  waiters_.push_back({number, std::move(done), found_as(), now, deadline, std::move(only)});
   ask_for_all();
   if (waiters_.empty() || waiters_.back().number != number) return 0;
   around_.changed();
@@ -128,6 +128,8 @@ void model::admitted(budget::admission result) {
     load(std::move(result.ticket));
   } else if (phase_ == phase::ready) {
     serve(std::move(result.ticket));
+  } else if (phase_ == phase::asleep && partly_) {
+    load(std::move(result.ticket));
   } else {
     // Its server has ended just now, which the books do not know yet.
     result.ticket.release();
@@ -170,7 +172,64 @@ void model::expire(time_point now) {
   around_.changed();
 }
 
-void model::put_away(std::size_t depth, bool force, outcome done) {
+void model::sleep_tags(const tag_list& tags, const outcome& done) {
+  if (phase_ == phase::asleep && !partly_) {
+    const bool all_do = std::all_of(tags.begin(), tags.end(), [this](const std::string& each) {
+      return slept_tags_.empty() ||
+             std::find(slept_tags_.begin(), slept_tags_.end(), each) != slept_tags_.end();
+    });
+    if (all_do) return done({});
+    return done(
+        refusal{409, fmt::format("other parts of '{}' sleep already: wake it first", name()), {}});
+  }
+  const auto& ladder = config_.ladder;
+  for (const sleep_way way : {sleep_way::routes, sleep_way::automatic}) {
+    const auto rung = std::find_if(ladder.begin(), ladder.end(),
+                                   [&](const sleep_rung& each) { return each.way == way; });
+    if (rung == ladder.end()) continue;
+    return put_away(static_cast<std::size_t>(rung - ladder.begin()), false, tags, done);
+  }
+  done(refusal{501,
+               fmt::format("'{}' has no level that its server's own routes carry out, and only "
+                           "those know tags: leave them out, or give it 'sleep: routes'",
+                           name()),
+               {}});
+}
+
+void model::wake_tags(const tag_list& tags, const outcome& done) {
+  if (phase_ == phase::ready) return done({});
+  if (phase_ != phase::asleep) {
+    return done(refusal{409,
+                        fmt::format("'{}' is {}, and only one that sleeps has parts to wake: "
+                                    "leave out the tags",
+                                    name(), to_string(phase_)),
+                        seconds{1}});
+  }
+  if (applied_.empty() || applied_.back() != sleep_way::routes) {
+    return done(refusal{501,
+                        fmt::format("'{}' was suspended by the driver, which knows no tags: leave "
+                                    "them out",
+                                    name()),
+                        {}});
+  }
+  acquire([done](const lease&, const refusal& why,
+                 const std::string&) { done(why.words.empty() ? std::optional<refusal>() : why); },
+          tags);
+}
+
+/// Of all who wait together; empty: somebody wants the whole.
+model::tag_list model::wanted_tags() const {
+  tag_list all;
+  for (const waiter& each : waiters_) {
+    if (each.only.empty()) return {};
+    for (const std::string& tag : each.only) {
+      if (std::find(all.begin(), all.end(), tag) == all.end()) all.push_back(tag);
+    }
+  }
+  return all;
+}
+
+void model::put_away(std::size_t depth, bool force, const tag_list& tags, const outcome& done) {
   const bool stop = depth == deepest();
   if (phase_ == phase::stopped || phase_ == phase::failed || depth_ > depth) return done({});
   if (phase_ == phase::starting || phase_ == phase::waking) {
@@ -181,15 +240,15 @@ void model::put_away(std::size_t depth, bool force, outcome done) {
     failures_ = 0;
     not_before_ = {};
   }
-  if (wish_ && wish_->depth != depth) {
+  if (wish_ && (wish_->depth != depth || wish_->tags != tags)) {
     return done(refusal{409, fmt::format("'{}' is being put away already", name()), seconds{1}});
   }
   if (phase_ == phase::leaving && !wish_ && !stop) {
     return done(refusal{409, fmt::format("'{}' is leaving", name()), seconds{1}});
   }
   const time_point now = steady_clock().now();
-  if (!wish_) wish_ = wish{depth, force, now + config_.stop_timeout, {}};
-  wish_->told.push_back(std::move(done));
+  if (!wish_) wish_ = wish{depth, force, now + config_.stop_timeout, {}, tags};
+  wish_->told.push_back(done);
   try_wish(now);
 }
 

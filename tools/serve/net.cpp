@@ -2,7 +2,10 @@
 
 #include <lull/error.hpp>
 
+#include <sys/socket.h>
+
 #include <boost/asio/ip/address.hpp>
+#include <cerrno>
 
 #include <fmt/format.h>
 
@@ -21,6 +24,15 @@ tcp::endpoint resolve(const endpoint& where) {
                 fmt::format("there is no host '{}': {}", where.host, failed.message()));
   }
   return found.begin()->endpoint();
+}
+
+readable peek(tcp_socket& from) noexcept {
+  char first = 0;
+  const ssize_t count = ::recv(from.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (count > 0) return readable::something;
+  if (count == 0) return readable::end;
+  const bool empty = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+  return empty ? readable::nothing : readable::broken;
 }
 
 }  // namespace lull::serve

@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 #include "config/config.hpp"
@@ -29,6 +30,15 @@ using steady_timer =
 /// Looks a name up, which may block for as long as the resolver takes; an address does not.
 /// @throws error (not_found)
 [[nodiscard]] tcp::endpoint resolve(const endpoint& where);
+
+/// What can be read of a connection now, without reading it and without waiting.
+enum class readable : std::uint8_t {
+  nothing,
+  something,
+  end,     ///< the other side has closed its half, or all
+  broken,  ///< it is gone
+};
+[[nodiscard]] readable peek(tcp_socket& from) noexcept;
 
 }  // namespace lull::serve
 

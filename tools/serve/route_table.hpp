@@ -40,7 +40,7 @@ struct request_head {
   const header_fields& fields;
   std::string_view method;  ///< GET for HEAD too
   std::string_view target;
-  std::string path;  ///< the target without its query
+  std::string path;  ///< of the target (plain_path)
   bool upgrade = false;
 };
 

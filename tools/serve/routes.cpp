@@ -32,10 +32,6 @@ bool may_have_body(std::string_view method) {
   return method == "POST" || method == "PUT" || method == "PATCH";
 }
 
-std::string path_of(std::string_view target) {
-  return std::string(target.substr(0, target.find('?')));
-}
-
 std::string page_event(fleet& models) {
   using nlohmann::json;
   return fmt::format("data: {}\n\n",
@@ -60,7 +56,7 @@ routes::routes(fleet& models, metrics& counts, access_rules rules)
 decision routes::decide(const header_fields& fields, std::string_view method,
                         std::string_view target, bool upgrade) {
   if (const auto why = check_origin(rules_, fields)) return answer_of(*why);
-  const request_head asked{fields, method == "HEAD" ? "GET" : method, target, path_of(target),
+  const request_head asked{fields, method == "HEAD" ? "GET" : method, target, plain_path(target),
                            upgrade};
   const auto named = query_value(target, "model");
   // A look at one model's server, through the name in the query.
@@ -87,15 +83,17 @@ decision routes::for_query(const request_head& asked, const std::string& name) c
 /// "/upstream/NAME/path". Names may have slashes in them: the longest that fits.
 decision routes::upstream(const request_head& asked) const {
   constexpr std::string_view prefix = "/upstream/";
+  if (!asked.target.starts_with(prefix)) return not_found_answer(asked.path);
   const std::string_view rest = asked.target.substr(prefix.size());
   const std::size_t query = std::min(rest.find('?'), rest.size());
   for (std::size_t end = query; end != std::string_view::npos && end > 0;
        end = rest.rfind('/', end - 1)) {
-    const auto which = model_in_path(fleet_, rest.substr(0, end));
+    const auto name = decode_url(rest.substr(0, end), false);
+    const auto which = name ? fleet_.find(*name) : nullptr;
     if (!which) continue;
     std::string inner(rest.substr(end));
     if (!inner.starts_with('/')) inner.insert(0, "/");
-    const std::string path = path_of(inner);
+    const std::string path = plain_path(inner);
     if (auto own = table_.find_of_model(which, asked, path, rules_)) return std::move(*own);
     return to_do::send_to{which, inner, !asked.upgrade && is_look(asked.method, path)};
   }

@@ -67,7 +67,7 @@ class server {
   void every_half_second();
 
   server_options options_;
-  net::io_context io_;
+  net::io_context io_{1};  // one thread runs it, which spares wake-ups; any may post to it
   log_book logs_;
   log_sink log_;
   fleet fleet_;

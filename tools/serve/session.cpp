@@ -4,6 +4,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/string.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
 #include <limits>
@@ -23,8 +24,27 @@ using std::chrono::seconds;
 namespace {
 
 constexpr std::size_t piece_bytes = std::size_t{16} << 10;
+constexpr std::size_t relayed_piece_bytes = std::size_t{64} << 10;
 /// For a client to send the next piece of a body, or to take what is written to it.
 constexpr seconds stall_time{60};
+constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+
+bool is_no_http(const error_code& failed) {
+  return failed.category() == http::make_error_code(http::error::bad_method).category();
+}
+
+/// What the parser lets pass, and what might be understood otherwise by those behind it.
+std::optional<refusal> ambiguous(const http::request_header<>& head) {
+  if (head.count(http::field::host) > 1) return refusal{400, "there is more than one Host", {}};
+  const auto coding = head.find(http::field::transfer_encoding);
+  if (coding == head.end()) return {};
+  if (head.version() < 11) return refusal{400, "HTTP/1.0 has no Transfer-Encoding", {}};
+  if (head.count(http::field::transfer_encoding) > 1 ||
+      !boost::beast::iequals(coding->value(), "chunked")) {
+    return refusal{501, "the only Transfer-Encoding that is understood is 'chunked'", {}};
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -38,6 +58,8 @@ session::~session() = default;
 void session::start() {
   error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
+  const tcp::endpoint from = socket_.remote_endpoint(ignored);
+  if (!ignored) client_address_ = from.address().to_string();
   read_header();
 }
 
@@ -69,29 +91,52 @@ void session::wait_for_request() {
   in_form_.reset();
   searched_ = 0;
   if (buffer_.size() > 0) return read_header();
+  if (half_closed_) return close();
   deadline_ = steady_clock().coarse_now() + world_.limits.idle_time;
   watch();
 }
 
 void session::watch() {
-  if (std::exchange(watching_, true)) return;
+  if (half_closed_ || std::exchange(watching_, true)) return;
   socket_.async_wait(net::socket_base::wait_read, [self = shared_from_this()](error_code failed) {
     self->watching_ = false;
     if (failed || self->closed_) return;
     if (self->stage_ == stage::idle) return self->read_header();
     if (self->stage_ == stage::header || self->stage_ == stage::body) return;
-    char peeked = 0;
-    error_code gone;
-    self->socket_.non_blocking(true, gone);
-    const std::size_t count =
-        self->socket_.receive(net::buffer(&peeked, 1), net::socket_base::message_peek, gone);
     // What is there may be the next request already: then it is noticed when something is written.
-    if (count == 0 && gone != net::error::would_block) self->client_gone();
+    const readable there = peek(self->socket_);
+    if (there == readable::end) self->client_ended();
+    if (there == readable::broken) self->client_gone();
   });
+}
+
+/// One that has closed its side may still wait for its answer, or have gone. That shows only when
+/// something is sent to it: who has gone resets the connection.
+void session::client_ended() {
+  half_closed_ = true;
+  if (stage_ == stage::streaming) return close();
+  socket_.async_wait(net::socket_base::wait_error, [self = shared_from_this()](error_code failed) {
+    if (!failed && !self->closed_) self->client_gone();
+  });
+  // What clients of HTTP/1.1 have to pass over where they do not expect it. Nothing else is being
+  // written as long as the answer has not begun.
+  if (!exchange_ || exchange_->responding() || parser_->get().version() < 11) return;
+  error_code failed;
+  socket_.non_blocking(true, failed);
+  const std::size_t sent = socket_.write_some(net::buffer(go_on.data(), go_on.size()), failed);
+  const bool whole = sent == go_on.size() || failed == net::error::would_block;
+  if (!whole) client_gone();
 }
 
 void session::client_gone() {
   close();
+}
+
+/// What follows in a body that is not as it should be is anybody's guess.
+void session::body_broken(const error_code& how) {
+  const refusal why{400, "the body of the request is broken: " + how.message(), {}};
+  if (exchange_) return exchange_->reject(why);
+  refuse(why);
 }
 
 void session::expect_write() {
@@ -113,13 +158,13 @@ void session::read_header() {
         if (failed == http::error::end_of_stream || failed == http::error::partial_message) {
           return self->close();
         }
-        if (failed &&
-            failed.category() == http::make_error_code(http::error::bad_method).category()) {
+        if (is_no_http(failed)) {
           return self->refuse({400, "this is no HTTP request: " + failed.message(), {}});
         }
         if (failed) return self->close();
         self->asked_at_ = steady_clock().now();
         const auto& head = self->parser_->get();
+        if (const auto why = ambiguous(head)) return self->refuse(*why);
         self->keeps_alive_ = head.keep_alive();
         self->head_only_ = head.method() == http::verb::head;
         const auto method = head.method_string();
@@ -181,7 +226,6 @@ void session::read_body(std::function<void()> then) {
   deadline_ = steady_clock().coarse_now() + stall_time;
   if (header("expect").find("100-continue") != std::string_view::npos) {
     parser_->get().erase(http::field::expect);
-    static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     net::async_write(socket_, net::buffer(go_on.data(), go_on.size()),
                      [self = shared_from_this(), then = std::move(then)](error_code failed, auto) {
                        if (self->closed_) return;
@@ -191,18 +235,24 @@ void session::read_body(std::function<void()> then) {
     return;
   }
   const auto remaining = parser_->content_length_remaining();
+  const std::size_t most = exchange_ ? relayed_piece_bytes : piece_bytes;
   const std::size_t piece =
-      remaining ? static_cast<std::size_t>(std::min<std::uint64_t>(*remaining, piece_bytes))
-                : piece_bytes;
+      remaining ? static_cast<std::size_t>(std::min<std::uint64_t>(*remaining, most)) : most;
   const std::size_t before = body_.size();
   body_.resize(before + piece);
   parser_->get().body().data = body_.data() + before;
   parser_->get().body().size = piece;
   const auto have = [self = shared_from_this(), before, piece, then = std::move(then)](
                         error_code failed, std::size_t) {
+    self->reading_body_ = false;
     if (self->closed_) return;
+    if (self->stage_ == stage::ending) return self->linger();
     self->body_.resize(before + piece - self->parser_->get().body().size);
-    if (failed && failed != http::error::need_buffer) return self->client_gone();
+    if (failed && failed != http::error::need_buffer) {
+      const bool left = failed == http::error::partial_message ||
+                        failed == http::error::end_of_stream || !is_no_http(failed);
+      return left ? self->client_gone() : self->body_broken(failed);
+    }
     self->stage_ = self->exchange_ ? stage::exchanging : stage::answering;
     self->deadline_ = no_deadline;
     then();
@@ -214,6 +264,7 @@ void session::read_body(std::function<void()> then) {
     if (failed || some) return have(failed, 0);
   }
   buffer_.reserve(piece);  // it is read there first
+  reading_body_ = true;
   http::async_read_some(socket_, buffer_, *parser_, have);
 }
 
@@ -272,6 +323,7 @@ void session::linger() {
   socket_.shutdown(net::socket_base::shutdown_send, failed);
   if (failed || (parser_ && parser_->is_done() && buffer_.size() == 0)) return close();
   deadline_ = std::min(deadline_, steady_clock().coarse_now() + seconds{2});
+  if (reading_body_) return;  // that goes on from there
   body_.resize(piece_bytes);
   socket_.async_read_some(net::buffer(body_),
                           [self = shared_from_this()](error_code ended, std::size_t) {

@@ -60,6 +60,8 @@ class session : public std::enable_shared_from_this<session> {
   [[nodiscard]] bool request_complete() const { return parser_->is_done(); }
   [[nodiscard]] bool keeps_alive() const { return keeps_alive_ && !world_.draining; }
   [[nodiscard]] session_world& world() noexcept { return world_; }
+  /// Empty: not known.
+  [[nodiscard]] const std::string& client_address() const noexcept { return client_address_; }
   [[nodiscard]] time_point asked_at() const noexcept { return asked_at_; }
   /// More of the body, appended to body(); `then` is not called where the client has gone.
   void read_body(std::function<void()> then);
@@ -88,12 +90,17 @@ class session : public std::enable_shared_from_this<session> {
   void refuse(const refusal& why) { send(answer_of(why), false); }
   void linger();
   void client_gone();
+  void client_ended();
+  void body_broken(const error_code& how);
   [[nodiscard]] std::string_view header(std::string_view name) const;
 
   session_world& world_;
   tcp_socket socket_;
+  std::string client_address_;
   stage stage_ = stage::idle;
   bool watching_ = false;
+  bool half_closed_ = false;   ///< the client sends nothing more, and may have gone
+  bool reading_body_ = false;  ///< into body_, which has to stay where it is meanwhile
   bool closed_ = false;
   bool keeps_alive_ = true;
   bool head_only_ = false;

@@ -45,8 +45,8 @@ void add_vllm_routes(route_table& to, const router_parts& parts) {
       });
   add("POST", "/sleep", guard::token, sleep);
   add("POST", "/wake_up", guard::token,
-      [parts](const one_model& which, const local_request&, const reply& answered) {
-        load(parts.models, which, answered, true);
+      [parts](const one_model& which, const local_request& asked, const reply& answered) {
+        wake(parts.models, which, asked, answered);
       });
 }
 

@@ -91,12 +91,13 @@ unloadTimeout: 20
 globalTTL: 600
 min_resident: 5s
 max_wait: 1m
+allow_remote: true
 sleep: stop
 models:
   a: {cmd: 'x ${PORT}'}
   b: {cmd: 'x ${PORT}', ttl: -1, unloadTimeout: 0}
   c: {cmd: 'x ${PORT}', ttl: 0, healthCheckTimeout: 1, unloadTimeout: 1, min_resident: 1s,
-      max_wait: 2s, sleep: driver}
+      max_wait: 2s, allow_remote: no, sleep: driver}
 )");
   ASSERT_EQ(read.models.size(), 3U);
   for (const model_config& model : {read.models[0], read.models[1]}) {
@@ -104,12 +105,14 @@ models:
     EXPECT_EQ(model.stop_timeout, 20s);
     EXPECT_EQ(model.min_resident, 5s);
     EXPECT_EQ(model.max_wait, duration{1min});
+    EXPECT_TRUE(model.allow_remote);
     EXPECT_THAT(model.ladder,
                 ElementsAre(sleep_rung{.level = "stop", .way = sleep_way::stop, .after = 600s}));
   }
   const model_config& own = read.models[2];
   EXPECT_EQ(own.check_timeout, 1s);
   EXPECT_EQ(own.stop_timeout, 1s);
+  EXPECT_FALSE(own.allow_remote);
   EXPECT_EQ(own.min_resident, 1s);
   EXPECT_EQ(own.max_wait, duration{2s});
   EXPECT_THAT(own.ladder, ElementsAre(sleep_rung{.level = "suspend", .way = sleep_way::driver},

@@ -23,8 +23,14 @@ constexpr seconds patience{100};  // longer than the router lets anybody wait
 /// One client's requests, and what it makes of the answers.
 class client {
  public:
-  client(int port, const std::vector<std::string>& models, unsigned seed)
-      : port_(port), models_(models), chance_(seed), connection_(connect()) {}
+  client(int port, servers which, known_answers& known, const std::vector<std::string>& models,
+         unsigned seed)
+      : port_(port),
+        which_(which),
+        known_(known),
+        models_(models),
+        chance_(seed),
+        connection_(connect()) {}
 
   void ask(tally& into) {
     const std::string& model = models_[pick()];
@@ -58,6 +64,27 @@ class client {
         static_cast<std::size_t>(std::pow(share, 2) * static_cast<double>(models_.size())));
   }
 
+  [[nodiscard]] const char* path() const {
+    return which_ == servers::examples ? "/completion" : "/v1/completions";
+  }
+  static std::string question(const std::string& model, const std::string& prompt,
+                              bool stream = false) {
+    json asked{{"model", model}, {"prompt", prompt}, {"n_predict", 3}};
+    if (stream) asked["stream"] = true;
+    return asked.dump();
+  }
+  [[nodiscard]] bool is_right(const std::string& model, const std::string& asked,
+                              const std::string& text) const {
+    const json answer = json::parse(text, nullptr, false);
+    if (!answer.is_object()) return false;
+    if (which_ == servers::examples) {
+      const std::string said = answer.value("content", "");
+      return !said.empty() && known_.agrees(asked, said);
+    }
+    return answer.value("served_by", "") == model &&
+           answer.value("bytes", std::size_t{0}) == asked.size();
+  }
+
   static void refused(const httplib::Response& answer, tally& into) {
     const json body = json::parse(answer.body, nullptr, false);
     const bool has_reason =
@@ -74,18 +101,15 @@ class client {
   }
 
   void ask_plainly(const std::string& model, const std::string& prompt, tally& into) {
-    const std::string body = json{{"model", model}, {"prompt", prompt}}.dump();
-    const httplib::Result got = connection_->Post("/v1/completions", body, "application/json");
+    const std::string body = question(model, prompt);
+    const httplib::Result got = connection_->Post(path(), body, "application/json");
     if (!got) {
       ++into.wrong["no answer: " + httplib::to_string(got.error())];
       connection_ = connect();
       return;
     }
     if (got->status != 200) return refused(*got, into);
-    const json answer = json::parse(got->body, nullptr, false);
-    const bool is_right = answer.is_object() && answer.value("served_by", "") == model &&
-                          answer.value("bytes", std::size_t{0}) == body.size();
-    if (!is_right) {
+    if (!is_right(model, body, got->body)) {
       ++into.wrong["not the answer of the model that was asked"];
     } else {
       ++into.answered;
@@ -95,9 +119,9 @@ class client {
   void ask_for_stream(const std::string& model, tally& into) {
     httplib::Request request;
     request.method = "POST";
-    request.path = "/v1/completions";
+    request.path = path();
     request.set_header("Content-Type", "application/json");
-    request.body = json{{"model", model}, {"prompt", "x"}, {"stream", true}}.dump();
+    request.body = question(model, "x", true);
     int status = 0;
     request.response_handler = [&](const httplib::Response& answer) {
       status = answer.status;
@@ -110,7 +134,10 @@ class client {
       return true;
     };
     const httplib::Result got = connection_->send(request);
-    const bool is_right = text.starts_with("data: " + model);
+    const bool example = which_ == servers::examples;
+    const bool begins = text.starts_with(example ? "data: {\"content\"" : "data: " + model);
+    const bool whole = example ? text.ends_with("\"tokens_predicted\":3}\n\n")
+                               : text.ends_with("data: [DONE]\n\n");
     if (!got) {
       if (status == 200) {
         ++into.cut;
@@ -124,8 +151,8 @@ class client {
       httplib::Response answer = *got;
       if (answer.body.empty()) answer.body = text;
       refused(answer, into);
-    } else if (text.ends_with("data: [DONE]\n\n")) {
-      is_right ? ++into.answered : ++into.wrong["a stream of another model"];
+    } else if (whole) {
+      begins ? ++into.answered : ++into.wrong["a stream of another model"];
     } else {
       ++into.wrong["a stream that ends early and says it is whole"];
     }
@@ -134,12 +161,13 @@ class client {
   void ask_and_leave(const std::string& model, tally& into) {
     const auto other = connect();
     other->set_read_timeout(milliseconds{chance_() % 100});
-    other->Post("/v1/completions", json{{"model", model}, {"prompt", "x"}}.dump(),
-                "application/json");
+    other->Post(path(), question(model, "x"), "application/json");
     ++into.left;
   }
 
   int port_;
+  servers which_;
+  known_answers& known_;
   const std::vector<std::string>& models_;
   std::minstd_rand chance_;
   std::unique_ptr<httplib::Client> connection_;
@@ -159,8 +187,13 @@ void add(tally& into, const tally& one) {
 
 }  // namespace
 
-clients::clients(int port, std::vector<std::string> models, int count, unsigned seed)
-    : port_(port), models_(std::move(models)) {
+bool known_answers::agrees(const std::string& question, const std::string& answer) {
+  const std::lock_guard lock(mutex_);
+  return known_.emplace(question, answer).first->second == answer;
+}
+
+clients::clients(int port, servers which, std::vector<std::string> models, int count, unsigned seed)
+    : port_(port), which_(which), models_(std::move(models)) {
   for (int i = 0; i < count; ++i) {
     threads_.emplace_back([this, seed, i] { run(seed + static_cast<unsigned>(i) * 7919U + 1U); });
   }
@@ -171,7 +204,7 @@ clients::~clients() {
 }
 
 void clients::run(unsigned seed) {
-  client own(port_, models_, seed);
+  client own(port_, which_, known_, models_, seed);
   while (!ending_) {
     tally one;
     own.ask(one);

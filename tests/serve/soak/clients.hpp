@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "soak/router_process.hpp"
+
 namespace lull::soak {
 
 /// What came of all requests.
@@ -24,10 +26,21 @@ struct tally {
   double longest_seconds = 0;
 };
 
+/// What models of the example server say, which must be the same however often they slept.
+class known_answers {
+ public:
+  /// @return whether it is what was said before, if it was
+  bool agrees(const std::string& question, const std::string& answer);
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::string> known_;
+};
+
 /// Many clients at once, each on a thread of its own, until they are told to stop.
 class clients {
  public:
-  clients(int port, std::vector<std::string> models, int count, unsigned seed);
+  clients(int port, servers which, std::vector<std::string> models, int count, unsigned seed);
   ~clients();
   clients(const clients&) = delete;
   clients& operator=(const clients&) = delete;
@@ -40,6 +53,8 @@ class clients {
   void run(unsigned seed);
 
   int port_;
+  servers which_;
+  known_answers known_;
   std::vector<std::string> models_;
   std::atomic<bool> ending_{false};
   std::mutex mutex_;

@@ -13,12 +13,19 @@ namespace lull::soak {
 using std::chrono::steady_clock;
 
 std::uint64_t held_by_servers(const router_process& router) {
-  std::set<pid_t> servers;
+  std::set<pid_t> found;
   for (const seen_process& each : all_processes()) {
-    if (each.state != 'Z' && each.command.starts_with(LULL_SOAK_SERVER)) servers.insert(each.id);
+    if (each.state != 'Z' && each.parent == router.id() &&
+        each.command.starts_with(router.program())) {
+      found.insert(each.id);
+    }
   }
   std::uint64_t sum = 0;
-  for (const pid_t each : servers) {
+  for (const pid_t each : found) {
+    if (router.which() == servers::examples) {
+      sum += held_kib(each) << 10;
+      continue;
+    }
     std::ifstream in(router.gpu_folder() / std::to_string(each));
     constexpr int suspended = 2;
     int state = 0;
@@ -66,7 +73,12 @@ void observer::run() {
 void observer::look_at_gpu(sightings& into) const {
   const std::uint64_t held = held_by_servers(router_);
   into.most_held_bytes = std::max(into.most_held_bytes, held);
-  if (held > gpu_bytes - margin_bytes) ++into.over_budget;
+  // A simulated GPU is exact; what a process of this machine takes besides its model the margin is
+  // for.
+  const sizes& of = router_.sizes();
+  const std::uint64_t most =
+      router_.which() == servers::examples ? of.device : of.device - of.margin;
+  if (held > most) ++into.over_budget;
 }
 
 void observer::look_at_router(sightings& into) const {
@@ -83,7 +95,7 @@ void observer::look_at_router(sightings& into) const {
     booked += bytes.get<std::uint64_t>();
   }
   into.most_booked_bytes = std::max(into.most_booked_bytes, booked);
-  if (booked > gpu_bytes - margin_bytes) ++into.over_budget;
+  if (booked > router_.sizes().device - router_.sizes().margin) ++into.over_budget;
 }
 
 void observer::look_at_children(sightings& into) const {

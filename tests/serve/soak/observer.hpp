@@ -51,7 +51,8 @@ class observer {
   std::thread thread_;
 };
 
-/// What living servers, which are not suspended, hold of the GPU by their files.
+/// What living servers, which are not suspended, hold: of the GPU by their files, or of the memory
+/// of this machine.
 std::uint64_t held_by_servers(const router_process& router);
 
 }  // namespace lull::soak

@@ -29,6 +29,17 @@ std::size_t resident_kib(pid_t process) {
   return 0;
 }
 
+std::size_t held_kib(pid_t process) {
+  std::ifstream status(fmt::format("/proc/{}/status", process));
+  std::size_t sum = 0;
+  for (std::string word; status >> word;) {
+    std::size_t kib = 0;
+    const bool counts = word == "RssAnon:" || word == "RssShmem:" || word == "VmSwap:";
+    if (counts && status >> kib) sum += kib;
+  }
+  return sum;
+}
+
 bool is_alive(pid_t process) {
   std::ifstream stat(fmt::format("/proc/{}/stat", process));
   std::string text;

@@ -12,6 +12,8 @@ namespace lull::soak {
 std::size_t descriptors_of(pid_t process);
 /// Resident memory in KiB.
 std::size_t resident_kib(pid_t process);
+/// What it has in memory, without caches of files; 0: it is not there.
+std::size_t held_kib(pid_t process);
 bool is_alive(pid_t process);
 
 struct seen_process {

@@ -3,11 +3,14 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 
 #include <fmt/format.h>
 #include <httplib.h>
+
+#include "gguf/writer.hpp"
 
 namespace lull::soak {
 namespace {
@@ -15,7 +18,7 @@ namespace {
 using json = nlohmann::json;
 using std::chrono::seconds;
 
-/// What differs between the models: how they sleep, and what goes wrong with them.
+/// Of the stand-ins: how they sleep, and what goes wrong with them.
 std::string keys_of(int index, std::string& options) {
   switch (index % 6) {
     case 0: return "    sleep: routes\n";
@@ -27,10 +30,35 @@ std::string keys_of(int index, std::string& options) {
   }
 }
 
+/// The same of example servers, and what a shell does before it becomes one.
+struct peculiarity {
+  std::string before;
+  std::string options;
+  std::string keys;
+};
+peculiarity peculiarity_of(int index, const std::string& intruder) {
+  switch (index % 6) {
+    case 0: return {intruder, "", "    sleep: routes\n"};
+    case 1: return {"sleep 0.7; ", "", "    sleep: stop\n"};
+    case 2: return {"", "--wake-delay-ms 300", "    sleep: auto\n    priority: 5\n"};
+    case 3:
+      return {"[ $(( $$ % 10 )) -lt 3 ] && echo could not load the weights >&2 && exit 3; ", "",
+              "    ladder: offload:2s,discard:4s,stop:8s\n"};
+    case 4: return {"", "--word-delay-ms 20", "    ladder: [offload, stop]\n"};
+    default: return {"", "", "    level: discard\n"};
+  }
+}
+
+sizes sizes_of(servers which) {
+  if (which == servers::stand_ins) return {};
+  // A server of 48 MiB of weights holds some 65 MiB, and some 10 MiB asleep.
+  return {.device = 400 * mib, .margin = 40 * mib, .model = 72 * mib};
+}
+
 }  // namespace
 
-router_process::router_process(std::filesystem::path folder, int models)
-    : folder_(std::move(folder)) {
+router_process::router_process(std::filesystem::path folder, servers which, int models)
+    : folder_(std::move(folder)), which_(which), sizes_(sizes_of(which)) {
   std::filesystem::create_directories(gpu_folder());
   write_config(models);
   start();
@@ -38,22 +66,46 @@ router_process::router_process(std::filesystem::path folder, int models)
 
 router_process::~router_process() = default;
 
+std::string router_process::program() const {
+  return which_ == servers::stand_ins ? LULL_SOAK_SERVER : LULL_EXAMPLE_SERVER;
+}
+
+std::string router_process::stand_in(int index) const {
+  std::string options;
+  const std::string keys = keys_of(index, options);
+  return fmt::format(
+      "    cmd: {} --port ${{PORT}} --name ${{MODEL_ID}} --bytes {} --processes {} {}\n{}",
+      LULL_SOAK_SERVER, sizes_.model, gpu_folder().string(), options, keys);
+}
+
+std::string router_process::example(int index) const {
+  constexpr std::uint64_t weights = 48 * mib;
+  const std::filesystem::path file = folder_ / fmt::format("model-{}.gguf", index);
+  gguf::write_model(
+      file, {.total_bytes = weights, .seed = static_cast<std::uint64_t>(index) + 1, .blocks = 2});
+  const std::string intruder = fmt::format("{} --intruder {} --bytes {} & ", LULL_SOAK_SERVER,
+                                           intruder_file().string(), weights);
+  const peculiarity its = peculiarity_of(index, intruder);
+  return fmt::format(
+      "    cmd: \"sh -c '{}exec {} --model ${{MODEL_ID}}={} --port ${{PORT}} --kv-size 0 "
+      "--parallel 4 --offload-dir {} {}'\"\n{}",
+      its.before, LULL_EXAMPLE_SERVER, file.string(), folder_.string(), its.options, its.keys);
+}
+
 void router_process::write_config(int models) {
   std::ofstream out(folder_ / "serve.yaml");
+  const std::string device = which_ == servers::stand_ins
+                                 ? "[CUDA0]"
+                                 : fmt::format("{{HOST: {{capacity: {}}}}}", sizes_.device);
   // Ports that programs of other runs have not.
   out << fmt::format(
-      "startPort: {}\nmargin: {}\ndevices: [CUDA0]\nstate_folder: {}\nmax_wait: 60s\n"
+      "startPort: {}\nmargin: {}\ndevices: {}\nstate_folder: {}\nmax_wait: 60s\n"
       "fair_wait: 5s\nunloadTimeout: 2s\nhealthCheckTimeout: 20s\nmodels:\n",
-      20000 + ::getpid() % 400 * 25, margin_bytes, (folder_ / "state").string());
+      20000 + ::getpid() % 400 * 25, sizes_.margin, device, (folder_ / "state").string());
   for (int i = 0; i < models; ++i) {
     models_.push_back(fmt::format("model-{}", i));
-    std::string options;
-    const std::string keys = keys_of(i, options);
-    out << fmt::format(
-        "  {}:\n    cmd: {} --port ${{PORT}} --name ${{MODEL_ID}} --bytes {} --processes {} {}\n"
-        "    memory: {}\n{}",
-        models_.back(), LULL_SOAK_SERVER, model_bytes, gpu_folder().string(), options, model_bytes,
-        keys);
+    out << fmt::format("  {}:\n    memory: {}\n{}", models_.back(), sizes_.model,
+                       which_ == servers::stand_ins ? stand_in(i) : example(i));
   }
 }
 
@@ -71,9 +123,16 @@ void router_process::start() {
                    "10"};
   how.environment = {{"LD_LIBRARY_PATH", LULL_TEST_SIMGPU},
                      {"SIMGPU_VENDORS", "cuda"},
-                     {"SIMGPU", fmt::format("total={},scale=1000", gpu_bytes)},
+                     {"SIMGPU", fmt::format("total={},scale=1000", sizes_.device)},
                      {"SIMGPU_PROCESSES", gpu_folder().string()},
                      {"SIMGPU_PROCESSES_CHANGE", "1"}};
+  // Into files, or the router would take what its servers say for words of theirs.
+  const std::string reports = (folder_ / "report").string();
+  for (const char* const options : {"TSAN_OPTIONS", "ASAN_OPTIONS", "UBSAN_OPTIONS"}) {
+    const char* const given = std::getenv(options);
+    how.environment[options] =
+        fmt::format("{}:log_path={}", given == nullptr ? "" : given, reports);
+  }
   how.output = child_stream::pipe;
   how.state_pipe = false;
   process_ = std::make_unique<process>(how);
@@ -117,6 +176,16 @@ std::string router_process::last_log_lines() const {
   const std::string all{std::istreambuf_iterator<char>(in), {}};
   constexpr std::size_t some = 6000;
   return all.size() <= some ? all : all.substr(all.size() - some);
+}
+
+std::string router_process::sanitizer_reports() const {
+  std::string all;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    if (!entry.path().filename().string().starts_with("report.")) continue;
+    std::ifstream in(entry.path());
+    all += std::string{std::istreambuf_iterator<char>(in), {}};
+  }
+  return all;
 }
 
 }  // namespace lull::soak

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <thread>
@@ -34,6 +35,7 @@ struct arguments {
   int models = 12;
   unsigned seed = 1;
   bool quiet = false;  ///< nothing goes wrong
+  servers which = servers::stand_ins;
   std::string folder;
 };
 
@@ -61,12 +63,12 @@ class verdict {
 
 int servers_alive(const router_process& router) {
   int count = 0;
-  const std::string ours = router.gpu_folder().string();
+  const std::string ours = router.folder().string();
   for (const seen_process& each : all_processes()) {
-    if (each.command.find(ours) != std::string::npos &&
-        each.command.starts_with(LULL_SOAK_SERVER)) {
-      ++count;
-    }
+    const bool is_server = each.command.starts_with(LULL_SOAK_SERVER) ||
+                           each.command.starts_with(LULL_EXAMPLE_SERVER) ||
+                           each.command.starts_with("sh -c");
+    if (is_server && each.command.find(ours) != std::string::npos) ++count;
   }
   return count;
 }
@@ -88,12 +90,11 @@ void judge_answers(verdict& into, const tally& seen) {
                          wrong, seen.longest_seconds));
 }
 
-void judge_sightings(verdict& into, const sightings& seen) {
+void judge_sightings(verdict& into, const sightings& seen, const sizes& of) {
   into.check(seen.over_budget == 0 && seen.samples > 0, "nothing over the budget at any sample",
-             fmt::format("{} samples; at most {:.2f} GiB held and {:.2f} booked, of {:.2f}",
-                         seen.samples, static_cast<double>(seen.most_held_bytes) / gib,
-                         static_cast<double>(seen.most_booked_bytes) / gib,
-                         static_cast<double>(gpu_bytes - margin_bytes) / gib));
+             fmt::format("{} samples; at most {} MiB held and {} booked, of {} and a margin of {}",
+                         seen.samples, seen.most_held_bytes / mib, seen.most_booked_bytes / mib,
+                         (of.device - of.margin) / mib, of.margin / mib));
   into.check(seen.unanswered == 0, "the router was never too busy to say how it is",
              fmt::format("the slowest look took {:.3f} s", seen.slowest_look_seconds));
   constexpr int two_seconds = 20;
@@ -119,12 +120,12 @@ void judge_rest(verdict& into, const router_process& router, std::size_t descrip
 
 int run(const arguments& given) {
   const std::filesystem::path folder = given.folder;
-  router_process router(folder, given.models);
+  router_process router(folder, given.which, given.models);
   const std::size_t descriptors_before = descriptors_of(router.id());
   verdict result;
   std::optional<trouble> disturbances;
   observer eye(router);
-  clients crowd(router.port(), router.models(), given.clients, given.seed);
+  clients crowd(router.port(), given.which, router.models(), given.clients, given.seed);
   if (!given.quiet) disturbances.emplace(router, given.seed);
   const auto end = steady_clock::now() + seconds{given.seconds};
   while (steady_clock::now() < end && is_alive(router.id())) {
@@ -140,12 +141,15 @@ int run(const arguments& given) {
                              disturbances->intrusions()));
   }
   judge_answers(result, crowd.counts());
-  judge_sightings(result, eye.seen());
+  judge_sightings(result, eye.seen(), router.sizes());
   judge_rest(result, router, descriptors_before);
   const lull::stop_result ended = router.stop();
   result.check(ended.status.success() && !ended.killed, "it ends when it is told to",
                to_string(ended.status));
   result.check(servers_alive(router) == 0, "no orphan", "");
+  const std::string reports = router.sanitizer_reports();
+  result.check(reports.empty(), "no process was reported by a sanitizer", "");
+  fmt::print("{}", reports.substr(0, 20000));
   if (result.failures() > 0)
     fmt::print("\nthe router's last words:\n{}\n", router.last_log_lines());
   return result.failures();
@@ -168,6 +172,11 @@ int main(int argc, char** argv) {
   app.add_option("--clients", given.clients)->check(CLI::Range(1, 5000))->capture_default_str();
   app.add_option("--models", given.models)->check(CLI::Range(1, 25))->capture_default_str();
   app.add_option("--seed", given.seed, "Of what happens at random")->capture_default_str();
+  const std::map<std::string, servers> kinds{{"stand-ins", servers::stand_ins},
+                                             {"examples", servers::examples}};
+  app.add_option("--servers", given.which,
+                 "stand-ins, on a simulated GPU, or examples, on the host")
+      ->transform(CLI::CheckedTransformer(kinds));
   app.add_flag("--quiet", given.quiet, "Nobody is killed and nothing is taken");
   CLI11_PARSE(app, argc, argv);
   raise_descriptor_limit();

@@ -1,12 +1,14 @@
 // An inference server for the load run: it holds memory of the simulated GPU, by the file that says
 // so, and answers with its name. Starts as slowly and as unreliably as it is told.
 
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <charconv>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
@@ -15,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include <fmt/format.h>
 #include <httplib.h>
@@ -102,10 +105,26 @@ struct server {
   }
 };
 
+/// Beside an example server, whose process tree it is part of: takes memory while a file is there.
+int intrude(const std::string& file, std::size_t bytes) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  std::vector<char> taken;
+  while (::getppid() != 1) {
+    const bool there = ::access(file.c_str(), F_OK) == 0;
+    if (there && taken.empty()) taken.assign(bytes, 'x');
+    if (!there && !taken.empty()) std::vector<char>().swap(taken);
+    std::this_thread::sleep_for(milliseconds{50});
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int count, char** words) {
   auto options = read_options(count, words);
+  if (options.count("--intruder") > 0) {
+    return intrude(options["--intruder"], std::strtoull(options["--bytes"].c_str(), nullptr, 10));
+  }
   std::minstd_rand chance(static_cast<unsigned>(::getpid()));
   server here{.name = options["--name"],
               .bytes = std::strtoull(options["--bytes"].c_str(), nullptr, 10),

@@ -42,13 +42,13 @@ void trouble::run(unsigned seed) {
     }
     lock.lock();
   }
-  if (intruder_) toggle_memory();
+  if (intruder_ || std::filesystem::exists(router_.intruder_file())) toggle_memory();
 }
 
 void trouble::kill_one(std::minstd_rand& chance) {
   std::vector<pid_t> servers;
   for (const seen_process& each : all_processes()) {
-    if (each.parent == router_.id() && each.command.starts_with(LULL_SOAK_SERVER)) {
+    if (each.parent == router_.id() && each.command.starts_with(router_.program())) {
       servers.push_back(each.id);
     }
   }
@@ -58,6 +58,12 @@ void trouble::kill_one(std::minstd_rand& chance) {
 }
 
 void trouble::toggle_memory() {
+  if (router_.which() == servers::examples) {
+    if (std::filesystem::remove(router_.intruder_file())) return;
+    std::ofstream(router_.intruder_file()) << "now";
+    ++intrusions_;
+    return;
+  }
   if (intruder_) {
     std::filesystem::remove(router_.gpu_folder() / std::to_string(intruder_->id()));
     intruder_.reset();
@@ -70,7 +76,7 @@ void trouble::toggle_memory() {
   intruder_.emplace(how);
   const std::string id = std::to_string(intruder_->id());
   const std::filesystem::path fresh = router_.folder() / ("intruder-" + id);
-  std::ofstream(fresh) << "0 0 " << model_bytes << '\n';
+  std::ofstream(fresh) << "0 0 " << router_.sizes().model << '\n';
   std::filesystem::rename(fresh, router_.gpu_folder() / id);
   ++intrusions_;
 }

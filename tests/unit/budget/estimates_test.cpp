@@ -61,6 +61,33 @@ TEST(Estimates, WhatALoadWasMeasuredAtIsKnownToTheNextBudget) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
+TEST(Estimates, WhoConfirmsDoesNotWaitForTheDiskAndManyChangesAreWrittenOnce) {
+  const lull::test::scratch_folder folder;
+  const std::string path = (folder.path() / "estimates").string();
+  std::vector<std::function<void()>> jobs;  // none runs by itself, as where the disk is slow
+  lull::budget_options options;
+  options.devices = {{"GPU0", 10_GiB, 1_GiB}};
+  options.evict = [](const auto&) {};
+  options.run_on = [&](std::function<void()> job) { jobs.push_back(std::move(job)); };
+  options.estimates_file = path;
+  lull::budget budget(options);
+  load_estimates all;
+  const auto load = [&](const char* name) {
+    budget.add({name, {{"GPU0", 1_GiB}}});
+    budget.admit(name).confirm(lull::bytes_by_device{{"GPU0", 2_GiB}});
+    all[name] = {{"GPU0", 2_GiB}};
+  };
+  for (const char* const name : {"m", "n", "o"}) load(name);
+  EXPECT_FALSE(std::filesystem::exists(path));
+  ASSERT_EQ(jobs.size(), 1U);
+  jobs.back()();
+  EXPECT_EQ(lull::detail::read_estimates(path), all);
+  load("p");
+  ASSERT_EQ(jobs.size(), 2U) << "what changes later is written later";
+  jobs.back()();
+  EXPECT_EQ(lull::detail::read_estimates(path), all);
+}
+
 TEST(Estimates, AFileThatIsNotWholeIsAnErrorAndStays) {
   const lull::test::scratch_folder folder;
   const std::string path = (folder.path() / "estimates").string();

@@ -123,11 +123,30 @@ TEST_F(Models, WhatIsSaidOfAModelCountsFromTheNextDecision) {
   budget->change({"a", {}, {{"sleep", {{"GPU0", 1_GiB}}}, {"unload"}}, 3, true});
   EXPECT_EQ(look("a").priority, 3);
   EXPECT_EQ(budget->preview("c").evictions.at(0).model, "b");
-  budget->change({"a", {}, {{"other"}}});
+  budget->change({.name = "a", .levels = {{"other"}}, .wake_time = {}});
   EXPECT_EQ(budget->preview("c").evictions.at(0).level, "other");
   EXPECT_EQ(code([&] { budget->change({"nobody", {{"GPU0", 1}}}); }), status::not_found);
   EXPECT_EQ(code([&] { budget->change({"a", {}, {}}); }), status::invalid_argument);
   EXPECT_EQ(code([&] { budget->change({"a", {{"GPU7", 1}}}); }), status::invalid_argument);
+}
+
+TEST_F(Models, HowLongItTakesToComeBackIsMeasuredFromEachLevel) {
+  const auto load_in = [&](lull::duration span) {
+    auto ticket = budget->admit("a", time.now());
+    time.advance(span);
+    ticket.confirm();
+  };
+  EXPECT_THAT(look("a").wake_times, ElementsAre(1s, 1s)) << "as it was given";
+  load_in(20s);
+  EXPECT_THAT(look("a").wake_times, ElementsAre(1s, 20s));
+  EXPECT_EQ(look("a").wake_time, 1s);
+  budget->put_away("a", 0);
+  load_in(3s);
+  budget->put_away("a", 0);
+  load_in(5s);
+  EXPECT_THAT(look("a").wake_times, ElementsAre(4s, 20s));
+  budget->change({"a", {}, {{"other", {{"GPU0", 2_GiB}}}, {"sleep", {{"GPU0", 1_GiB}}}}});
+  EXPECT_THAT(look("a").wake_times, ElementsAre(1s, 4s)) << "stays with its name";
 }
 
 TEST_F(Models, AnotherNeedReplacesWhatWasMeasuredUntilTheNextLoad) {

@@ -86,6 +86,8 @@ struct model_config {
   duration min_resident{};
   /// How long a request may wait for it. Absent: as long as the client stays.
   std::optional<duration> max_wait = {};
+  /// Its server may listen where others reach it, past the router.
+  bool allow_remote = false;
 
   bool operator==(const model_config&) const = default;
 };

@@ -152,6 +152,7 @@ class reader {
     model.min_resident = model_.span("min_resident").value_or(defaults.min_resident);
     model.max_wait = model_.positive_span("max_wait");
     if (!model.max_wait) model.max_wait = defaults.max_wait;
+    model.allow_remote = model_.flag("allow_remote").value_or(defaults.allow_remote);
   }
 
   void read_memory(const model_defaults& defaults) {

@@ -27,6 +27,7 @@ struct model_defaults {
   duration ttl{};  ///< 0: never
   duration min_resident{};
   std::optional<duration> max_wait = {};
+  bool allow_remote = false;
   std::vector<sleep_rung> ladder = {};  ///< as read_ladder() gives it
 };
 

@@ -81,6 +81,7 @@ class file_reader {
     defaults_.ttl = root_.span("globalTTL").value_or(defaults_.ttl);
     defaults_.min_resident = root_.span("min_resident").value_or(defaults_.min_resident);
     defaults_.max_wait = root_.positive_span("max_wait");
+    defaults_.allow_remote = root_.flag("allow_remote").value_or(false);
     defaults_.ladder =
         read_ladder(root_, config_)
             .value_or(std::vector<sleep_rung>{{.level = "auto", .way = sleep_way::automatic}});
