@@ -21,9 +21,9 @@ constexpr std::uint64_t guessed_residue = std::uint64_t{4} << 30U;
 /// The levels that every model has.
 enum level : std::size_t { offload, checkpoint, unload };
 
-class node {
+class budget_node {
  public:
-  node(const node_load& load, bool one_awake)
+  budget_node(const node_load& load, bool one_awake)
       : load_(load), one_awake_(one_awake), members_(load.models.size()), books_(on_, load) {
     lull::budget_options options;
     options.devices = {{"GPU", gpu_bytes, gpu_margin_bytes},
@@ -166,7 +166,7 @@ class node {
 }  // namespace
 
 outcome run_by_bytes(const node_load& load, bool one_awake) {
-  return node(load, one_awake).run();
+  return budget_node(load, one_awake).run();
 }
 
 }  // namespace bench::fleet

@@ -5,8 +5,8 @@
 namespace bench::fleet {
 namespace {
 
-/// Lets go whom it will be longest without, most for its bytes (Belady's rule, by size). That is not
-/// the best that can be done where sizes differ, which is hard to find, but no other row knows as
+/// Lets go whom it will be longest without, most for its bytes (Belady's rule, by size). Not the
+/// best that can be done where sizes differ, which is hard to find, but no other row knows as
 /// much.
 class seer final : public sleeper_rule {
  public:

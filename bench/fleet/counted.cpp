@@ -17,7 +17,7 @@
 //   to be woken among them, must not be more than sleeper-limit x 4096 MiB. If it is, that is an
 //   error, which is tried again (at most 20 s later) for as long as the requester exists. Nobody is
 //   put away for it, so on a GPU that has nobody else it never becomes less.
-// - One that is awake may use 0.9 of the GPU less what the sleepers are reckoned at, which its owner
+// - One that is awake may use 0.9 of the GPU less what sleepers are reckoned at, which its owner
 //   has to write into --gpu-memory-utilization.
 // - Its pod requests the host memory for its weights for as long as it exists; the kubelet admits
 //   none beyond what the node has.

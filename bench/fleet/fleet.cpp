@@ -18,7 +18,7 @@ outcome run_node(const node_load& load, const contestant& who) {
 
 }  // namespace
 
-/// A model stays with its node, so that nothing passes from one node to another: one after the other
+/// A model stays with its node, so that nothing passes from one to another: one after the other
 /// they come to the same as all at once.
 outcome run(const fleet_load& load, const contestant& who) {
   outcome all;

@@ -21,8 +21,8 @@
 // So: the k-th model is wanted 1/k as often as the first, at a rate at which 45 % of the models are
 // called once an hour at most; models that are always wanted get a node for themselves, and more
 // weight on those would only add requests that are alike for all. Requests come in conversations,
-// which makes bursts of them; conversations come and go with the hour. How many turns they have, and
-// how long the pauses between are, is an assumption.
+// which makes bursts of them; conversations come and go with the hour. How many turns they have,
+// and how long the pauses between are, is an assumption.
 
 namespace bench::fleet {
 namespace {

@@ -7,9 +7,9 @@
 namespace bench::fleet {
 namespace {
 
-class node {
+class turns {
  public:
-  node(const node_load& load, sleeper_rule& rule)
+  turns(const node_load& load, sleeper_rule& rule)
       : load_(load), rule_(rule), models_(load.models.size()), books_(on_, load) {}
 
   outcome run() {
@@ -243,7 +243,7 @@ class node {
 }  // namespace
 
 outcome run_whole_gpu(const node_load& load, sleeper_rule& rule) {
-  return node(load, rule).run();
+  return turns(load, rule).run();
 }
 
 }  // namespace bench::fleet
