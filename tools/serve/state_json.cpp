@@ -30,14 +30,14 @@ json bytes_of(const bytes_by_device& all, const holdings& memory) {
   return made;
 }
 
-std::int64_t seconds_of(duration span) {
+std::int64_t whole_seconds_of(duration span) {
   return std::chrono::duration_cast<std::chrono::seconds>(span).count();
 }
 
 /// The time to the last rung, in seconds; 0: it stays.
 std::int64_t ttl_of(const model_config& model) {
   const auto& last = model.ladder.back().after;
-  return last ? seconds_of(*last) : 0;
+  return last ? whole_seconds_of(*last) : 0;
 }
 
 }  // namespace
