@@ -137,7 +137,7 @@ TEST_P(ResetScarcity, OfAResetThatDrops) {
     stream_handle stream;
   } held;
   const auto make = [&] {
-    held.weights = regions.allocate(*device_, 3_MiB, {.tag = "weights"});
+    held.weights = regions.allocate(*device_, 3_MiB, {.tag = "weights", .may_move = true});
     held.allocated = device_->allocate(1_MiB);
     held.stream = device_->stream_create();
   };
