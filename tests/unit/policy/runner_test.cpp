@@ -149,7 +149,10 @@ TEST_F(Runner, AnIdleTimeOfZeroSleepsAsSoonAsThereIsNoWork) {
   at_once.idle_time = 0s;
   at_once.watch_idle = true;
   lull::sleeper sleeper(at_once);
-  sleeper.add(who_);
+  {
+    const auto awake = sleeper.acquire();  // it may be asleep before it has anything to put away
+    sleeper.add(who_);
+  }
   ASSERT_TRUE(eventually([&] { return sleeper.observe().state == sleep_state::asleep; }));
   for (int round = 1; round <= 20; ++round) {
     {
