@@ -1,5 +1,6 @@
 // Regions behind an engine's own allocator: made by number and tag, known by their addresses.
 
+#include <lull/bytes.hpp>
 #include <lull/lull.h>
 
 #include <sys/types.h>
@@ -17,9 +18,8 @@
 
 namespace {
 
+using namespace lull::literals;
 using testing::HasSubstr;
-
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 
 class Allocator : public lull::test::c_host_test {
  protected:
@@ -61,7 +61,7 @@ class Allocator : public lull::test::c_host_test {
 
 TEST_F(Allocator, WhatAnEngineWritesAfterADiscardIsKeptByTheNextOffload) {
   create();
-  auto* const cache = static_cast<char*>(lull_allocator_alloc(allocator_, MiB, 0));
+  auto* const cache = static_cast<char*>(lull_allocator_alloc(allocator_, 1_MiB, 0));
   ASSERT_NE(cache, nullptr) << lull_last_error_message();
   const auto sleep_by = [&](lull_contents_action action) {
     const lull_eviction_plan plan{action, nullptr, 0};
@@ -72,9 +72,9 @@ TEST_F(Allocator, WhatAnEngineWritesAfterADiscardIsKeptByTheNextOffload) {
   };
   const auto expect_kept = [&] {
     EXPECT_EQ(sleep_by(LULL_CONTENTS_DISCARD), LULL_RESIDENCY_DISCARDED);
-    std::memset(cache, 7, MiB);  // nobody tells lull
+    std::memset(cache, 7, 1_MiB);  // nobody tells lull
     EXPECT_EQ(sleep_by(LULL_CONTENTS_OFFLOAD), LULL_RESIDENCY_OFFLOADED);
-    EXPECT_EQ(std::string(cache, MiB), std::string(MiB, 7));
+    EXPECT_EQ(std::string(cache, 1_MiB), std::string(1_MiB, 7));
   };
   expect_kept();
   ASSERT_EQ(lull_allocator_set_refill(allocator_, cache, nullptr, nullptr), LULL_OK);
@@ -83,24 +83,24 @@ TEST_F(Allocator, WhatAnEngineWritesAfterADiscardIsKeptByTheNextOffload) {
 
 TEST_F(Allocator, GivesRegionsThatAreFoundByAnyAddressInThem) {
   create();
-  auto* const weights = static_cast<char*>(lull_allocator_alloc(allocator_, 3 * MiB, 0));
+  auto* const weights = static_cast<char*>(lull_allocator_alloc(allocator_, 3_MiB, 0));
   ASSERT_NE(weights, nullptr) << lull_last_error_message();
-  std::memset(weights, 7, 3 * MiB);
-  for (const char* inside : {weights, weights + 1, weights + 3 * MiB - 1}) {
+  std::memset(weights, 7, 3_MiB);
+  for (const char* inside : {weights, weights + 1, weights + 3_MiB - 1}) {
     const lull_region_info info = find(inside);
     EXPECT_EQ(info.address, weights);
-    EXPECT_EQ(info.size_bytes, 3 * MiB);
+    EXPECT_EQ(info.size_bytes, 3_MiB);
     EXPECT_EQ(info.residency, LULL_RESIDENCY_RESIDENT);
-    EXPECT_GE(info.device_bytes, 3 * MiB);
+    EXPECT_GE(info.device_bytes, 3_MiB);
     EXPECT_STREQ(info.device, "HOST");
     EXPECT_STREQ(info.tag, "default");
   }
   lull_region_info info{};
   info.struct_size = sizeof info;
-  for (const char* outside : {weights - 1, weights + 3 * MiB}) {
+  for (const char* outside : {weights - 1, weights + 3_MiB}) {
     EXPECT_EQ(lull_allocator_find(allocator_, outside, &info), LULL_ERROR_NOT_FOUND);
   }
-  lull_allocator_free(allocator_, weights, 3 * MiB);
+  lull_allocator_free(allocator_, weights, 3_MiB);
   EXPECT_EQ(regions(), 0u);
   EXPECT_EQ(lull_allocator_find(allocator_, weights, &info), LULL_ERROR_NOT_FOUND);
 }
@@ -109,14 +109,14 @@ TEST_F(Allocator, TagsWhatAThreadAllocatesAsTheThreadSays) {
   create();
   EXPECT_STREQ(lull_thread_tag(), "");
   ASSERT_EQ(lull_thread_set_tag("weights"), LULL_OK);
-  void* const first = lull_allocator_alloc(allocator_, MiB, 0);
+  void* const first = lull_allocator_alloc(allocator_, 1_MiB, 0);
   std::thread([&] {
     EXPECT_STREQ(lull_thread_tag(), "") << "another thread's is its own";
-    void* const other = lull_allocator_alloc(allocator_, MiB, 0);
+    void* const other = lull_allocator_alloc(allocator_, 1_MiB, 0);
     EXPECT_STREQ(find(other).tag, "default");
   }).join();
   ASSERT_EQ(lull_thread_set_tag("kv"), LULL_OK);
-  void* const second = lull_allocator_alloc(allocator_, MiB, 0);
+  void* const second = lull_allocator_alloc(allocator_, 1_MiB, 0);
   EXPECT_STREQ(find(first).tag, "weights");
   EXPECT_STREQ(find(second).tag, "kv");
   EXPECT_EQ(lull_thread_set_tag(std::string(64, 'x').c_str()), LULL_ERROR_INVALID_ARGUMENT);
@@ -137,17 +137,17 @@ TEST_F(Allocator, ItsRegionsSleepByTheirTagsAndComeBackWhereTheyWere) {
   };
   how_.refill_user = &seen;
   create();
-  auto* const weights = static_cast<char*>(lull_allocator_alloc(allocator_, 2 * MiB, 0));
+  auto* const weights = static_cast<char*>(lull_allocator_alloc(allocator_, 2_MiB, 0));
   ASSERT_EQ(lull_thread_set_tag("kv"), LULL_OK);
-  auto* const cache = static_cast<char*>(lull_allocator_alloc(allocator_, 2 * MiB, 0));
-  auto* const scratch = static_cast<char*>(lull_allocator_alloc(allocator_, 2 * MiB, 0));
+  auto* const cache = static_cast<char*>(lull_allocator_alloc(allocator_, 2_MiB, 0));
+  auto* const scratch = static_cast<char*>(lull_allocator_alloc(allocator_, 2_MiB, 0));
   // Of one of them it is known better how it is written again.
   const auto two = [](void*, const lull_refill_target* target) {
     std::memset(lull_refill_target_address(target), 2, lull_refill_target_size(target));
     return LULL_OK;
   };
   ASSERT_EQ(lull_allocator_set_refill(allocator_, scratch + 5, two, nullptr), LULL_OK);
-  std::memset(cache, 9, 2 * MiB);
+  std::memset(cache, 9, 2_MiB);
 
   const lull_tag_action actions[] = {{"kv", LULL_CONTENTS_OFFLOAD},
                                      {"weights", LULL_CONTENTS_DISCARD}};
@@ -156,19 +156,19 @@ TEST_F(Allocator, ItsRegionsSleepByTheirTagsAndComeBackWhereTheyWere) {
   EXPECT_EQ(find(weights).residency, LULL_RESIDENCY_DISCARDED);
   EXPECT_EQ(find(cache).residency, LULL_RESIDENCY_OFFLOADED);
   ASSERT_EQ(lull_memory_restore(memory_, nullptr, 0, nullptr, nullptr), LULL_OK);
-  EXPECT_EQ(weights[MiB], 1);
-  EXPECT_EQ(cache[MiB], 9);
+  EXPECT_EQ(weights[1_MiB], 1);
+  EXPECT_EQ(cache[1_MiB], 9);
   EXPECT_EQ(seen.written, std::set<void*>{weights});
 
   const lull_eviction_plan all{LULL_CONTENTS_DISCARD, nullptr, 0};
   ASSERT_EQ(lull_memory_evict(memory_, &all, nullptr, nullptr), LULL_OK);
   ASSERT_EQ(lull_memory_restore(memory_, nullptr, 0, nullptr, nullptr), LULL_OK);
-  EXPECT_EQ(scratch[MiB], 2);
+  EXPECT_EQ(scratch[1_MiB], 2);
 }
 
 TEST_F(Allocator, SaysWhyThereIsNoMemory) {
   create();
-  EXPECT_EQ(lull_allocator_alloc(allocator_, 65 * MiB, 0), nullptr);
+  EXPECT_EQ(lull_allocator_alloc(allocator_, 65_MiB, 0), nullptr);
   EXPECT_EQ(lull_last_error_status(), LULL_ERROR_OUT_OF_DEVICE_MEMORY);
   EXPECT_THAT(lull_last_error_message(), HasSubstr("missing"));
   for (const int wrong : {-1, 1}) {
@@ -199,18 +199,18 @@ TEST_F(Allocator, GivesEveryCallAnAddressOfItsOwn) {
 
 TEST_F(Allocator, LeavesAloneWhatIsNotItsOwn) {
   create();
-  auto* const memory = static_cast<char*>(lull_allocator_alloc(allocator_, MiB, 0));
-  lull_allocator_free(allocator_, memory + 8, MiB);
+  auto* const memory = static_cast<char*>(lull_allocator_alloc(allocator_, 1_MiB, 0));
+  lull_allocator_free(allocator_, memory + 8, 1_MiB);
   EXPECT_EQ(lull_last_error_status(), LULL_ERROR_NOT_FOUND);
   EXPECT_EQ(regions(), 1u);
   lull_allocator_free(allocator_, nullptr, 0);
-  lull_allocator_free(allocator_, memory, MiB);
+  lull_allocator_free(allocator_, memory, 1_MiB);
   EXPECT_EQ(regions(), 0u);
 }
 
 TEST_F(Allocator, FreesWhatIsLeftWhenItGoes) {
   create();
-  ASSERT_NE(lull_allocator_alloc(allocator_, MiB, 0), nullptr);
+  ASSERT_NE(lull_allocator_alloc(allocator_, 1_MiB, 0), nullptr);
   ASSERT_NE(lull_allocator_alloc(allocator_, 100, 0), nullptr);
   EXPECT_EQ(regions(), 2u);
   lull_allocator_destroy(allocator_);

@@ -1,5 +1,6 @@
 // A budget where there is no memory: each allocation of a thread fails in turn.
 
+#include <lull/bytes.hpp>
 #include <lull/lull.h>
 
 #include <cstdint>
@@ -11,9 +12,8 @@
 
 namespace {
 
+using namespace lull::literals;
 using lull::test::with_failure_at;
-
-constexpr std::uint64_t GiB = std::uint64_t{1} << 30;
 
 /// Room for two of three models. What is to be done is done on the thread that asks, where
 /// allocations fail.
@@ -22,7 +22,7 @@ class CNoMemoryForBudgets : public testing::Test {
   ~CNoMemoryForBudgets() override { destroy(); }
 
   lull_status create() {
-    const lull_budget_device gpu{"a device with a name that takes memory", 10 * GiB, GiB, 0};
+    const lull_budget_device gpu{"a device with a name that takes memory", 10_GiB, 1_GiB, 0};
     lull_budget_options options;
     lull_budget_options_init(&options);
     options.devices = &gpu;
@@ -51,7 +51,7 @@ class CNoMemoryForBudgets : public testing::Test {
     budget_ = nullptr;
   }
   lull_status add(const char* name) const {
-    const lull_device_bytes need{"a device with a name that takes memory", 4 * GiB};
+    const lull_device_bytes need{"a device with a name that takes memory", 4_GiB};
     lull_budget_model model;
     lull_budget_model_init(&model);
     model.name = name;
@@ -182,11 +182,11 @@ TEST_F(CNoMemoryForBudgets, WhoNeedsRoomGetsItOrNot) {
 
 TEST_F(CNoMemoryForBudgets, AConfirmationCountsOrDoesNot) {
   make();
-  lull_device_bytes holds{"a device with a name that takes memory", 4 * GiB};
+  lull_device_bytes holds{"a device with a name that takes memory", 4_GiB};
   lull_budget_ticket* ticket = nullptr;
   sweep(
       [&] {
-        holds.bytes += GiB / 8;
+        holds.bytes += 1_GiB / 8;
         ASSERT_EQ(lull_budget_put_away(budget_, first, 0, nullptr), LULL_OK);
         ASSERT_EQ(lull_budget_admit(budget_, first, 0, nullptr, &ticket), LULL_OK);
       },

@@ -1,5 +1,6 @@
 // A budget from C: lull/c/budget.h.
 
+#include <lull/bytes.hpp>
 #include <lull/lull.h>
 
 #include <filesystem>
@@ -15,10 +16,9 @@
 
 namespace {
 
+using namespace lull::literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-constexpr std::uint64_t GiB = std::uint64_t{1} << 30;
 
 /// Room for two of three models, of which the first can also sleep.
 class CBudget : public testing::Test {
@@ -50,7 +50,7 @@ class CBudget : public testing::Test {
     };
     options_.log_user = this;
     ok(lull_budget_create(&options_, &budget_));
-    for (const char* const name : {"a", "b", "c"}) ok(add(name, 4 * GiB));
+    for (const char* const name : {"a", "b", "c"}) ok(add(name, 4_GiB));
   }
   ~CBudget() override {
     if (budget_ == nullptr) return;
@@ -60,7 +60,7 @@ class CBudget : public testing::Test {
 
   lull_status add(const char* name, std::uint64_t bytes) const {
     const lull_device_bytes need{"GPU0", bytes};
-    const lull_device_bytes left{"GPU0", GiB};
+    const lull_device_bytes left{"GPU0", 1_GiB};
     const lull_budget_level levels[] = {{"sleep", &left, 1}, {"unload", nullptr, 0}};
     lull_budget_model model;
     lull_budget_model_init(&model);
@@ -111,7 +111,7 @@ class CBudget : public testing::Test {
 
   // For the functions that the budget calls too.
  public:
-  const lull_budget_device gpu_{"GPU0", 10 * GiB, LULL_UNKNOWN, 0};
+  const lull_budget_device gpu_{"GPU0", 10_GiB, LULL_UNKNOWN, 0};
   bool runs_here_ = true;
   bool probes_ = false;
   bool probe_fails_ = false;
@@ -133,10 +133,10 @@ TEST_F(CBudget, OneLoadsAndTheOthersAreServed) {
   EXPECT_STREQ(lull_budget_ticket_model(first), "a");
   std::uint64_t granted = 0;
   ok(lull_budget_ticket_granted(first, "GPU0", &granted));
-  EXPECT_EQ(granted, 4 * GiB);
+  EXPECT_EQ(granted, 4_GiB);
   ok(lull_budget_ticket_granted(first, "GPU1", &granted));
   EXPECT_EQ(granted, 0u);
-  const lull_device_bytes really{"GPU0", 5 * GiB};
+  const lull_device_bytes really{"GPU0", 5_GiB};
   ok(lull_budget_ticket_confirm(first, &really, 1));
   lull_budget_ticket* const second = admit("a");
   EXPECT_EQ(lull_budget_ticket_must_load(second), 0);
@@ -145,8 +145,8 @@ TEST_F(CBudget, OneLoadsAndTheOthersAreServed) {
   EXPECT_EQ(seen.leases, 2u);
   EXPECT_EQ(seen.measured, 1);
   ASSERT_EQ(seen.hold_count, 1u);
-  EXPECT_EQ(seen.holds[0].bytes, 5 * GiB);
-  EXPECT_EQ(seen.estimate[0].bytes, 5 * GiB);
+  EXPECT_EQ(seen.holds[0].bytes, 5_GiB);
+  EXPECT_EQ(seen.estimate[0].bytes, 5_GiB);
   lull_budget_ticket_destroy(first);
   lull_budget_ticket_destroy(second);
   EXPECT_EQ(look(0).leases, 0u);
@@ -175,7 +175,7 @@ TEST_F(CBudget, SomebodyLeavesForAnother) {
   EXPECT_STREQ(eviction.model, "a");
   EXPECT_STREQ(eviction.level, "sleep");
   ASSERT_EQ(eviction.gain_count, 1u);
-  EXPECT_EQ(eviction.gain[0].bytes, 3 * GiB);
+  EXPECT_EQ(eviction.gain[0].bytes, 3_GiB);
   expect(lull_budget_plan_eviction(plan, 1, &eviction), LULL_ERROR_NOT_FOUND, "1 evictions");
   lull_budget_plan_destroy(plan);
 
@@ -194,8 +194,8 @@ TEST_F(CBudget, SomebodyLeavesForAnother) {
   device.struct_size = sizeof device;
   ok(lull_budget_view_device(view_, 0, &device));
   EXPECT_STREQ(device.name, "GPU0");
-  EXPECT_EQ(device.held_bytes, 9 * GiB);
-  EXPECT_EQ(device.margin_bytes, GiB);
+  EXPECT_EQ(device.held_bytes, 9_GiB);
+  EXPECT_EQ(device.margin_bytes, 1_GiB);
 }
 
 TEST_F(CBudget, ModelsComeChangeAndGo) {
@@ -205,9 +205,9 @@ TEST_F(CBudget, ModelsComeChangeAndGo) {
   std::int32_t begun = 0;
   ok(lull_budget_put_away(budget_, "a", 0, &begun));
   EXPECT_EQ(begun, 1);
-  const lull_device_bytes left{"GPU0", 2 * GiB};
+  const lull_device_bytes left{"GPU0", 2_GiB};
   ok(lull_budget_correct(budget_, "a", &left, 1));
-  EXPECT_EQ(look(0).holds[0].bytes, 2 * GiB);
+  EXPECT_EQ(look(0).holds[0].bytes, 2_GiB);
   ok(lull_budget_put_away(budget_, "a", 0, &begun));
   EXPECT_EQ(begun, 0);
   ok(lull_budget_put_away(budget_, "a", 1, nullptr));
@@ -235,11 +235,11 @@ TEST_F(CBudget, ModelsComeChangeAndGo) {
 
 TEST_F(CBudget, WhatCannotBeIsRefusedWithTheReason) {
   make();
-  ok(add("huge", 100 * GiB));
+  ok(add("huge", 100_GiB));
   lull_budget_ticket* ticket = nullptr;
   expect(lull_budget_admit(budget_, "huge", LULL_FOREVER, nullptr, &ticket),
          LULL_ERROR_OUT_OF_DEVICE_MEMORY, "GPU0 lacks 91 GiB");
-  expect(add("a", GiB), LULL_ERROR_INVALID_ARGUMENT, "'a' is in the budget already");
+  expect(add("a", 1_GiB), LULL_ERROR_INVALID_ARGUMENT, "'a' is in the budget already");
   lull_budget_model model;
   lull_budget_model_init(&model);
   expect(lull_budget_add(budget_, &model), LULL_ERROR_INVALID_ARGUMENT, "without a name");
@@ -273,7 +273,7 @@ TEST_F(CBudget, ACallbackFailsInWords) {
 
 TEST_F(CBudget, AProbeSaysWhatOthersUse) {
   probes_ = true;
-  used_ = 3 * GiB;
+  used_ = 3_GiB;
   make();
   const auto foreign = [&] {
     static_cast<void>(look(0));
@@ -282,11 +282,11 @@ TEST_F(CBudget, AProbeSaysWhatOthersUse) {
     ok(lull_budget_view_device(view_, 0, &device));
     return device.foreign_bytes;
   };
-  EXPECT_EQ(foreign(), 3 * GiB);
+  EXPECT_EQ(foreign(), 3_GiB);
   probe_fails_ = true;
   used_ = 0;
   ok(lull_budget_refresh(budget_));
-  EXPECT_EQ(foreign(), 3 * GiB) << "as before";
+  EXPECT_EQ(foreign(), 3_GiB) << "as before";
   EXPECT_THAT(lines_, ElementsAre(HasSubstr("no telemetry")));
   probe_fails_ = false;
   ok(lull_budget_refresh(budget_));
@@ -411,7 +411,7 @@ TEST_F(CBudget, WhatLoadsWereMeasuredAtIsKept) {
     options.estimates_file = path.c_str();
     lull_budget* budget = nullptr;
     ok(lull_budget_create(&options, &budget));
-    const lull_device_bytes need{"GPU0", GiB};
+    const lull_device_bytes need{"GPU0", 1_GiB};
     lull_budget_model model;
     lull_budget_model_init(&model);
     model.name = "m";
@@ -422,8 +422,8 @@ TEST_F(CBudget, WhatLoadsWereMeasuredAtIsKept) {
     ok(lull_budget_admit(budget, "m", 0, nullptr, &ticket));
     std::uint64_t granted = 0;
     ok(lull_budget_ticket_granted(ticket, "GPU0", &granted));
-    EXPECT_EQ(granted, again ? 3 * GiB : GiB);
-    const lull_device_bytes really{"GPU0", 3 * GiB};
+    EXPECT_EQ(granted, again ? 3_GiB : 1_GiB);
+    const lull_device_bytes really{"GPU0", 3_GiB};
     ok(lull_budget_ticket_confirm(ticket, &really, 1));
     lull_budget_ticket_destroy(ticket);
     lull_budget_destroy(budget);
@@ -441,15 +441,15 @@ TEST_F(CBudget, SettlesWithWhatIsExpectedOnThreadsOfItsOwn) {
                        lull_budget_call*) {
     auto& self = *static_cast<CBudget*>(user);
     for (std::size_t i = 0; i < count; ++i) {
-      self.log_.push_back("settle " + std::to_string(expected[i].gain_bytes / GiB) + " of " +
-                          std::to_string(expected[i].baseline_free_bytes / GiB));
+      self.log_.push_back("settle " + std::to_string(expected[i].gain_bytes / 1_GiB) + " of " +
+                          std::to_string(expected[i].baseline_free_bytes / 1_GiB));
     }
     return LULL_OK;
   };
   ok(lull_budget_create(&options_, &budget_));
-  ok(add("a", 4 * GiB));
+  ok(add("a", 4_GiB));
   load("a");
-  used_ = 4 * GiB;
+  used_ = 4_GiB;
   ok(lull_budget_put_away(budget_, "a", 0, nullptr));
   lull_budget_destroy(std::exchange(budget_, nullptr));  // which waits for it
   EXPECT_EQ(released_, 1);
@@ -462,7 +462,7 @@ TEST_F(CBudget, WorkThatNobodyRanIsRunWhenItIsGivenBack) {
   released_ = 0;
   options_.run_on = [](void*, lull_budget_work* work) { lull_budget_work_destroy(work); };
   ok(lull_budget_create(&options_, &budget_));
-  ok(add("a", 4 * GiB));
+  ok(add("a", 4_GiB));
   load("a");
   ok(lull_budget_put_away(budget_, "a", 1, nullptr));
   EXPECT_EQ(look(0).state, LULL_MODEL_STATE_UNLOADED);

@@ -14,7 +14,7 @@ namespace {
 
 using lull::test::CGraphCache;
 using lull::test::eventually;
-using lull::test::MiB;
+using namespace lull::literals;
 using lull::test::number;
 using lull::test::recipe;
 using lull::test::unbounded;
@@ -23,24 +23,24 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 TEST_F(CGraphCache, LimitsBoundAndCanBeChanged) {
-  options_.limits = {2, 4 * MiB, LULL_MINUTE};
+  options_.limits = {2, 4_MiB, LULL_MINUTE};
   create();
   lull_graph_limits limits{};
   EXPECT_EQ(lull_graph_cache_limits(cache_, &limits), LULL_OK);
   EXPECT_EQ(limits.entries, 2U);
-  EXPECT_EQ(limits.bytes, 4 * MiB);
+  EXPECT_EQ(limits.bytes, 4_MiB);
   EXPECT_EQ(limits.idle_time_ns, LULL_MINUTE);
 
-  for (std::uint64_t key = 1; key <= 3; ++key) put(key, MiB);
+  for (std::uint64_t key = 1; key <= 3; ++key) put(key, 1_MiB);
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U)) << "least recently used";
   EXPECT_EQ(stats().evicted_for_entries, 1U);
-  put(4, 4 * MiB);
+  put(4, 4_MiB);
   EXPECT_EQ(stats().entries, 1U);
   EXPECT_GE(stats().evicted_for_bytes, 1U);
 
   limits = unbounded;
   EXPECT_EQ(lull_graph_cache_set_limits(cache_, &limits), LULL_OK);
-  for (std::uint64_t key = 5; key < 15; ++key) put(key, MiB);
+  for (std::uint64_t key = 5; key < 15; ++key) put(key, 1_MiB);
   EXPECT_EQ(stats().entries, 11U) << "nothing bounds it";
   limits.entries = 3;
   EXPECT_EQ(lull_graph_cache_set_limits(cache_, &limits), LULL_OK);
@@ -51,9 +51,9 @@ TEST_F(CGraphCache, LimitsBoundAndCanBeChanged) {
 }
 
 TEST_F(CGraphCache, WhatCannotFitIsRefusedAndWhatIsInUseKeepsItsPlace) {
-  options_.limits = {1, 2 * MiB, LULL_FOREVER};
+  options_.limits = {1, 2_MiB, LULL_FOREVER};
   create();
-  recipe large{7, 3 * MiB};
+  recipe large{7, 3_MiB};
   lull_graph_pin none{};
   EXPECT_EQ(
       lull_graph_cache_get_or_capture(cache_, number(1), recipe::capture, &large, nullptr, &none),
@@ -62,15 +62,15 @@ TEST_F(CGraphCache, WhatCannotFitIsRefusedAndWhatIsInUseKeepsItsPlace) {
 
   lull_graph_capture_options wishes{};
   lull_graph_capture_options_init(&wishes);
-  wishes.bytes = 3 * MiB;
+  wishes.bytes = 3_MiB;
   EXPECT_EQ(
       lull_graph_cache_get_or_capture(cache_, number(1), recipe::capture, &large, &wishes, &none),
       LULL_ERROR_OUT_OF_DEVICE_MEMORY);
   EXPECT_EQ(large.calls, 1) << "known beforehand, so not captured at all";
   EXPECT_EQ(stats().rejected, 2U);
 
-  lull_graph_pin in_use = get(2, MiB);
-  recipe small{8, MiB};
+  lull_graph_pin in_use = get(2, 1_MiB);
+  recipe small{8, 1_MiB};
   EXPECT_EQ(
       lull_graph_cache_get_or_capture(cache_, number(3), recipe::capture, &small, nullptr, &none),
       LULL_ERROR_BUSY);
@@ -81,7 +81,7 @@ TEST_F(CGraphCache, WhatCannotFitIsRefusedAndWhatIsInUseKeepsItsPlace) {
       LULL_ERROR_BUSY);
   EXPECT_EQ(small.calls, 0);
   lull_graph_pin_release(&in_use);
-  lull_graph_pin got = get(3, MiB);
+  lull_graph_pin got = get(3, 1_MiB);
   EXPECT_EQ(value(got), 1003U);
   lull_graph_pin_release(&got);
 }
@@ -93,24 +93,24 @@ TEST_F(CGraphCache, ABudgetBoundsSeveralCachesAndMayBeDestroyedEarly) {
   create();
   lull_graph_cache* other = nullptr;
   ASSERT_EQ(lull_graph_cache_create(&options_, &other), LULL_OK);
-  put(1, MiB);
-  put(2, MiB);
+  put(1, 1_MiB);
+  put(2, 1_MiB);
   for (std::uint64_t key = 3; key <= 4; ++key) {
-    lull_graph_pin pin = get_from(other, key, MiB);
+    lull_graph_pin pin = get_from(other, key, 1_MiB);
     lull_graph_pin_release(&pin);
   }
   std::uint64_t entries = 0;
   std::uint64_t bytes = 0;
   EXPECT_EQ(lull_graph_budget_usage(budget, &entries, &bytes), LULL_OK);
   EXPECT_EQ(entries, 3U);
-  EXPECT_EQ(bytes, 3 * MiB);
+  EXPECT_EQ(bytes, 3_MiB);
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U)) << "least recently used of both";
   EXPECT_EQ(lull_graph_budget_usage(budget, nullptr, nullptr), LULL_OK);
 
-  EXPECT_EQ(lull_graph_budget_set_limits(budget, LULL_NO_LIMIT, 2 * MiB), LULL_OK);
+  EXPECT_EQ(lull_graph_budget_set_limits(budget, LULL_NO_LIMIT, 2_MiB), LULL_OK);
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U, 1002U));
   lull_graph_budget_destroy(budget);
-  put(5, MiB);
+  put(5, 1_MiB);
   EXPECT_THAT(vendor_.destroyed, ElementsAre(1001U, 1002U, 1003U)) << "the bound still holds";
   lull_graph_cache_destroy(other);
 }

@@ -17,7 +17,7 @@ namespace {
 
 using lull::test::CGraphCache;
 using lull::test::eventually;
-using lull::test::MiB;
+using namespace lull::literals;
 using lull::test::number;
 using lull::test::recipe;
 using lull::test::vendor_node_bytes;
@@ -28,13 +28,13 @@ using testing::IsEmpty;
 // --- The driver -------------------------------------------------------------------------------
 
 TEST_F(CGraphCache, TheDriverIsAskedForFiguresAndReturnsMemory) {
-  vendor_.footprint_bytes = 3 * MiB;
-  vendor_.used_bytes = 10 * MiB;
+  vendor_.footprint_bytes = 3_MiB;
+  vendor_.used_bytes = 10_MiB;
   create();
   put(1);
-  put(2, MiB);
+  put(2, 1_MiB);
   put(3);
-  EXPECT_EQ(stats().bytes, 7 * MiB) << "where it is not known the driver is asked";
+  EXPECT_EQ(stats().bytes, 7_MiB) << "where it is not known the driver is asked";
   std::uint64_t evicted = 0;
   EXPECT_EQ(lull_graph_cache_trim(cache_, &evicted), LULL_OK);
   EXPECT_EQ(evicted, 3U);
@@ -42,7 +42,7 @@ TEST_F(CGraphCache, TheDriverIsAskedForFiguresAndReturnsMemory) {
   EXPECT_EQ(vendor_.synchronizations, 1);
   EXPECT_EQ(vendor_.trims, 1);
   const auto seen = stats();
-  EXPECT_EQ(seen.returned_bytes, 7 * MiB);
+  EXPECT_EQ(seen.returned_bytes, 7_MiB);
   EXPECT_EQ(seen.measured_returned_bytes, 0U);
   EXPECT_EQ(seen.unknown_footprints, 0U);
   EXPECT_EQ(seen.evicted_cleared, 3U);
@@ -118,10 +118,10 @@ TEST_F(CGraphCache, AnythingButDestroyMayBeMissing) {
 }
 
 TEST_F(CGraphCache, MemoryOfDestroyedGraphsCollectsBeforeItIsTrimmed) {
-  options_.trim_after_bytes = 2 * MiB;
+  options_.trim_after_bytes = 2_MiB;
   create();
   for (std::uint64_t key = 1; key <= 2; ++key) {
-    put(key, MiB);
+    put(key, 1_MiB);
     EXPECT_EQ(lull_graph_cache_erase(cache_, number(key), nullptr), LULL_OK);
     EXPECT_EQ(vendor_.trims, key == 1 ? 0 : 1);
   }

@@ -14,8 +14,6 @@
 
 namespace lull::test {
 
-inline constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 constexpr lull_graph_key number(std::uint64_t low) {
   return {0, low};
 }

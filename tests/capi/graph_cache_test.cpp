@@ -19,7 +19,7 @@
 namespace {
 
 using lull::test::CGraphCache;
-using lull::test::MiB;
+using namespace lull::literals;
 using lull::test::number;
 using lull::test::recipe;
 using lull::test::sized;
@@ -121,17 +121,17 @@ TEST_F(CGraphCache, AnEntryMayComeBeforeItsGraphAndGetOthersInItsPlace) {
   EXPECT_EQ(stats().entries, 1U);
   EXPECT_EQ(look_up(number(1)), 0U) << "there is no graph to be found";
 
-  recipe first{7, MiB};
+  recipe first{7, 1_MiB};
   ASSERT_EQ(lull_graph_pin_recapture(&pin, recipe::capture, &first, nullptr), LULL_OK)
       << lull_last_error_message();
   EXPECT_EQ(value(pin), 7U);
-  EXPECT_EQ(stats().bytes, MiB);
-  recipe in_place{7, 2 * MiB};
+  EXPECT_EQ(stats().bytes, 1_MiB);
+  recipe in_place{7, 2_MiB};
   ASSERT_EQ(lull_graph_pin_recapture(&pin, recipe::capture, &in_place, nullptr), LULL_OK);
-  EXPECT_EQ(stats().bytes, 2 * MiB);
+  EXPECT_EQ(stats().bytes, 2_MiB);
   EXPECT_EQ(stats().updated, 1U);
   EXPECT_THAT(vendor_.destroyed, IsEmpty());
-  recipe anew{8, MiB};
+  recipe anew{8, 1_MiB};
   ASSERT_EQ(lull_graph_pin_recapture(&pin, recipe::capture, &anew, nullptr), LULL_OK);
   EXPECT_EQ(value(pin), 8U);
   EXPECT_THAT(vendor_.destroyed, ElementsAre(7U));

@@ -1,5 +1,6 @@
 // Settling and the release clock by the C API.
 
+#include <lull/bytes.hpp>
 #include <lull/lull.h>
 
 #include <cstdint>
@@ -13,10 +14,9 @@
 
 namespace {
 
+using namespace lull::literals;
 using lull::test::sized;
 using testing::HasSubstr;
-
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 
 /// A host device of 16 MiB of its own, so that what is free does not move.
 class CSettle : public lull::test::c_host_test {
@@ -67,7 +67,7 @@ TEST_F(CSettle, TheClockRemembersPerDevice) {
   EXPECT_GE(last("CUDA0"), 0);
   EXPECT_LT(last("HOST"), 5 * LULL_SECOND);
   EXPECT_EQ(lull_release_clock_mark(releases_, nullptr, 1, nullptr), LULL_ERROR_INVALID_ARGUMENT);
-  const lull_release_gain gain{MiB, MiB};
+  const lull_release_gain gain{1_MiB, 1_MiB};
   EXPECT_EQ(lull_release_clock_mark(releases_, nullptr, 0, &gain), LULL_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", -1, nullptr), LULL_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", LULL_FOREVER, nullptr), LULL_OK);
@@ -86,13 +86,13 @@ TEST_F(CSettle, IsSkippedWhereThereIsNothingToWaitFor) {
 
 TEST_F(CSettle, ReturnsWithTheExpectedGain) {
   void* memory = nullptr;
-  ASSERT_EQ(lull_device_allocate(device_, 8 * MiB, &memory), LULL_OK);
+  ASSERT_EQ(lull_device_allocate(device_, 8_MiB, &memory), LULL_OK);
   auto before = sized<lull_memory_info>();
   ASSERT_EQ(lull_device_memory(device_, LULL_PROBE_TIMEOUT, &before), LULL_OK);
-  ASSERT_EQ(lull_device_deallocate(device_, memory, 8 * MiB), LULL_OK);
+  ASSERT_EQ(lull_device_deallocate(device_, memory, 8_MiB), LULL_OK);
 
   std::vector<std::string> seen;
-  const lull_settle_expectation expected{"HOST", 8 * MiB, before.free_bytes};
+  const lull_settle_expectation expected{"HOST", 8_MiB, before.free_bytes};
   options_.releases = nullptr;
   options_.released_ago_ns = 0;
   options_.expected = &expected;
@@ -107,10 +107,10 @@ TEST_F(CSettle, ReturnsWithTheExpectedGain) {
   ASSERT_EQ(devices_.size(), 1u);
   EXPECT_EQ(devices_[0].verdict, LULL_VERDICT_GAINED);
   EXPECT_EQ(devices_[0].gain, LULL_GAIN_ALREADY_THERE);
-  EXPECT_EQ(devices_[0].before_bytes, 8 * MiB);
-  EXPECT_EQ(devices_[0].after_bytes, 16 * MiB);
+  EXPECT_EQ(devices_[0].before_bytes, 8_MiB);
+  EXPECT_EQ(devices_[0].after_bytes, 16_MiB);
   EXPECT_STREQ(devices_[0].device, "HOST");
-  EXPECT_EQ(seen, std::vector<std::string>{"HOST " + std::to_string(16 * MiB)});
+  EXPECT_EQ(seen, std::vector<std::string>{"HOST " + std::to_string(16_MiB)});
 
   options_.on_sample = [](void*, std::int64_t, const char*, std::uint64_t) {
     return LULL_ERROR_IO;
@@ -122,16 +122,16 @@ TEST_F(CSettle, ReturnsWithTheExpectedGain) {
 
 TEST_F(CSettle, AMarkMaySayHowMuchComesBack) {
   void* memory = nullptr;
-  ASSERT_EQ(lull_device_allocate(device_, 8 * MiB, &memory), LULL_OK);
+  ASSERT_EQ(lull_device_allocate(device_, 8_MiB, &memory), LULL_OK);
   auto before = sized<lull_memory_info>();
   ASSERT_EQ(lull_device_memory(device_, LULL_PROBE_TIMEOUT, &before), LULL_OK);
-  ASSERT_EQ(lull_device_deallocate(device_, memory, 8 * MiB), LULL_OK);
-  const lull_release_gain gain{8 * MiB, before.free_bytes};
+  ASSERT_EQ(lull_device_deallocate(device_, memory, 8_MiB), LULL_OK);
+  const lull_release_gain gain{8_MiB, before.free_bytes};
   EXPECT_EQ(lull_release_clock_mark(releases_, "HOST", 0, &gain), LULL_OK);
   EXPECT_EQ(settle().status, LULL_SETTLE_SETTLED);
   ASSERT_EQ(devices_.size(), 1u);
   EXPECT_EQ(devices_[0].gain, LULL_GAIN_ALREADY_THERE);
-  EXPECT_EQ(devices_[0].before_bytes, 8 * MiB);
+  EXPECT_EQ(devices_[0].before_bytes, 8_MiB);
 }
 
 TEST_F(CSettle, TheHostIsNotWaitedForAndACancelObjectEndsIt) {
@@ -180,7 +180,7 @@ TEST_F(CSettle, ASleepMarksTheClock) {
   lull_memory* memory = nullptr;
   lull_region* region = nullptr;
   ASSERT_EQ(lull_memory_create(nullptr, &memory), LULL_OK);
-  ASSERT_EQ(lull_memory_allocate(memory, device_, MiB, nullptr, &region), LULL_OK);
+  ASSERT_EQ(lull_memory_allocate(memory, device_, 1_MiB, nullptr, &region), LULL_OK);
   lull_sleeper_options options;
   lull_sleeper_options_init(&options);
   options.releases = releases_;

@@ -22,8 +22,6 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 std::vector<char> pattern(std::uint64_t bytes, unsigned seed) {
   std::vector<char> all(bytes);
   for (std::uint64_t i = 0; i < bytes; ++i) {
@@ -85,24 +83,24 @@ class CApiTransfer : public c_host_test {
 TEST_F(CApiTransfer, AnArenaIsPreparedSharedAndTrimmed) {
   lull_arena_options options;
   lull_arena_options_init(&options);
-  options.budget_bytes = 8 * MiB;
-  options.slice_bytes = 2 * MiB;
+  options.budget_bytes = 8_MiB;
+  options.slice_bytes = 2_MiB;
   lull_arena* arena = nullptr;
   ASSERT_EQ(lull_arena_create(&options, &arena), LULL_OK) << lull_last_error_message();
-  ASSERT_EQ(lull_arena_prepare(arena, device_, 6 * MiB, nullptr), LULL_OK)
+  ASSERT_EQ(lull_arena_prepare(arena, device_, 6_MiB, nullptr), LULL_OK)
       << lull_last_error_message();
   ASSERT_EQ(lull_arena_wait_prepared(arena), LULL_OK);
   auto info = sized<lull_arena_info>();
   ASSERT_EQ(lull_arena_describe(arena, &info), LULL_OK);
-  EXPECT_EQ(info.budget_bytes, 8 * MiB);
-  EXPECT_EQ(info.held_bytes, 6 * MiB);
-  EXPECT_EQ(info.pinned_bytes, 6 * MiB) << info.not_pinned_because;
+  EXPECT_EQ(info.budget_bytes, 8_MiB);
+  EXPECT_EQ(info.held_bytes, 6_MiB);
+  EXPECT_EQ(info.pinned_bytes, 6_MiB) << info.not_pinned_because;
   EXPECT_EQ(info.used_bytes, 0u);
   EXPECT_EQ(info.preparing, 0);
 
   std::uint64_t given_back = 0;
-  EXPECT_EQ(lull_arena_trim(arena, 4 * MiB, &given_back), LULL_OK);
-  EXPECT_EQ(given_back, 2 * MiB);
+  EXPECT_EQ(lull_arena_trim(arena, 4_MiB, &given_back), LULL_OK);
+  EXPECT_EQ(given_back, 2_MiB);
   EXPECT_EQ(lull_arena_set_budget(arena, 0), LULL_OK);
   ASSERT_EQ(lull_arena_describe(arena, &info), LULL_OK);
   EXPECT_EQ(info.held_bytes, 0u);
@@ -119,7 +117,7 @@ TEST_F(CApiTransfer, AnArenaIsPreparedSharedAndTrimmed) {
 TEST_F(CApiTransfer, OptionsOfAnArenaAreLookedAt) {
   lull_arena_options options;
   lull_arena_options_init(&options);
-  options.slice_bytes = 3 * MiB;
+  options.slice_bytes = 3_MiB;
   lull_arena* arena = nullptr;
   EXPECT_EQ(lull_arena_create(&options, &arena), LULL_ERROR_INVALID_ARGUMENT);
   EXPECT_EQ(arena, nullptr);
@@ -127,29 +125,29 @@ TEST_F(CApiTransfer, OptionsOfAnArenaAreLookedAt) {
   lull_arena_prepare_options prepare;
   lull_arena_prepare_options_init(&prepare);
   prepare.threads = 0;
-  EXPECT_EQ(lull_arena_prepare(arena, device_, MiB, &prepare), LULL_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(lull_arena_prepare(arena, device_, 1_MiB, &prepare), LULL_ERROR_INVALID_ARGUMENT);
   lull_arena_destroy(arena);
 }
 
 TEST_F(CApiTransfer, ARegionIsFilledFromPiecesOfAFileAtEveryWake) {
   const scratch_folder folder;
   const std::string path = folder.path() / "weights";
-  const auto written = pattern(3 * MiB, 1);
-  std::ofstream(path, std::ios::binary).write(written.data(), 3 * MiB);
+  const auto written = pattern(3_MiB, 1);
+  std::ofstream(path, std::ios::binary).write(written.data(), 3_MiB);
   lull_file_source* file = nullptr;
   ASSERT_EQ(lull_file_source_open(path.c_str(), &file), LULL_OK) << lull_last_error_message();
-  EXPECT_EQ(lull_file_source_size(file), 3 * MiB);
+  EXPECT_EQ(lull_file_source_size(file), 3_MiB);
 
-  const lull_file_piece pieces[] = {{0, 2 * MiB, MiB}, {MiB, 7, MiB}};
+  const lull_file_piece pieces[] = {{0, 2_MiB, 1_MiB}, {1_MiB, 7, 1_MiB}};
   lull_region_options options;
   lull_region_options_init(&options);
   options.source = file;
   options.pieces = pieces;
   options.piece_count = 2;
-  lull_region* const weights = allocate(2 * MiB, options);
+  lull_region* const weights = allocate(2_MiB, options);
   lull_file_source_destroy(file);  // the region keeps it
-  std::vector<char> expected(written.begin() + 2 * MiB, written.end());
-  expected.insert(expected.end(), written.begin() + 7, written.begin() + 7 + MiB);
+  std::vector<char> expected(written.begin() + 2_MiB, written.end());
+  expected.insert(expected.end(), written.begin() + 7, written.begin() + 7 + 1_MiB);
   EXPECT_EQ(contents(weights), expected);
   ASSERT_EQ(evict(LULL_CONTENTS_DISCARD), LULL_OK);
   EXPECT_EQ(residency(weights), LULL_RESIDENCY_DISCARDED);
@@ -157,7 +155,7 @@ TEST_F(CApiTransfer, ARegionIsFilledFromPiecesOfAFileAtEveryWake) {
   EXPECT_EQ(contents(weights), expected);
 
   // What was written since is offloaded, though the plan says otherwise.
-  expected.assign(2 * MiB, 'x');
+  expected.assign(2_MiB, 'x');
   write(weights, expected);
   ASSERT_EQ(lull_region_mark_written(weights), LULL_OK);
   ASSERT_EQ(evict(LULL_CONTENTS_DISCARD), LULL_OK);
@@ -169,7 +167,7 @@ TEST_F(CApiTransfer, ARegionIsFilledFromPiecesOfAFileAtEveryWake) {
 TEST_F(CApiTransfer, AFileThatChangedFailsTheWakeWithItsName) {
   const scratch_folder folder;
   const std::string path = folder.path() / "weights";
-  std::ofstream(path, std::ios::binary).write(pattern(MiB, 1).data(), MiB);
+  std::ofstream(path, std::ios::binary).write(pattern(1_MiB, 1).data(), 1_MiB);
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   lull_file_source* by_path = nullptr;
   lull_file_source* adopted = nullptr;
@@ -181,9 +179,9 @@ TEST_F(CApiTransfer, AFileThatChangedFailsTheWakeWithItsName) {
   lull_region_options options;
   lull_region_options_init(&options);
   options.source = by_path;
-  lull_region* const weights = allocate(MiB, options);
+  lull_region* const weights = allocate(1_MiB, options);
   ASSERT_EQ(evict(LULL_CONTENTS_DISCARD), LULL_OK);
-  std::filesystem::resize_file(path, MiB - 1);
+  std::filesystem::resize_file(path, 1_MiB - 1);
   EXPECT_EQ(restore(), LULL_ERROR_IO);
   EXPECT_THAT(lull_last_error_message(), HasSubstr(path));
   EXPECT_EQ(residency(weights), LULL_RESIDENCY_DISCARDED);
@@ -223,18 +221,18 @@ struct reading {
 TEST_F(CApiTransfer, ACallbackReadsAFile) {
   const scratch_folder folder;
   const std::string path = folder.path() / "weights";
-  const auto written = pattern(MiB, 5);
-  std::ofstream(path, std::ios::binary).write(written.data(), MiB);
+  const auto written = pattern(1_MiB, 5);
+  std::ofstream(path, std::ios::binary).write(written.data(), 1_MiB);
   reading given{::open(path.c_str(), O_RDONLY | O_CLOEXEC), LULL_OK};
-  lull_region* const weights = allocate(MiB / 2, "weights");
+  lull_region* const weights = allocate(1_MiB / 2, "weights");
   const auto refill = [](void* user, const lull_refill_target* target) {
     auto& with = *static_cast<reading*>(user);
-    with.code = lull_refill_target_read_file(target, 0, with.descriptor, 3, MiB / 2);
+    with.code = lull_refill_target_read_file(target, 0, with.descriptor, 3, 1_MiB / 2);
     return with.code;
   };
   ASSERT_EQ(lull_region_refill(weights, refill, &given), LULL_OK) << lull_last_error_message();
   EXPECT_EQ(contents(weights),
-            std::vector<char>(written.begin() + 3, written.begin() + 3 + MiB / 2));
+            std::vector<char>(written.begin() + 3, written.begin() + 3 + 1_MiB / 2));
   std::filesystem::resize_file(path, 100);
   EXPECT_EQ(lull_region_refill(weights, refill, &given), LULL_ERROR_CALLBACK);
   EXPECT_EQ(given.code, LULL_ERROR_IO);
@@ -248,18 +246,18 @@ TEST_F(CApiTransfer, ARefillThatFailsSaysWhyInItsOwnWords) {
   options.refill = [](void*, const lull_refill_target* target) {
     return lull_refill_target_fail(target, LULL_ERROR_IO, "model.gguf: no such file");
   };
-  allocate(MiB, options);
+  allocate(1_MiB, options);
   ASSERT_EQ(evict(LULL_CONTENTS_DISCARD), LULL_OK);
   EXPECT_EQ(lull_memory_restore(memory_, nullptr, 0, nullptr, nullptr), LULL_ERROR_CALLBACK);
   EXPECT_THAT(lull_last_error_message(), HasSubstr("model.gguf: no such file"));
 }
 
 TEST_F(CApiTransfer, ASwapTakesOneSetOutWhileAnotherComes) {
-  lull_region* const first = allocate(24 * MiB, "first");
-  write(first, pattern(24 * MiB, 1));
+  lull_region* const first = allocate(24_MiB, "first");
+  write(first, pattern(24_MiB, 1));
   ASSERT_EQ(evict(LULL_CONTENTS_OFFLOAD), LULL_OK);
-  lull_region* const second = allocate(32 * MiB, "second");  // both do not fit
-  write(second, pattern(32 * MiB, 2));
+  lull_region* const second = allocate(32_MiB, "second");  // both do not fit
+  write(second, pattern(32_MiB, 2));
 
   const lull_tag_action leaving{"second", LULL_CONTENTS_OFFLOAD};
   const lull_eviction_plan plan{LULL_CONTENTS_KEEP, &leaving, 1};
@@ -272,11 +270,11 @@ TEST_F(CApiTransfer, ASwapTakesOneSetOutWhileAnotherComes) {
   EXPECT_STREQ(about.what, "swap");
   auto device = sized<lull_device_report>();
   ASSERT_EQ(lull_report_device(report, 0, &device), LULL_OK);
-  EXPECT_EQ(device.copied_bytes, 56 * MiB);
+  EXPECT_EQ(device.copied_bytes, 56_MiB);
   EXPECT_EQ(device.staged_bytes, 0u);
   lull_report_destroy(report);
   EXPECT_EQ(residency(second), LULL_RESIDENCY_OFFLOADED);
-  EXPECT_EQ(contents(first), pattern(24 * MiB, 1));
+  EXPECT_EQ(contents(first), pattern(24_MiB, 1));
 
   const char* const nobody = "third";
   EXPECT_EQ(lull_memory_swap(memory_, &plan, &nobody, 1, nullptr, nullptr), LULL_ERROR_NOT_FOUND);
@@ -295,12 +293,12 @@ TEST_F(CApiTransfer, OneSleeperLeavesWhileAnotherComes) {
   lull_sleep_plan plan;
   ASSERT_EQ(lull_sleep_plan_init(&plan, LULL_LEVEL_OFFLOAD), LULL_OK);
 
-  lull_region* const of_first = allocate(40 * MiB, "weights");
-  write(of_first, pattern(40 * MiB, 1));
+  lull_region* const of_first = allocate(40_MiB, "weights");
+  write(of_first, pattern(40_MiB, 1));
   ASSERT_EQ(lull_sleeper_sleep(first, &plan, nullptr), LULL_OK) << lull_last_error_message();
   lull_region* of_second = nullptr;
-  ASSERT_EQ(lull_memory_allocate(other, device_, 40 * MiB, nullptr, &of_second), LULL_OK);
-  write(of_second, pattern(40 * MiB, 2));
+  ASSERT_EQ(lull_memory_allocate(other, device_, 40_MiB, nullptr, &of_second), LULL_OK);
+  write(of_second, pattern(40_MiB, 2));
 
   EXPECT_EQ(lull_sleeper_swap(second, second, &plan, LULL_FOREVER, nullptr, nullptr, nullptr),
             LULL_ERROR_INVALID_ARGUMENT);
@@ -313,7 +311,7 @@ TEST_F(CApiTransfer, OneSleeperLeavesWhileAnotherComes) {
   EXPECT_STREQ(about.what, "sleep");
   ASSERT_EQ(lull_report_describe(woke, &about), LULL_OK);
   EXPECT_STREQ(about.what, "wake");
-  EXPECT_EQ(contents(of_first), pattern(40 * MiB, 1));
+  EXPECT_EQ(contents(of_first), pattern(40_MiB, 1));
   EXPECT_EQ(residency(of_second), LULL_RESIDENCY_OFFLOADED);
 
   // What does not come to fit: both stay where they are.
@@ -321,10 +319,10 @@ TEST_F(CApiTransfer, OneSleeperLeavesWhileAnotherComes) {
   lull_region_options_init(&options);
   options.absent = 1;
   lull_region* more = nullptr;
-  ASSERT_EQ(lull_memory_allocate(other, device_, 30 * MiB, &options, &more), LULL_OK);
+  ASSERT_EQ(lull_memory_allocate(other, device_, 30_MiB, &options, &more), LULL_OK);
   EXPECT_EQ(lull_sleeper_swap(first, second, &plan, LULL_FOREVER, nullptr, nullptr, nullptr),
             LULL_ERROR_OUT_OF_DEVICE_MEMORY);
-  EXPECT_EQ(contents(of_first), pattern(40 * MiB, 1));
+  EXPECT_EQ(contents(of_first), pattern(40_MiB, 1));
   EXPECT_EQ(residency(of_second), LULL_RESIDENCY_OFFLOADED);
 
   lull_report_destroy(slept);

@@ -1,5 +1,7 @@
 #include "gguf/estimate.hpp"
 
+#include <lull/bytes.hpp>
+
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -13,17 +15,16 @@
 
 namespace {
 
+using namespace lull::literals;
 using gguf::memory_estimate;
 using gguf::model_use;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Key;
 
-constexpr std::uint64_t MiB = 1 << 20;
-
 /// Of 8 layers, heads of 64 and a context of 4096 that it was trained for.
 gguf::model_options small_llama() {
-  return {.total_bytes = 4 * MiB,
+  return {.total_bytes = 4_MiB,
           .blocks = 8,
           .context_length = 4096,
           .embedding_length = 1024,
@@ -71,7 +72,7 @@ class Estimate : public testing::Test {
 TEST_F(Estimate, WeightsAndContextAreAddedUp) {
   const auto header = written(small_llama());
   auto use = on_one();
-  use.per_device_bytes = 100 * MiB;
+  use.per_device_bytes = 100_MiB;
   const memory_estimate all = gguf::estimate(header, use);
   ASSERT_THAT(all.devices, ElementsAre(Key("CUDA0"), Key("HOST")));
   const auto& gpu = all.devices.at("CUDA0");
@@ -80,8 +81,8 @@ TEST_F(Estimate, WeightsAndContextAreAddedUp) {
   EXPECT_TRUE(all.context_known);
   EXPECT_EQ(all.context_tokens, 4096U);
   EXPECT_EQ(gpu.context_bytes, 8U * 4096 * (4 * 64 * 2 + 4 * 64 * 2));
-  EXPECT_EQ(gpu.other_bytes, 100 * MiB);
-  EXPECT_EQ(all.total_bytes(), header.tensor_bytes() + gpu.context_bytes + 100 * MiB);
+  EXPECT_EQ(gpu.other_bytes, 100_MiB);
+  EXPECT_EQ(all.total_bytes(), header.tensor_bytes() + gpu.context_bytes + 100_MiB);
 }
 
 TEST_F(Estimate, ASlotHasItsPartOfTheContextRoundedUp) {
@@ -178,7 +179,7 @@ TEST_F(Estimate, WhatTheHeaderDoesNotSayOfAllLayersIsNotKnown) {
   const memory_estimate all = gguf::estimate(read(layers(3, {2, 0})), on_one());
   EXPECT_FALSE(all.context_known);
   EXPECT_EQ(all.total_bytes(), 0U);
-  EXPECT_FALSE(gguf::estimate(written({.total_bytes = MiB}), on_one()).context_known);
+  EXPECT_FALSE(gguf::estimate(written({.total_bytes = 1_MiB}), on_one()).context_known);
 }
 
 TEST_F(Estimate, AnEmbeddingThatIsTheOutputTooIsThereTwice) {

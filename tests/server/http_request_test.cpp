@@ -11,8 +11,8 @@ constexpr http::request_limits small{.head_bytes = 256, .body_bytes = 64};
 
 /// The status with which a request is refused; 0 when it is complete, -1 when there is more to
 /// come.
-int status_of(const std::string& text, std::size_t piece = std::string::npos,
-              const http::request_limits& limits = small) {
+int status_of_text(const std::string& text, std::size_t piece = std::string::npos,
+                   const http::request_limits& limits = small) {
   http::request_reader reader(limits);
   try {
     for (std::size_t at = 0; at < text.size(); at += std::min(piece, text.size())) {
@@ -67,33 +67,35 @@ TEST(HttpRequest, ChunksArePutTogether) {
     EXPECT_EQ(read(head + "3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n", piece).body,
               "abc0123456789");
   }
-  EXPECT_EQ(status_of(head + "0\r\n\r\n"), 0);
-  EXPECT_EQ(status_of(head + "3\r\nabc\r\n"), -1);
+  EXPECT_EQ(status_of_text(head + "0\r\n\r\n"), 0);
+  EXPECT_EQ(status_of_text(head + "3\r\nabc\r\n"), -1);
 }
 
 TEST(HttpRequest, ChunksThatAreNoneAreRefused) {
   const std::string head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (const char* body : {"x\r\n", "\r\n", "-1\r\n", "3\r\nabcd\r\n", "fffffffffffffffff\r\n"}) {
-    EXPECT_EQ(status_of(head + body), 400) << body;
+    EXPECT_EQ(status_of_text(head + body), 400) << body;
   }
-  EXPECT_EQ(status_of(head + "ffffffffffffffff\r\n"), 413);
-  EXPECT_EQ(status_of(head + "40\r\n" + std::string(64, 'x') + "\r\n1\r\n"), 413);
-  EXPECT_EQ(status_of(head + std::string(1000, '1')), 400) << "a size without an end";
-  EXPECT_EQ(status_of(head + "0\r\n" + std::string(1000, 't')), 400) << "a trailer without an end";
+  EXPECT_EQ(status_of_text(head + "ffffffffffffffff\r\n"), 413);
+  EXPECT_EQ(status_of_text(head + "40\r\n" + std::string(64, 'x') + "\r\n1\r\n"), 413);
+  EXPECT_EQ(status_of_text(head + std::string(1000, '1')), 400) << "a size without an end";
+  EXPECT_EQ(status_of_text(head + "0\r\n" + std::string(1000, 't')), 400)
+      << "a trailer without an end";
   std::string trailers = head + "0\r\n";
   for (int i = 0; i < 100; ++i) trailers += "T: 1\r\n";
-  EXPECT_EQ(status_of(trailers), 431) << "trailers without an end";
+  EXPECT_EQ(status_of_text(trailers), 431) << "trailers without an end";
 }
 
 TEST(HttpRequest, HeadersHaveALimit) {
   const std::string start = "GET / HTTP/1.1\r\n";
-  EXPECT_EQ(status_of(std::string(300, 'x')), 431) << "one line";
-  EXPECT_EQ(status_of(start + "A: " + std::string(300, 'x')), 431);
+  EXPECT_EQ(status_of_text(std::string(300, 'x')), 431) << "one line";
+  EXPECT_EQ(status_of_text(start + "A: " + std::string(300, 'x')), 431);
   std::string many = start;
   for (int i = 0; i < 100; ++i) many += "A: 1\r\n";
-  EXPECT_EQ(status_of(many, 10), 431);
-  EXPECT_EQ(status_of(start + "A: " + std::string(200, 'x') + "\r\n\r\n"), 0);
-  EXPECT_EQ(status_of(start + "A: " + std::string(300, 'x') + "\r\n\r\n"), 431) << "it is complete";
+  EXPECT_EQ(status_of_text(many, 10), 431);
+  EXPECT_EQ(status_of_text(start + "A: " + std::string(200, 'x') + "\r\n\r\n"), 0);
+  EXPECT_EQ(status_of_text(start + "A: " + std::string(300, 'x') + "\r\n\r\n"), 431)
+      << "it is complete";
 }
 
 TEST(HttpRequest, ALimitIsTheSameInPieces) {
@@ -104,20 +106,20 @@ TEST(HttpRequest, ALimitIsTheSameInPieces) {
     const std::string head = start + std::string(length - start.size(), 'x') + "\r\n\r\n";
     const std::string line = chunked + std::string(length - 2, 'x') + "\r\n\r\n";
     for (const std::size_t piece : {std::size_t{1}, std::size_t{2}, std::size_t{3}}) {
-      EXPECT_EQ(status_of(head, piece), status_of(head)) << length;
-      EXPECT_EQ(status_of(line, piece), status_of(line)) << length;
+      EXPECT_EQ(status_of_text(head, piece), status_of_text(head)) << length;
+      EXPECT_EQ(status_of_text(line, piece), status_of_text(line)) << length;
     }
-    EXPECT_EQ(status_of(head), length <= 256 ? 0 : 431);
-    EXPECT_EQ(status_of(line), length <= 256 ? 0 : 400);
+    EXPECT_EQ(status_of_text(head), length <= 256 ? 0 : 431);
+    EXPECT_EQ(status_of_text(line), length <= 256 ? 0 : 400);
   }
 }
 
 TEST(HttpRequest, BodiesHaveALimitBeforeTheyCome) {
   const std::string start = "POST / HTTP/1.1\r\nContent-Length: ";
-  EXPECT_EQ(status_of(start + "65\r\n\r\n"), 413);
-  EXPECT_EQ(status_of(start + "64\r\n\r\n"), -1);
+  EXPECT_EQ(status_of_text(start + "65\r\n\r\n"), 413);
+  EXPECT_EQ(status_of_text(start + "64\r\n\r\n"), -1);
   for (const char* length : {"-1", "+1", "1.0", "nan", "0x1", "1 1", "", "99999999999999999999"}) {
-    EXPECT_EQ(status_of(start + length + "\r\n\r\n"), 400) << length;
+    EXPECT_EQ(status_of_text(start + length + "\r\n\r\n"), 400) << length;
   }
 }
 
@@ -127,17 +129,17 @@ TEST(HttpRequest, WhatCouldBeReadInTwoWaysIsRefused) {
        {"Content-Length: 1\r\nContent-Length: 1", "Content-Length: 1\r\nTransfer-Encoding: chunked",
         "Host: a\r\nhost: b", " Folded: x", "No colon", "Bad name: x", ": x", "A: x\rB: y",
         "A: x\nB: y"}) {
-    EXPECT_EQ(status_of(start + headers + "\r\n\r\n"), 400) << headers;
+    EXPECT_EQ(status_of_text(start + headers + "\r\n\r\n"), 400) << headers;
   }
-  EXPECT_EQ(status_of(start + "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501);
+  EXPECT_EQ(status_of_text(start + "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501);
 }
 
 TEST(HttpRequest, FirstLinesThatAreNoneAreRefused) {
   for (const char* line : {"", "GET", "GET /", "GET / HTTP/1.1 ", "GET  HTTP/1.1", "GET x HTTP/1.1",
                            "G(T / HTTP/1.1", "GET /a b HTTP/1.1", "GET /\x01 HTTP/1.1", "hello"}) {
-    EXPECT_EQ(status_of(std::string(line) + "\r\n\r\n"), 400) << line;
+    EXPECT_EQ(status_of_text(std::string(line) + "\r\n\r\n"), 400) << line;
   }
-  EXPECT_EQ(status_of("GET / HTTP/2.0\r\n\r\n"), 505);
+  EXPECT_EQ(status_of_text("GET / HTTP/2.0\r\n\r\n"), 505);
 }
 
 TEST(HttpRequest, AClientMayWaitForItsBodyToBeWanted) {

@@ -13,7 +13,7 @@ thread_local std::uint64_t made_here = 0;
 
 /// Count down to the one that fails, of all threads; 0: none does.
 std::atomic<std::uint64_t> left{0};
-std::atomic<bool> failed{false};
+std::atomic<bool> has_failed{false};
 std::atomic<bool (*)()> is_exempt{nullptr};
 
 bool is_due() noexcept {
@@ -23,7 +23,7 @@ bool is_due() noexcept {
   while (now != 0 && !left.compare_exchange_weak(now, now - 1, std::memory_order_relaxed)) {
   }
   if (now != 1) return false;
-  failed = true;
+  has_failed = true;
   return true;
 }
 
@@ -81,12 +81,12 @@ bool with_failure_at(std::uint64_t n, const std::function<void()>& work) {
 }
 
 void fail_allocation(std::uint64_t n) noexcept {
-  failed = false;
+  has_failed = false;
   left = n;
 }
 
 bool allocation_has_failed() noexcept {
-  return failed;
+  return has_failed;
 }
 
 void exempt_allocations(bool (*exempt)()) noexcept {

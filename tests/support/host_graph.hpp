@@ -14,6 +14,8 @@
 
 namespace lull::test {
 
+inline constexpr std::uint64_t page = 4096;
+
 /// A stand-in for a captured graph whose footprint is real: memory of its own that is written to,
 /// so that the resident set of the process shows it.
 struct host_graph {

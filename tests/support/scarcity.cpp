@@ -29,12 +29,12 @@ namespace {
 
 /// Count down to the one that fails; below 0: none does.
 std::atomic<std::int64_t> threads_left{-1};
-std::atomic<bool> failed{false};  ///< another thing than an allocation
+std::atomic<bool> another_failed{false};  ///< another thing than an allocation
 
 [[maybe_unused]] bool is_thread_due() noexcept {
   const bool due = threads_left.load(std::memory_order_relaxed) >= 0 &&
                    threads_left.fetch_sub(1, std::memory_order_relaxed) == 0;
-  if (due) failed = true;
+  if (due) another_failed = true;
   return due;
 }
 
@@ -59,7 +59,7 @@ std::optional<std::string> attempt(const std::function<void()>& operation) {
   const auto end_shortage = [] {
     const bool had_failed = allocation_has_failed();
     fail_allocation(0);
-    if (had_failed) failed = true;
+    if (had_failed) another_failed = true;
     threads_left = -1;
   };
   try {
@@ -83,7 +83,7 @@ void fail_each_descriptor(const std::function<void()>& operation,
     SCOPED_TRACE("with " + std::to_string(n) + " descriptors");
     {
       const few_descriptors now(n);
-      failed = true;
+      another_failed = true;
       thrown = attempt(operation);
     }
     check(thrown.has_value());
@@ -102,11 +102,11 @@ void fail_each(resource what, const std::function<void()>& operation,
   if (what == resource::descriptor) return fail_each_descriptor(operation, check);
   for (std::int64_t n = 0;; ++n) {
     SCOPED_TRACE((what == resource::allocation ? "allocation " : "thread ") + std::to_string(n));
-    failed = false;
+    another_failed = false;
     if (what == resource::thread) threads_left = n;
     if (what == resource::allocation) fail_allocation(static_cast<std::uint64_t>(n) + 1);
     const std::optional<std::string> thrown = attempt(operation);
-    const bool was_reached = failed;
+    const bool was_reached = another_failed;
     if (!was_reached) {
       EXPECT_EQ(thrown, std::nullopt) << "it fails with all there is";
     }
@@ -116,8 +116,17 @@ void fail_each(resource what, const std::function<void()>& operation,
   }
 }
 
+std::string name_of(const testing::TestParamInfo<resource>& which) {
+  switch (which.param) {
+    case resource::allocation: return "allocations";
+    case resource::thread: return "threads";
+    case resource::descriptor: return "descriptors";
+  }
+  return "?";
+}
+
 bool one_has_failed() noexcept {
-  return failed || allocation_has_failed();
+  return another_failed || allocation_has_failed();
 }
 
 }  // namespace lull::test

@@ -2,6 +2,9 @@
 #define LULL_TESTS_SUPPORT_SCARCITY_HPP
 
 #include <functional>
+#include <string>
+
+#include <gtest/gtest.h>
 
 namespace lull::test {
 
@@ -11,6 +14,9 @@ enum class resource {
   thread,      ///< not under a sanitizer, which starts threads its own way
   descriptor,  ///< from the n-th on; the others fail once
 };
+
+/// The end of a test's name.
+[[nodiscard]] std::string name_of(const testing::TestParamInfo<resource>& which);
 
 /// Runs `operation` with its first, second, ... one of a resource failing, until there are no more.
 /// It may throw an error or std::bad_alloc, or succeed all the same; it must not hang or end the

@@ -16,12 +16,12 @@ namespace {
 
 using testing::HasSubstr;
 
-lull::test::shell_result run(const std::string& arguments) {
+lull::test::shell_result run_lull(const std::string& arguments) {
   return lull::test::run_shell(std::string(LULL_CLI) + " " + arguments + " 2>&1");
 }
 
 TEST(Command, SaysItsVersion) {
-  const auto [code, output] = run("--version");
+  const auto [code, output] = run_lull("--version");
   EXPECT_EQ(code, 0);
   EXPECT_THAT(output, HasSubstr(lull_version_string()));
 }
@@ -51,14 +51,14 @@ TEST(Command, WrongUsageIsExitCodeTwo) {
                                 "resume nobody",
                                 "resume 7 --device-bytes -1",
                                 "ps 7"}) {
-    const auto [code, output] = run(arguments);
+    const auto [code, output] = run_lull(arguments);
     EXPECT_EQ(code, 2) << arguments << ": " << output;
     EXPECT_THAT(output, testing::Not(testing::IsEmpty())) << arguments;
   }
 }
 
 TEST(Command, ACommandThatThereIsNotIsNamed) {
-  const auto [code, output] = run("nosuch --json");
+  const auto [code, output] = run_lull("nosuch --json");
   EXPECT_EQ(code, 2);
   EXPECT_THAT(output, HasSubstr("no command 'nosuch'"));
   EXPECT_THAT(output, HasSubstr("devices, "));
@@ -71,7 +71,7 @@ TEST(Command, NumbersThatAreNoneAreWrongUsage) {
         "settle --max-wait inf", "settle --max-wait -1", "settle --max-wait 1e9",
         "reset-probe --cycles nan", "reset-probe --cycles -1", "reset-probe --cycles 99999999999",
         "top --interval nan", "top --interval -1s"}) {
-    const auto [code, output] = run(arguments);
+    const auto [code, output] = run_lull(arguments);
     EXPECT_EQ(code, 2) << arguments << ": " << output;
   }
 }
@@ -104,21 +104,21 @@ TEST(Command, EveryCommandHasHelp) {
   for (const char* arguments :
        {"--help", "devices --help", "demo --help", "orphans --help", "observe --help", "ps --help",
         "resume --help", "run --help", "settle --help", "suspend --help", "top --help"}) {
-    const auto [code, output] = run(arguments);
+    const auto [code, output] = run_lull(arguments);
     EXPECT_EQ(code, 0) << arguments;
     EXPECT_THAT(output, HasSubstr("Usage")) << arguments;
   }
 }
 
 TEST(Command, DevicesAsATable) {
-  const auto [code, output] = run("devices");
+  const auto [code, output] = run_lull("devices");
   EXPECT_EQ(code, 0);
   EXPECT_THAT(output, HasSubstr("HOST"));
   EXPECT_THAT(output, HasSubstr("stable_addresses"));
 }
 
 TEST(Command, DevicesAsJson) {
-  const auto [code, output] = run("devices --json");
+  const auto [code, output] = run_lull("devices --json");
   EXPECT_EQ(code, 0);
   const auto all = nlohmann::json::parse(output);
   const auto& host = all.at("devices").at(0);
@@ -131,17 +131,17 @@ TEST(Command, DevicesAsJson) {
 
 TEST(Command, AModuleThatCannotBeUsedIsShownWithItsReason) {
   ::setenv("LULL_BACKEND_PATH", "/nonexistent/liblull-backend-none.so", 1);
-  const auto [code, output] = run("devices");
+  const auto [code, output] = run_lull("devices");
   ::unsetenv("LULL_BACKEND_PATH");
   EXPECT_EQ(code, 0);
   EXPECT_THAT(output, HasSubstr("liblull-backend-none.so (refused): No such file"));
 }
 
 TEST(Command, ADemoThatCannotRunSaysWhy) {
-  const auto [code, output] = run("demo --device CUDA7 --size 1MiB");
+  const auto [code, output] = run_lull("demo --device CUDA7 --size 1MiB");
   EXPECT_EQ(code, 1);
   EXPECT_THAT(output, HasSubstr("there is no device 'CUDA7'"));
-  const auto missing = run("demo --server /nonexistent --size 1MiB");
+  const auto missing = run_lull("demo --server /nonexistent --size 1MiB");
   EXPECT_EQ(missing.exit_code, 1);
   EXPECT_THAT(missing.output, HasSubstr("/nonexistent"));
 }

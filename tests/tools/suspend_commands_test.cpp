@@ -1,6 +1,7 @@
 // suspend, resume and ps as programs, one after the other, on a simulated GPU whose processes are
 // real: what it knows of them stands in files.
 
+#include <lull/bytes.hpp>
 #include <lull/process.hpp>
 
 #include <unistd.h>
@@ -18,11 +19,9 @@
 
 namespace {
 
+using namespace lull::literals;
 using lull::test::shell_result;
-using nlohmann::json;
 using testing::HasSubstr;
-
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 
 class SuspendCommands : public testing::Test {
  protected:
@@ -30,7 +29,7 @@ class SuspendCommands : public testing::Test {
     lull::process_options options;
     options.arguments = {"sleep", "1000"};
     child.emplace(std::move(options));
-    hold(child->id(), 500 * MiB);
+    hold(child->id(), 500_MiB);
   }
 
   void hold(int id, std::uint64_t bytes) const {
@@ -69,19 +68,20 @@ TEST_F(SuspendCommands, AProcessIsSuspendedListedAndResumed) {
   EXPECT_EQ(listed.exit_code, 0);
   EXPECT_THAT(listed.output, HasSubstr("500 MiB"));
   EXPECT_THAT(listed.output, HasSubstr("sleep"));
-  const json all = json::parse(run("ps --json").output);
+  const nlohmann::json all = nlohmann::json::parse(run("ps --json").output);
   ASSERT_EQ(all.at("processes").size(), 1u) << all;
-  const json& one = all.at("processes")[0];
+  const nlohmann::json& one = all.at("processes")[0];
   EXPECT_EQ(one.at("pid"), child->id());
   EXPECT_EQ(one.at("state"), "suspended");
-  EXPECT_EQ(one.at("device_bytes"), 500 * MiB);
+  EXPECT_EQ(one.at("device_bytes"), 500_MiB);
   EXPECT_EQ(one.at("devices")[0].at("device"), "CUDA1");
   EXPECT_TRUE(one.at("since").is_string());
   EXPECT_TRUE(one.at("by_user").is_string());
   EXPECT_TRUE(one.at("host_bytes").is_number());
 
-  const json back = json::parse(run("resume --json " + id(), "2>/dev/null").output);
-  EXPECT_EQ(back.at("resumed"), json::array({child->id()}));
+  const nlohmann::json back =
+      nlohmann::json::parse(run("resume --json " + id(), "2>/dev/null").output);
+  EXPECT_EQ(back.at("resumed"), nlohmann::json::array({child->id()}));
   EXPECT_EQ(state_of(child->id()), 0);
   EXPECT_EQ(run("ps").output, "no process is suspended\n");
 }
@@ -112,7 +112,7 @@ TEST_F(SuspendCommands, AResumeThatDoesNotFitIsRefusedWithTheArithmetic) {
 }
 
 TEST_F(SuspendCommands, WhatAnotherProgramSuspendedIsResumedByItsSize) {
-  std::ofstream(processes.path() / id()) << "2 0 0 " << 500 * MiB << '\n';
+  std::ofstream(processes.path() / id()) << "2 0 0 " << 500_MiB << '\n';
   // As large as the process is, and no more is known.
   EXPECT_EQ(run("resume " + id() + " --device-bytes 9GiB").exit_code, 1);
   EXPECT_EQ(state_of(child->id()), 2);

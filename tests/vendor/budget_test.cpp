@@ -20,8 +20,8 @@ using namespace std::chrono_literals;
 
 #ifdef LULL_TEST_CUDA
 
-constexpr std::uint64_t model_bytes = 4 * MiB;
-constexpr std::uint64_t margin_bytes = 2 * MiB;
+constexpr std::uint64_t model_bytes = 4_MiB;
+constexpr std::uint64_t margin_bytes = 2_MiB;
 constexpr unsigned model_count = 12;
 
 vendor_case cuda() {
@@ -34,7 +34,7 @@ vendor_case cuda() {
 /// GPUs that have room for three models each beside their context and the margin.
 simgpu::scenario small_gpus() {
   simgpu::scenario made;
-  made.context_bytes = 16 * MiB;
+  made.context_bytes = 16_MiB;
   made.total_bytes = made.context_bytes + 3 * model_bytes + margin_bytes;
   made.other_processes = 0;
   return made;
@@ -82,7 +82,7 @@ class served_model {
   [[nodiscard]] bool is_itself() const {
     for (const region& each : regions_) {
       const auto lease = each.acquire();
-      for (std::uint64_t at = 0; at < each.size_bytes(); at += 64 * KiB) {
+      for (std::uint64_t at = 0; at < each.size_bytes(); at += 64_KiB) {
         std::uint64_t seen = 0;
         each.device().copy_to_host(&seen, static_cast<std::byte*>(lease.address()) + at,
                                    sizeof seen);

@@ -15,8 +15,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StrEq;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 /// A simulated machine, and a registry of C with the vendor's module.
 class CReset : public Vendor {
  protected:
@@ -61,7 +59,7 @@ class CReset : public Vendor {
 
 TEST_P(CReset, ReportsWhatItDid) {
   void* address = nullptr;
-  ASSERT_EQ(lull_device_allocate(devices_[0], MiB, &address), LULL_OK);
+  ASSERT_EQ(lull_device_allocate(devices_[0], 1_MiB, &address), LULL_OK);
   lull_reset_options options;
   lull_reset_options_init(&options);
   EXPECT_EQ(lull_device_reset(devices_[0], &options, reports_), LULL_ERROR_BUSY);
@@ -149,7 +147,7 @@ TEST_P(CReset, HooksAreToldAndMayRefuse) {
 
 TEST_P(CReset, OfSeveralDevicesReportsEachByItself) {
   void* address = nullptr;
-  ASSERT_EQ(lull_device_allocate(devices_[0], MiB, &address), LULL_OK);
+  ASSERT_EQ(lull_device_allocate(devices_[0], 1_MiB, &address), LULL_OK);
   ASSERT_EQ(lull_device_context_create(devices_[1]), LULL_OK);
   lull_status results[2] = {LULL_OK, LULL_ERROR_INTERNAL};
   EXPECT_EQ(lull_devices_reset(devices_, 2, nullptr, results, reports_), LULL_ERROR_BUSY);
@@ -159,7 +157,7 @@ TEST_P(CReset, OfSeveralDevicesReportsEachByItself) {
   EXPECT_THAT(info(reports_[0]).failure, HasSubstr("1 allocation"));
   EXPECT_EQ(info(reports_[1]).succeeded, 1);
   EXPECT_EQ(info(reports_[1]).was_reset, 1);
-  EXPECT_EQ(lull_device_deallocate(devices_[0], address, MiB), LULL_OK);
+  EXPECT_EQ(lull_device_deallocate(devices_[0], address, 1_MiB), LULL_OK);
 }
 
 TEST_P(CReset, OfOnesOwnIsToldWhichDevice) {

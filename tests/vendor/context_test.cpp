@@ -10,8 +10,6 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 class Context : public Vendor {};
 
 #ifdef LULL_TEST_CUDA
@@ -137,7 +135,7 @@ TEST_P(Context, CapturedWorkIsStaleUntilItIsMadeAgain) {
   const device which = here.device();
   const auto capture = [&] {
     void* graph = nullptr;
-    EXPECT_EQ(here.gpu().graph_create(0, MiB, &graph), simgpu::code::ok);
+    EXPECT_EQ(here.gpu().graph_create(0, 1_MiB, &graph), simgpu::code::ok);
     return graph;
   };
   context_bound<void*> graph(which, capture());
@@ -234,8 +232,8 @@ TEST_P(Context, WorkOnOneDeviceLeavesTheThreadAndTheOtherDevicesAsTheyWere) {
     const device which = here.device(1);
     memory regions;
     {
-      const region weights = regions.allocate(which, 4 * MiB);
-      which.deallocate(which.allocate(MiB), MiB);
+      const region weights = regions.allocate(which, 4_MiB);
+      which.deallocate(which.allocate(1_MiB), 1_MiB);
       EXPECT_EQ(here.gpu().contexts_created(), before + 1) << "that of the device worked on";
       dev_reset(which, {.drop = true});
     }

@@ -20,9 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-constexpr int injected_code = 719;
-
 class Deepen : public Vendor {
  protected:
   Deepen() {
@@ -35,7 +32,7 @@ class Deepen : public Vendor {
       return std::map<std::string, std::uint64_t>{
           {which_.name(), seen.total_bytes - seen.used_bytes}};
     };
-    options.ladder = {{30s, with_bound(plan_for(sleep_level::offload), MiB)},
+    options.ladder = {{30s, with_bound(plan_for(sleep_level::offload), 1_MiB)},
                       {1h, plan_for(sleep_level::reset)}};
     use(options);
   }
@@ -55,7 +52,7 @@ class Deepen : public Vendor {
       const std::vector<std::byte> host(to.size_bytes(), value);
       to.write(0, host.data(), host.size());
     };
-    region made = memory_.allocate(which_, 2 * MiB, {.tag = std::move(tag), .refill = write});
+    region made = memory_.allocate(which_, 2_MiB, {.tag = std::move(tag), .refill = write});
     made.refill(write);
     return made;
   }
@@ -77,7 +74,7 @@ class Deepen : public Vendor {
   }
 
   void expect_contents() const {
-    std::vector<std::byte> host(2 * MiB);
+    std::vector<std::byte> host(2_MiB);
     for (const auto& [which, value] : {std::pair(&weights_, std::byte{5}), {&kv_, std::byte{9}}}) {
       const auto lease = which->acquire();
       which_.copy_to_host(host.data(), lease.address(), host.size());
@@ -185,8 +182,6 @@ TEST_P(Deepen, WhatLivesInTheContextStandsInTheWayAndTheSleepStays) {
 TEST_P(Deepen, FromASuspendedProcessToAReset) {
   if (!which_.supports(capability::suspend)) GTEST_SKIP() << "the vendor cannot";
   const auto process = [this] { return here_.gpu().process_state(::getpid()); };
-  constexpr int running = 0;
-  constexpr int suspended = 2;
   sleeper_->sleep(plan_for(sleep_level::offload));
   sleeper_->deepen(plan_for(sleep_level::suspend));
   EXPECT_EQ(process(), suspended);

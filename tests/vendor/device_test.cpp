@@ -15,9 +15,7 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
-std::vector<std::byte> pattern(std::size_t bytes) {
+std::vector<std::byte> counting_bytes(std::size_t bytes) {
   std::vector<std::byte> filled(bytes);
   for (std::size_t i = 0; i < bytes; ++i) filled[i] = static_cast<std::byte>(i * 7 + i / 251);
   return filled;
@@ -40,7 +38,7 @@ TEST_P(Vendor, DevicesAreDescribedAndFoundByPciAddress) {
 
 TEST_P(Vendor, ObservingMakesNoContext) {
   machine here(GetParam());
-  here.gpu().set_foreign_bytes(1, 512 * MiB);
+  here.gpu().set_foreign_bytes(1, 512_MiB);
   const std::uint64_t generations[] = {here.device(0).generation(), here.device(1).generation()};
   for (int round = 0; round < 3; ++round) {
     for (int ordinal = 0; ordinal < 2; ++ordinal) {
@@ -48,7 +46,7 @@ TEST_P(Vendor, ObservingMakesNoContext) {
       const memory_info seen = which.memory();
       EXPECT_EQ(seen.total_bytes, here.gpu().made().total_bytes);
       // Devices are numbered against their bus numbers: taken by index this would be the other one.
-      EXPECT_EQ(*seen.total_bytes - *seen.free_bytes, ordinal == 1 ? 512 * MiB : 0);
+      EXPECT_EQ(*seen.total_bytes - *seen.free_bytes, ordinal == 1 ? 512_MiB : 0);
       EXPECT_NE(which.context_alive(), tristate::yes);
       EXPECT_EQ(which.generation(), generations[ordinal]);
       // In a container HIP cannot tell, and then work may have to be waited for.
@@ -61,21 +59,21 @@ TEST_P(Vendor, ObservingMakesNoContext) {
 TEST_P(Vendor, FiguresComeFromThePlatformAndFollowWhatIsAllocated) {
   machine here(GetParam());
   const device which = here.device();
-  void* const address = which.allocate(64 * MiB);
+  void* const address = which.allocate(64_MiB);
   EXPECT_EQ(which.context_alive(), tristate::yes);
   EXPECT_EQ(here.device(1).context_alive() == tristate::yes, false);
   const memory_info seen = which.memory();
   EXPECT_EQ(seen.source, GetParam().which == simgpu::vendor::hip ? memory_source::kernel
                                                                  : memory_source::management);
-  const std::uint64_t held = here.gpu().made().context_bytes + 64 * MiB;
+  const std::uint64_t held = here.gpu().made().context_bytes + 64_MiB;
   EXPECT_EQ(*seen.total_bytes - *seen.free_bytes, held);
   if (GetParam().per_process) {
     EXPECT_EQ(seen.used_by_process_bytes, held);
   } else {
     EXPECT_EQ(seen.used_by_process_bytes, std::nullopt);
   }
-  which.deallocate(address, 64 * MiB);
-  EXPECT_EQ(*which.memory().free_bytes, *seen.free_bytes + 64 * MiB);
+  which.deallocate(address, 64_MiB);
+  EXPECT_EQ(*which.memory().free_bytes, *seen.free_bytes + 64_MiB);
 }
 
 // In a container the platform lists us under the host's process id, and then it cannot be known
@@ -85,16 +83,16 @@ TEST_P(Vendor, InAContainerWhatWeHoldIsUnknown) {
   container.pid_offset = 100000;
   machine here(GetParam(), container);
   const device which = here.device();
-  void* const address = which.allocate(MiB);
+  void* const address = which.allocate(1_MiB);
   EXPECT_EQ(which.memory().used_by_process_bytes, std::nullopt);
   EXPECT_NE(which.memory().free_bytes, std::nullopt);
-  which.deallocate(address, MiB);
+  which.deallocate(address, 1_MiB);
 }
 
 TEST_P(Vendor, ContentsGoThereAndBack) {
   machine here(GetParam());
   const device which = here.device(1);
-  const auto sent = pattern(3 * MiB + 17);
+  const auto sent = counting_bytes(3_MiB + 17);
   void* const address = which.allocate(sent.size());
   which.copy_from_host(address, sent.data(), sent.size());
   std::vector<std::byte> received(sent.size());
@@ -137,14 +135,14 @@ TEST_P(Vendor, ErrorsNameTheCallTheCodeAndTheDevice) {
 TEST_P(Vendor, RegionsKeepAddressAndContentsWhileTheirMemoryIsAway) {
   machine here(GetParam());
   const device which = here.device();
-  const auto sent = pattern(5 * MiB + 3);
+  const auto sent = counting_bytes(5_MiB + 3);
   memory arena;
   const region weights = arena.allocate(which, sent.size(), {.tag = "weights", .name = "w"});
   const region cache = arena.allocate(
-      which, 3 * MiB, {.tag = "kv", .name = "kv", .refill = [](const refill_target& target) {
-                         const std::vector<std::byte> fresh(target.size_bytes(), std::byte{1});
-                         target.write(0, fresh.data(), fresh.size());
-                       }});
+      which, 3_MiB, {.tag = "kv", .name = "kv", .refill = [](const refill_target& target) {
+                       const std::vector<std::byte> fresh(target.size_bytes(), std::byte{1});
+                       target.write(0, fresh.data(), fresh.size());
+                     }});
   which.copy_from_host(weights.address(), sent.data(), sent.size());
   void* const before = weights.address();
   const auto awake = here.gpu().take_stock();
@@ -155,9 +153,9 @@ TEST_P(Vendor, RegionsKeepAddressAndContentsWhileTheirMemoryIsAway) {
   EXPECT_EQ(asleep.physical, 0);
   EXPECT_EQ(asleep.mappings, 0);
   EXPECT_EQ(asleep.reservations, awake.reservations);
-  EXPECT_EQ(awake.used_bytes - asleep.used_bytes, 10 * MiB);  // 5 MiB and a bit, in units of 2 MiB
+  EXPECT_EQ(awake.used_bytes - asleep.used_bytes, 10_MiB);  // 5 MiB and a bit, in units of 2 MiB
   EXPECT_EQ(slept.devices.at(0).freed_bytes(),
-            GetParam().per_process ? std::optional<std::int64_t>(10 * MiB) : std::nullopt);
+            GetParam().per_process ? std::optional<std::int64_t>(10_MiB) : std::nullopt);
 
   arena.restore();
   EXPECT_EQ(weights.address(), before);
@@ -174,7 +172,7 @@ TEST_P(Vendor, WithoutStableAddressesTheCapabilityIsAbsent) {
   machine here(GetParam(), plain);
   EXPECT_FALSE(here.device().supports(capability::stable_addresses));
   memory arena;
-  EXPECT_EQ(error_of([&] { static_cast<void>(arena.allocate(here.device(), MiB)); }).code(),
+  EXPECT_EQ(error_of([&] { static_cast<void>(arena.allocate(here.device(), 1_MiB)); }).code(),
             status::unsupported);
 }
 
@@ -182,8 +180,8 @@ TEST_P(Vendor, ClosingGivesEverythingBack) {
   machine here(GetParam());
   {
     const device which = here.device();
-    void* const address = which.allocate(MiB);
-    which.deallocate(address, MiB);
+    void* const address = which.allocate(1_MiB);
+    which.deallocate(address, 1_MiB);
   }
   here.close();
   const auto left = here.gpu().take_stock();
@@ -196,7 +194,7 @@ TEST_P(Vendor, GraphsAreCountedUploadedAndDestroyed) {
   std::size_t nodes = 42;
   EXPECT_EQ(which.graph_node_count(&nodes), 42u);
   void* graph = nullptr;
-  ASSERT_EQ(here.gpu().graph_create(0, MiB, &graph), simgpu::code::ok);
+  ASSERT_EQ(here.gpu().graph_create(0, 1_MiB, &graph), simgpu::code::ok);
   which.graph_adopt(graph);
   if (which.supports(capability::graph_upload)) {
     const auto stream = which.stream_create();
@@ -235,7 +233,7 @@ class Cuda : public testing::Test {
 TEST_F(Cuda, WhatIsWrittenHasArrived) {
   machine here(vendor);
   const device which = here.device();
-  const auto sent = pattern(MiB);
+  const auto sent = counting_bytes(1_MiB);
   void* const address = which.allocate(sent.size());
   which.copy_from_host(address, sent.data(), sent.size());
   EXPECT_EQ(here.gpu().under_way(), 0);

@@ -17,19 +17,17 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 using cache = graph_cache<int, void*>;
 
 /// A machine whose first device has a context, and graphs that an engine would capture there.
 class GraphDevice : public Vendor {
  protected:
-  void* instantiate(std::uint64_t bytes = MiB) {
+  void* instantiate(std::uint64_t bytes = 1_MiB) {
     void* graph = nullptr;
     EXPECT_EQ(here.gpu().graph_create(0, bytes, &graph), simgpu::code::ok);
     return graph;
   }
-  cache::handle capture(cache& where, int key, std::uint64_t bytes = MiB) {
+  cache::handle capture(cache& where, int key, std::uint64_t bytes = 1_MiB) {
     return where.get_or_capture(key, [&] { return instantiate(bytes); }, {.bytes = bytes});
   }
   [[nodiscard]] int live_graphs() const { return here.gpu().take_stock().graphs; }
@@ -51,16 +49,17 @@ TEST_P(GraphDevice, EveryGraphIsDestroyedOnce) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
   {
-    cache graphs(make_graph_driver(which), {.limits = {.entries = 8, .bytes = 12 * MiB}});
+    cache graphs(make_graph_driver(which), {.limits = {.entries = 8, .bytes = 12_MiB}});
     for (int i = 0; i < 500; ++i) {
-      const auto used = capture(graphs, static_cast<int>(random() % 24), (1 + random() % 3) * MiB);
+      const auto used =
+          capture(graphs, static_cast<int>(random() % 24), (1 + random() % 3) * 1_MiB);
       ASSERT_EQ(here.gpu().graph_launch(*used), simgpu::code::ok);
       if (random() % 16 == 0) graphs.erase(static_cast<int>(random() % 24));
       if (random() % 64 == 0) graphs.trim();
       if (random() % 8 == 0) which.synchronize();
     }
     const graph_cache_stats stats = graphs.stats();
-    EXPECT_LE(stats.peak_bytes, 12 * MiB);
+    EXPECT_LE(stats.peak_bytes, 12_MiB);
     EXPECT_EQ(static_cast<std::uint64_t>(live_graphs()), stats.entries);
     which.synchronize();
     EXPECT_EQ(used_bytes() - used_before, stats.bytes);
@@ -80,7 +79,7 @@ TEST_P(GraphDevice, NoGraphGoesBeforeTheWorkThatUsesItIsDone) {
   EXPECT_TRUE(graphs.erase(1));
   EXPECT_EQ(live_graphs(), 0);
   if (GetParam().which == simgpu::vendor::cuda) {
-    EXPECT_EQ(used_bytes() - used_before, MiB) << "CUDA frees it when it has finished";
+    EXPECT_EQ(used_bytes() - used_before, 1_MiB) << "CUDA frees it when it has finished";
   }
   which.synchronize();
   EXPECT_EQ(used_bytes(), used_before);
@@ -123,7 +122,7 @@ TEST_P(GraphDevice, AResetIsRefusedWhileAGraphIsInUse) {
   cache graphs(make_graph_driver(which, {.clear_timeout = std::chrono::milliseconds{1}}));
   auto used = capture(graphs, 1);
   const error failure = error_of([&] { dev_reset(which); });
-  EXPECT_EQ(failure.code(), status::timed_out);
+  EXPECT_EQ(failure.code(), status::timed_out) << failure.what();
   EXPECT_THAT(failure.what(), HasSubstr("1 graphs are in use"));
   EXPECT_EQ(here.gpu().graph_use(*used), simgpu::code::ok);
   used.release();
@@ -178,7 +177,7 @@ TEST_P(GraphDevice, AResetDuringACaptureLeavesNothingOnTheBooks) {
     (void)graphs.get_or_capture(1, [&] {
       void* const graph = instantiate();
       EXPECT_TRUE(dev_reset(which, {.drop = true}).was_reset);
-      return captured_graph<void*>{graph, MiB};
+      return captured_graph<void*>{graph, 1_MiB};
     });
   });
   EXPECT_EQ(failure.code(), status::stale);
@@ -229,13 +228,13 @@ TEST_P(GraphDevice, AGraphOfAnOlderGenerationIsNeverHandedToTheVendor) {
 TEST_P(GraphDevice, AGraphIsUpdatedInPlaceOrReplaced) {
   cache graphs(make_graph_driver(which));
   const auto entry = graphs.get_or_insert(1);
-  graphs.recapture(entry, [&] { return captured_graph<void*>{instantiate(), MiB}; });
+  graphs.recapture(entry, [&] { return captured_graph<void*>{instantiate(), 1_MiB}; });
   void* const first = *entry;
-  graphs.recapture(entry, [&] { return captured_graph<void*>{first, 2 * MiB}; });
+  graphs.recapture(entry, [&] { return captured_graph<void*>{first, 2_MiB}; });
   EXPECT_EQ(*entry, first);
   EXPECT_EQ(live_graphs(), 1);
-  EXPECT_EQ(graphs.stats().bytes, 2 * MiB);
-  graphs.recapture(entry, [&] { return captured_graph<void*>{instantiate(), MiB}; });
+  EXPECT_EQ(graphs.stats().bytes, 2_MiB);
+  graphs.recapture(entry, [&] { return captured_graph<void*>{instantiate(), 1_MiB}; });
   EXPECT_NE(*entry, first);
   EXPECT_EQ(live_graphs(), 1) << "the first was destroyed";
   EXPECT_TRUE(graphs.erase(1));
@@ -244,17 +243,17 @@ TEST_P(GraphDevice, AGraphIsUpdatedInPlaceOrReplaced) {
 
 TEST_P(GraphDevice, FootprintsAreGivenElseEstimatedElseMeasured) {
   cache graphs(make_graph_driver(which));
-  (void)capture(graphs, 1, 3 * MiB);
-  EXPECT_EQ(graphs.stats().bytes, 3 * MiB) << "given";
+  (void)capture(graphs, 1, 3_MiB);
+  EXPECT_EQ(graphs.stats().bytes, 3_MiB) << "given";
   graphs.clear();
 
   (void)graphs.get_or_capture(2, [&] {
-    return captured_graph<void*>{.graph = instantiate(2 * MiB), .bytes = {}, .nodes = 100};
+    return captured_graph<void*>{.graph = instantiate(2_MiB), .bytes = {}, .nodes = 100};
   });
   const auto per_node = which.graph_node_bytes();
   EXPECT_EQ(per_node.has_value(), GetParam().which == simgpu::vendor::cuda);
   const bool measures = which.memory().used_by_process_bytes.has_value();
-  EXPECT_EQ(graphs.stats().bytes, per_node ? 100 * *per_node : measures ? 2 * MiB : 0);
+  EXPECT_EQ(graphs.stats().bytes, per_node ? 100 * *per_node : measures ? 2_MiB : 0);
   graphs.clear();
 
   cache by_option(make_graph_driver(which, {.bytes_per_node = 5000}));
@@ -263,18 +262,18 @@ TEST_P(GraphDevice, FootprintsAreGivenElseEstimatedElseMeasured) {
   EXPECT_EQ(by_option.stats().bytes, 50'000u);
 
   cache without(make_graph_driver(which, {.bytes_per_node = 0}));
-  (void)without.get_or_capture(4, [&] { return instantiate(2 * MiB); });
-  EXPECT_EQ(without.stats().bytes, measures ? 2 * MiB : 0);
+  (void)without.get_or_capture(4, [&] { return instantiate(2_MiB); });
+  EXPECT_EQ(without.stats().bytes, measures ? 2_MiB : 0);
   EXPECT_EQ(without.stats().unknown_footprints, measures ? 0u : 1u);
 }
 
 TEST_P(GraphDevice, EstimatesLearnFromWhatEvictionReturns) {
   if (!which.memory().used_by_process_bytes) GTEST_SKIP() << "the vendor does not say";
   // Graphs of 2 MiB that are taken for 1 MiB.
-  cache graphs(make_graph_driver(which, {.bytes_per_node = MiB}));
+  cache graphs(make_graph_driver(which, {.bytes_per_node = 1_MiB}));
   for (int round = 0; round < 40; ++round) {
     (void)graphs.get_or_capture(round, [&] {
-      return captured_graph<void*>{.graph = instantiate(2 * MiB), .bytes = {}, .nodes = 1};
+      return captured_graph<void*>{.graph = instantiate(2_MiB), .bytes = {}, .nodes = 1};
     });
     graphs.trim();
   }

@@ -100,8 +100,8 @@ class MovedRegion : public Transfer {
 
 TEST_P(MovedRegion, ThatMustNotMoveKeepsItsContextAndNothingIsTouched) {
   EXPECT_FALSE(which_.supports(capability::addresses_outlive_reset));
-  const region movable = make("m", 2 * MiB, 1);
-  const region fixed = make("f", 4 * MiB, 2, false);
+  const region movable = make("m", 2_MiB, 1);
+  const region fixed = make("f", 4_MiB, 2, false);
   int hooks = 0;
   const reset_hook hook(which_, "cache", [&](const reset_event&) { ++hooks; }, {});
   const auto must_not_move = AllOf(HasSubstr(which_.name()), HasSubstr("one range of 4 MiB"),
@@ -123,7 +123,7 @@ TEST_P(MovedRegion, ThatMustNotMoveKeepsItsContextAndNothingIsTouched) {
 }
 
 TEST_P(MovedRegion, ThatMustNotMoveMakesAPlanFallBack) {
-  const region fixed = make("f", 2 * MiB, 1, false);
+  const region fixed = make("f", 2_MiB, 1, false);
   sleep_plan plan = offload_and_reset();
   plan.fallback = true;
   const transition_report slept = sleeping().sleep(plan);
@@ -134,7 +134,7 @@ TEST_P(MovedRegion, ThatMustNotMoveMakesAPlanFallBack) {
 }
 
 TEST_P(MovedRegion, ThatMustNotMoveDoesNotSleepDeeper) {
-  const region fixed = make("f", 2 * MiB, 1, false);
+  const region fixed = make("f", 2_MiB, 1, false);
   sleeping().sleep(plan_for(sleep_level::offload));
   const error refused = error_of([&] { sleeping().deepen(offload_and_reset()); });
   EXPECT_EQ(refused.code(), status::unsupported);
@@ -182,9 +182,9 @@ TEST_P(MovedRegion, ComesBackToItsAddressWhereThatIsFree) {
 }
 
 TEST_P(MovedRegion, HasItsContentsElsewhereAndTheReportSaysWhere) {
-  const region large = make("large", 5 * MiB - 3, 1);
+  const region large = make("large", 5_MiB - 3, 1);
   const region small = make("small", 777, 2);
-  const region beside = make("beside", 3 * KiB, 3);
+  const region beside = make("beside", 3_KiB, 3);
   void* const large_was = large.address();
   void* const small_was = small.address();
   void* const beside_was = beside.address();
@@ -192,8 +192,8 @@ TEST_P(MovedRegion, HasItsContentsElsewhereAndTheReportSaysWhere) {
   sleeping().sleep(offload_and_reset());
   std::vector<region_move> moved;
   {
-    const squatter one(large_was, 6 * MiB);
-    const squatter other(small_was, 2 * MiB);
+    const squatter one(large_was, 6_MiB);
+    const squatter other(small_was, 2_MiB);
     moved = moves_of_wake();
   }
   ASSERT_THAT(moved, SizeIs(3));
@@ -225,11 +225,11 @@ TEST_P(MovedRegion, IsRefilledWhereItIsNow) {
     to.write(0, bytes.data(), bytes.size());
   };
   const region weights =
-      memory_.allocate(which_, 4 * MiB, {.name = "w", .refill = write, .may_move = true});
+      memory_.allocate(which_, 4_MiB, {.name = "w", .refill = write, .may_move = true});
   sleeping().sleep(plan_for(sleep_level::discard));
   void* const was = weights.address();
   sleeping().deepen(plan_for(sleep_level::reset));
-  const squatter there(was, 4 * MiB);
+  const squatter there(was, 4_MiB);
   EXPECT_THAT(moves_of_wake(), SizeIs(1));
   EXPECT_NE(weights.address(), was);
   EXPECT_EQ(written_at, weights.address());
@@ -237,13 +237,13 @@ TEST_P(MovedRegion, IsRefilledWhereItIsNow) {
 }
 
 TEST_P(MovedRegion, IsReportedByASleepThatFailsAfterTheAddressesWereGivenUp) {
-  const region weights = make("w", 4 * MiB, 1);
+  const region weights = make("w", 4_MiB, 1);
   void* const was = weights.address();
   std::optional<squatter> there;
   sleeper_options options;
   options.reset.settle_timeout = duration::zero();
   options.reset.reset = [&](const device&) {
-    there.emplace(was, 4 * MiB);
+    there.emplace(was, 4_MiB);
     throw error(status::backend, "not today");
   };
   sleeper failing(options);
@@ -258,10 +258,10 @@ TEST_P(MovedRegion, IsReportedByASleepThatFailsAfterTheAddressesWereGivenUp) {
 }
 
 TEST_P(MovedRegion, IsToldItsOldAddressUntilItIsBack) {
-  const region weights = make("w", 4 * MiB, 1);
+  const region weights = make("w", 4_MiB, 1);
   void* const was = weights.address();
   sleeping().sleep(offload_and_reset());
-  const squatter there(was, 4 * MiB);
+  const squatter there(was, 4_MiB);
   here_.gpu().set_foreign_bytes(0, here_.gpu().made().total_bytes);
   EXPECT_THROW(sleeping().wake(), error);
   EXPECT_EQ(weights.address(), was);
@@ -275,15 +275,15 @@ TEST_P(MovedRegion, IsToldItsOldAddressUntilItIsBack) {
 }
 
 TEST_P(MovedRegion, SwapsInWhereItIsNow) {
-  const region coming = memory_.allocate(which_, 4 * MiB, {.tag = "in", .may_move = true});
+  const region coming = memory_.allocate(which_, 4_MiB, {.tag = "in", .may_move = true});
   fill(coming, 1);
   memory_.evict(offload());
   dev_reset(which_);
-  const region leaving = memory_.allocate(which_, 4 * MiB, {.tag = "out", .may_move = true});
+  const region leaving = memory_.allocate(which_, 4_MiB, {.tag = "out", .may_move = true});
   fill(leaving, 2);
   void* const was = coming.address();
   std::optional<squatter> there;
-  if (leaving.address() != was) there.emplace(was, 4 * MiB);
+  if (leaving.address() != was) there.emplace(was, 4_MiB);
   const transfer_report report =
       memory_.swap({.by_tag = {{"out", contents_action::offload}}}, {"in"});
   ASSERT_THAT(report.devices, SizeIs(1));
@@ -295,11 +295,11 @@ TEST_P(MovedRegion, SwapsInWhereItIsNow) {
 }
 
 TEST_P(MovedRegion, ThatGoesLeavesAloneWhoHasItsAddressNow) {
-  std::optional<region> lost = make("lost", 4 * MiB, 1);
+  std::optional<region> lost = make("lost", 4_MiB, 1);
   memory_.evict(offload());
   dev_reset(which_);
   std::vector<region> others;
-  for (unsigned i = 0; i < 3; ++i) others.push_back(make("o", 4 * MiB, i + 1));
+  for (unsigned i = 0; i < 3; ++i) others.push_back(make("o", 4_MiB, i + 1));
   lost.reset();
   memory_.evict(offload());
   memory_.restore();
@@ -343,13 +343,13 @@ TEST_P(MovedRegion, CIsToldToo) {
   EXPECT_EQ(may.may_move, 0);
   may.name = "kv";
   may.may_move = 1;
-  ASSERT_EQ(lull_memory_allocate(memory, device, 4 * MiB, &may, &region), LULL_OK);
+  ASSERT_EQ(lull_memory_allocate(memory, device, 4_MiB, &may, &region), LULL_OK);
   void* const was = lull_region_address(region);
   lull_eviction_plan plan{};
   plan.otherwise = LULL_CONTENTS_OFFLOAD;
   ASSERT_EQ(lull_memory_evict(memory, &plan, nullptr, nullptr), LULL_OK);
   ASSERT_EQ(lull_device_reset(device, nullptr, nullptr), LULL_OK) << lull_last_error_message();
-  const squatter there(was, 4 * MiB);
+  const squatter there(was, 4_MiB);
   lull_report* report = nullptr;
   ASSERT_EQ(lull_memory_restore(memory, nullptr, 0, nullptr, &report), LULL_OK)
       << lull_last_error_message();
@@ -365,7 +365,7 @@ TEST_P(MovedRegion, CIsToldToo) {
   EXPECT_EQ(moved.from, was);
   EXPECT_EQ(moved.to, lull_region_address(region));
   EXPECT_NE(moved.to, was);
-  EXPECT_EQ(moved.size_bytes, 4 * MiB);
+  EXPECT_EQ(moved.size_bytes, 4_MiB);
   EXPECT_EQ(lull_report_moved(report, 1, &moved), LULL_ERROR_NOT_FOUND);
   lull_report_destroy(report);
   lull_region_destroy(region);
@@ -390,7 +390,7 @@ TEST_P(FalselyTrusted, IsAnErrorOfTheWakeAndLosesNothing) {
   machine here(GetParam(), forgetful(), {{GetParam().name, setting, "1"}});
   const device which = here.device();
   memory of;
-  const region weights = of.allocate(which, 4 * MiB);
+  const region weights = of.allocate(which, 4_MiB);
   fill(weights, 1);
   of.evict(offload());
   EXPECT_TRUE(dev_reset(which).was_reset);

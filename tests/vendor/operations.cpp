@@ -3,8 +3,6 @@
 namespace lull::test {
 namespace {
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 void nothing(bench&) {}
 
 std::vector<operation> plain_operations() {
@@ -83,7 +81,7 @@ std::vector<operation> registration_operations() {
 
 std::vector<operation> graph_operations() {
   const auto adopt = [](bench& b) {
-    ASSERT_EQ(b.here.gpu().graph_create(1, MiB, &b.address), simgpu::code::ok);
+    ASSERT_EQ(b.here.gpu().graph_create(1, 1_MiB, &b.address), simgpu::code::ok);
     b.which.graph_adopt(b.address);
     b.stream = b.which.stream_create();
   };

@@ -3,6 +3,7 @@
 #include <lull/lull.h>
 
 #include "support/expect_error.hpp"
+#include "vendor/operations.hpp"
 #include "vendor/vendor_fixture.hpp"
 
 namespace lull::test {
@@ -10,8 +11,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-constexpr std::uint64_t piece = std::uint64_t{4} << 20;
 
 /// A piece of memory of the first device, mapped.
 struct mapped_piece {

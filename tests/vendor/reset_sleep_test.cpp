@@ -13,8 +13,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 /// Uses a device, and has nothing to put to sleep.
 class user_of final : public participant {
  public:
@@ -107,7 +105,7 @@ TEST_P(ResetSleep, WaitsForWorkAsLongAsItIsToldTo) {
 }
 
 TEST_P(ResetSleep, DropsWhatLivesWhenToldTo) {
-  static_cast<void>(which_.allocate(MiB));
+  static_cast<void>(which_.allocate(1_MiB));
   EXPECT_EQ(error_of([&] { sleep({}); }).code(), status::busy);
   sleeper_options options;
   options.reset.drop = true;

@@ -15,8 +15,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 class Reset : public Vendor {};
 
 /// What a simulated machine with a per-process view says is left.
@@ -53,10 +51,10 @@ TEST_P(Reset, TenTimesWithUseInBetweenLeavesNoDrift) {
   const device which = here.device();
   const std::uint64_t first_generation = which.generation();
   for (std::uint64_t round = 1; round <= 10; ++round) {
-    void* const address = which.allocate(8 * MiB);
+    void* const address = which.allocate(8_MiB);
     const auto stream = which.stream_create();
     which.stream_destroy(stream);
-    which.deallocate(address, 8 * MiB);
+    which.deallocate(address, 8_MiB);
     EXPECT_EQ(dev_reset(which).generation, first_generation + round);
     EXPECT_EQ(here.gpu().take_stock(), simgpu::books{});
   }
@@ -82,10 +80,10 @@ TEST_P(Reset, IsRefusedWhileSomethingLivesAndSaysWhat) {
   machine here(GetParam());
   const device which = here.device();
   const std::uint64_t first_generation = which.generation();
-  void* const address = which.allocate(2 * MiB);
+  void* const address = which.allocate(2_MiB);
   const auto stream = which.stream_create();
   memory arena;
-  std::optional<region> weights = arena.allocate(which, 4 * MiB);
+  std::optional<region> weights = arena.allocate(which, 4_MiB);
   const auto before = here.gpu().take_stock();
 
   const error failure = error_of([&] { dev_reset(which); });
@@ -96,7 +94,7 @@ TEST_P(Reset, IsRefusedWhileSomethingLivesAndSaysWhat) {
   EXPECT_EQ(here.gpu().take_stock(), before);
   EXPECT_EQ(which.generation(), first_generation);
 
-  which.deallocate(address, 2 * MiB);
+  which.deallocate(address, 2_MiB);
   which.stream_destroy(stream);
   weights.reset();
   EXPECT_TRUE(dev_reset(which).was_reset);
@@ -105,15 +103,15 @@ TEST_P(Reset, IsRefusedWhileSomethingLivesAndSaysWhat) {
 TEST_P(Reset, ToldToDropTakesEverythingAndHandlesFromBeforeAreStale) {
   machine here(GetParam());
   const device which = here.device();
-  void* const address = which.allocate(2 * MiB);
+  void* const address = which.allocate(2_MiB);
   const auto stream = which.stream_create();
   void* const pinned = which.pinned_allocate(4096);
   void* graph = nullptr;
-  ASSERT_EQ(here.gpu().graph_create(0, MiB, &graph), simgpu::code::ok);
+  ASSERT_EQ(here.gpu().graph_create(0, 1_MiB, &graph), simgpu::code::ok);
   which.graph_adopt(graph);
-  const std::uint64_t physical = which.vm_create(2 * MiB);
+  const std::uint64_t physical = which.vm_create(2_MiB);
   memory arena;
-  const region weights = arena.allocate(which, 4 * MiB, {.name = "w"});
+  const region weights = arena.allocate(which, 4_MiB, {.name = "w"});
 
   const reset_report report = dev_reset(which, {.drop = true});
   EXPECT_THAT(report.dropped, HasSubstr("1 allocation (2 MiB), 1 stream, 1 pinned host buffer"));
@@ -125,7 +123,7 @@ TEST_P(Reset, ToldToDropTakesEverythingAndHandlesFromBeforeAreStale) {
   EXPECT_EQ(left, simgpu::books{});
 
   const auto stale = [](const auto& work) { return error_of(work).code() == status::stale; };
-  EXPECT_TRUE(stale([&] { which.deallocate(address, 2 * MiB); }));
+  EXPECT_TRUE(stale([&] { which.deallocate(address, 2_MiB); }));
   EXPECT_TRUE(stale([&] { which.stream_synchronize(stream); }));
   EXPECT_TRUE(stale([&] { which.stream_destroy(stream); }));
   EXPECT_TRUE(stale([&] { which.pinned_free(pinned); }));
@@ -143,7 +141,7 @@ TEST_P(Reset, DropsNoRegionThatIsLeased) {
   machine here(GetParam());
   const device which = here.device();
   memory arena;
-  const region weights = arena.allocate(which, 4 * MiB, {.name = "w"});
+  const region weights = arena.allocate(which, 4_MiB, {.name = "w"});
   const auto lease = weights.acquire();
   const error failure = error_of([&] { dev_reset(which, {.drop = true}); });
   EXPECT_EQ(failure.code(), status::busy);
@@ -158,16 +156,16 @@ TEST_P(Reset, ReleasesWhatAVendorsResetLeavesBehind) {
   // The program allocates from the vendor's pool itself; freed memory stays in the pool, and the
   // pool outlives the context.
   void* address = nullptr;
-  ASSERT_EQ(here.gpu().pool_allocate(0, 32 * MiB, &address), simgpu::code::ok);
+  ASSERT_EQ(here.gpu().pool_allocate(0, 32_MiB, &address), simgpu::code::ok);
   ASSERT_EQ(here.gpu().pool_free(address), simgpu::code::ok);
-  EXPECT_EQ(here.gpu().take_stock().pool_bytes, 32 * MiB);
+  EXPECT_EQ(here.gpu().take_stock().pool_bytes, 32_MiB);
   EXPECT_EQ(dev_reset(which).residue_bytes(), if_known(0));
   EXPECT_EQ(here.gpu().take_stock(), simgpu::books{});
 }
 
 TEST_P(Reset, ReportsTheResidueThatNoResetCanFree) {
   simgpu::scenario stubborn;
-  stubborn.residue_bytes = 376 * MiB;
+  stubborn.residue_bytes = 376_MiB;
   machine here(GetParam(), stubborn);
   const device which = here.device();
   which.context_create();
@@ -175,7 +173,7 @@ TEST_P(Reset, ReportsTheResidueThatNoResetCanFree) {
     which.context_create();
     const reset_report report = dev_reset(which);
     EXPECT_TRUE(report.was_reset);
-    EXPECT_EQ(report.residue_bytes(), if_known(376 * MiB));
+    EXPECT_EQ(report.residue_bytes(), if_known(376_MiB));
   }
 }
 
@@ -207,12 +205,12 @@ TEST_P(Reset, CallsHooksInReverseAndForwardOrderAndTellsThem) {
 
   calls.clear();
   which.context_create();
-  void* const address = which.allocate(MiB);
+  void* const address = which.allocate(1_MiB);
   EXPECT_EQ(error_of([&] { dev_reset(which); }).code(), status::busy);
   EXPECT_THAT(calls, ElementsAre("before b", "before a", "kept a", "kept b"));
 
   calls.clear();
-  which.deallocate(address, MiB);
+  which.deallocate(address, 1_MiB);
   second.reset();
   dev_reset(which);
   EXPECT_THAT(calls, ElementsAre("before a", "after a"));
@@ -308,7 +306,6 @@ TEST_P(Reset, AHookBeforeMayFreeWhatItOwns) {
   EXPECT_TRUE(dev_reset(which).was_reset);
   EXPECT_NO_THROW(which.stream_synchronize(stream));
   which.stream_destroy(stream);
-  stream = which.stream_create();
 }
 
 TEST_P(Reset, UsesTheProgramsOwnFunctionWhenGivenOne) {
@@ -325,8 +322,8 @@ TEST_P(Reset, UsesTheProgramsOwnFunctionWhenGivenOne) {
   EXPECT_TRUE(dev_reset(which, options).was_reset);
   EXPECT_EQ(called, 1);
   // The module's own idea of the context follows: the next use makes another one.
-  void* const address = which.allocate(MiB);
-  which.deallocate(address, MiB);
+  void* const address = which.allocate(1_MiB);
+  which.deallocate(address, 1_MiB);
   EXPECT_EQ(here.gpu().contexts_created(), 2);
 }
 
@@ -343,7 +340,7 @@ TEST_P(Reset, KeepsOtherOperationsOutWhileItRuns) {
   options.reset = [&](const device&) {
     other = std::thread([&] {
       started = true;
-      address = which.allocate(MiB);
+      address = which.allocate(1_MiB);
     });
     while (!started) std::this_thread::yield();
     std::this_thread::sleep_for(20ms);
@@ -356,7 +353,7 @@ TEST_P(Reset, KeepsOtherOperationsOutWhileItRuns) {
   EXPECT_TRUE(dev_reset(which, options).was_reset);
   other.join();
   EXPECT_EQ(which.generation(), first_generation + 1);
-  EXPECT_NO_THROW(which.deallocate(address, MiB));
+  EXPECT_NO_THROW(which.deallocate(address, 1_MiB));
 }
 
 TEST_P(Reset, GivesUpOnWorkThatDoesNotEnd) {
@@ -382,14 +379,14 @@ TEST_P(Reset, AllAtOnceReportsEachDevice) {
   const std::vector<device> both{here.device(0), here.device(1)};
   both[0].context_create();
   both[1].context_create();
-  void* const address = both[1].allocate(MiB);
+  void* const address = both[1].allocate(1_MiB);
   const auto results = dev_reset_all(both);
   ASSERT_EQ(results.size(), 2u);
   ASSERT_FALSE(results[0].failure);
   EXPECT_TRUE(results[0].report.was_reset);
   ASSERT_TRUE(results[1].failure);
   EXPECT_EQ(results[1].failure->code(), status::busy);
-  both[1].deallocate(address, MiB);
+  both[1].deallocate(address, 1_MiB);
 }
 
 TEST_P(Reset, WithoutThreadsAllAreTriedOneAfterTheOther) {
@@ -433,7 +430,7 @@ TEST_P(Reset, IsRefusedWhenARegionCameBackMeanwhile) {
   memory arena;
   std::function<void()> meanwhile = [] {};
   const reset_hook last(which, "last", [&](const reset_event&) { meanwhile(); }, {});
-  const region weights = arena.allocate(which, 4 * MiB, {.name = "w"});
+  const region weights = arena.allocate(which, 4_MiB, {.name = "w"});
   meanwhile = [&] { std::thread([&] { arena.restore(); }).join(); };
   const error failure = error_of([&] { dev_reset(which, {.drop = true}); });
   EXPECT_EQ(failure.code(), status::busy);
@@ -482,8 +479,8 @@ TEST_P(Reset, ASleeperCanGoAsDeepAsTheContext) {
   const std::uint64_t first_generation = which.generation();
   EXPECT_THAT(supported_levels({which}), testing::Contains(sleep_level::reset));
   memory arena;
-  const region weights = arena.allocate(which, 4 * MiB, {.name = "w"});
-  const std::vector<std::byte> sent(4 * MiB, std::byte{7});
+  const region weights = arena.allocate(which, 4_MiB, {.name = "w"});
+  const std::vector<std::byte> sent(4_MiB, std::byte{7});
   which.copy_from_host(weights.address(), sent.data(), sent.size());
   sleeper idle;
   idle.manage(arena);
@@ -507,7 +504,7 @@ TEST_P(Reset, WhatIsLeftOfRegionsGoesWithoutAContext) {
   machine here(GetParam());
   const device which = here.device();
   memory arena;
-  std::optional<region> weights = arena.allocate(which, 4 * MiB, {.name = "w"});
+  std::optional<region> weights = arena.allocate(which, 4_MiB, {.name = "w"});
   sleeper idle;
   idle.manage(arena);
   idle.sleep(plan_for(sleep_level::reset));
@@ -533,8 +530,8 @@ TEST_P(Reset, ASleepWhoseResetIsRefusedIsTakenBack) {
   machine here(GetParam());
   const device which = here.device();
   memory arena;
-  const region weights = arena.allocate(which, 4 * MiB, {.name = "w"});
-  void* const stray = which.allocate(MiB);
+  const region weights = arena.allocate(which, 4_MiB, {.name = "w"});
+  void* const stray = which.allocate(1_MiB);
   sleeper idle;
   idle.manage(arena);
   sleep_plan plan = plan_for(sleep_level::reset);
@@ -544,7 +541,7 @@ TEST_P(Reset, ASleepWhoseResetIsRefusedIsTakenBack) {
   EXPECT_THAT(failure.what(), HasSubstr("1 allocation (1 MiB)"));
   EXPECT_EQ(idle.observe().state, sleep_state::awake);
   EXPECT_EQ(weights.state(), residency::resident);
-  which.deallocate(stray, MiB);
+  which.deallocate(stray, 1_MiB);
 }
 
 TEST(ResetLevel, IsRefusedWhereNoDeviceHasAContext) {
@@ -555,7 +552,7 @@ TEST(ResetLevel, IsRefusedWhereNoDeviceHasAContext) {
   EXPECT_THAT(supported_levels({host}), testing::Not(testing::Contains(sleep_level::reset)));
   EXPECT_EQ(error_of([&] { dev_reset(host); }).code(), status::unsupported);
   memory arena;
-  const region weights = arena.allocate(host, MiB);
+  const region weights = arena.allocate(host, 1_MiB);
   sleeper idle;
   idle.manage(arena);
   const error failure = error_of([&] { idle.sleep(plan_for(sleep_level::reset)); });

@@ -22,8 +22,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-constexpr std::uint64_t released_bytes = 2048 * MiB;
+constexpr std::uint64_t released_bytes = 2048_MiB;
 
 class Settle : public Vendor {
  protected:
@@ -105,7 +104,7 @@ TEST_P(Settle, WithoutAnExpectedGainItIsNotEarlyEither) {
 
 TEST_P(Settle, MakesNoContext) {
   simgpu::scenario busy;
-  busy.foreign_bytes = 1024 * MiB;  // so that something might come back
+  busy.foreign_bytes = 1024_MiB;  // so that something might come back
   machine here(GetParam(), busy);
   settle_options options;
   options.released_at = steady_clock().now();
@@ -128,10 +127,10 @@ TEST_P(Settle, AResetMarksItsDevice) {
     EXPECT_EQ(releases.latest(), std::nullopt) << "there was nothing to release";
   }
 
-  void* const address = which.allocate(MiB);
+  void* const address = which.allocate(1_MiB);
   EXPECT_EQ(error_of([&] { dev_reset(which, options); }).code(), status::busy);
   EXPECT_EQ(releases.latest(), std::nullopt) << "refused before anything was released";
-  which.deallocate(address, MiB);
+  which.deallocate(address, 1_MiB);
 
   bool marked_before_hooks_end = false;
   const reset_hook hook(which, "after", {}, [&](const reset_event&) {
@@ -158,7 +157,7 @@ TEST_P(Settle, ASleepMarksTheDevicesThatItFreed) {
   machine here(GetParam());
   const device which = here.device();
   memory arena;
-  const region weights = arena.allocate(which, 8 * MiB);
+  const region weights = arena.allocate(which, 8_MiB);
   release_clock releases;
   sleeper_options options;
   options.releases = &releases;
@@ -183,11 +182,11 @@ TEST_P(Settle, ASleepMarksTheDevicesThatItFreed) {
 
 TEST_P(Settle, AfterASleepOneLookIsEnough) {
   simgpu::scenario busy;
-  busy.foreign_bytes = 1024 * MiB;  // so that something might come back
+  busy.foreign_bytes = 1024_MiB;  // so that something might come back
   machine here(GetParam(), busy);
   const device which = here.device();
   memory arena;
-  const region weights = arena.allocate(which, 64 * MiB);
+  const region weights = arena.allocate(which, 64_MiB);
   const char used = 1;  // so that its context is there before anything is measured
   which.copy_from_host(weights.acquire().address(), &used, sizeof used);
   const auto free_before = which.memory().free_bytes;
@@ -200,7 +199,7 @@ TEST_P(Settle, AfterASleepOneLookIsEnough) {
 
   const auto mark = releases.last_release(which.name());
   ASSERT_TRUE(mark);
-  EXPECT_EQ(mark->gain, (release_gain{64 * MiB, free_before}));
+  EXPECT_EQ(mark->gain, (release_gain{64_MiB, free_before}));
   const settle_result result = settle({which}, {.releases = &releases});
   EXPECT_EQ(result.status, settle_status::settled);
   EXPECT_EQ(result.devices.at(0).gain, settle_gain::already_there);
@@ -217,7 +216,7 @@ class refuses_to_sleep final : public participant {
 TEST_P(Settle, ASleepThatIsTakenBackMarksNothing) {
   machine here(GetParam());
   memory arena;
-  const region weights = arena.allocate(here.device(), 8 * MiB);
+  const region weights = arena.allocate(here.device(), 8_MiB);
   release_clock releases;
   sleeper_options options;
   options.releases = &releases;
@@ -242,20 +241,20 @@ TEST_P(Settle, ProcessesAreListedWithoutAContext) {
   ASSERT_TRUE(which.supports(capability::processes));
   // NVML as simulated always lists one that is not ours; the kernel's files as much as we say. Of
   // the processes in them, those that hold nothing are left out.
-  std::vector<device_process> others{{1, 64 * MiB}};
+  std::vector<device_process> others{{1, 64_MiB}};
   if (GetParam().which == simgpu::vendor::hip) {
     EXPECT_THAT(which.processes(), IsEmpty());
-    for (const int ordinal : {0, 1}) here.gpu().set_foreign_bytes(ordinal, 64 * MiB);
+    for (const int ordinal : {0, 1}) here.gpu().set_foreign_bytes(ordinal, 64_MiB);
   }
   EXPECT_EQ(which.processes(), others);
   EXPECT_EQ(here.gpu().contexts_created(), 0);
 
-  void* const address = which.allocate(16 * MiB);
+  void* const address = which.allocate(16_MiB);
   auto with_us = others;
-  with_us.push_back({::getpid(), here.gpu().made().context_bytes + 16 * MiB});
+  with_us.push_back({::getpid(), here.gpu().made().context_bytes + 16_MiB});
   EXPECT_EQ(which.processes(), with_us);
   EXPECT_EQ(here.device(1).processes(), others);
-  which.deallocate(address, 16 * MiB);
+  which.deallocate(address, 16_MiB);
 }
 
 TEST_P(Settle, TheEndOfAChildThatIsStoppedSaysHowMuchComesBack) {
@@ -267,7 +266,7 @@ TEST_P(Settle, TheEndOfAChildThatIsStoppedSaysHowMuchComesBack) {
   options.releases = &releases;
   options.devices = {which, here.device(1)};
   process child(options);
-  here.gpu().set_foreign_bytes(0, 1024 * MiB, child.id());
+  here.gpu().set_foreign_bytes(0, 1024_MiB, child.id());
   const auto free_before = which.memory().free_bytes;
   child.stop();
   here.gpu().set_foreign_bytes(0, 0);
@@ -279,7 +278,7 @@ TEST_P(Settle, TheEndOfAChildThatIsStoppedSaysHowMuchComesBack) {
     EXPECT_FALSE(mark->gain.known());
     return;
   }
-  EXPECT_EQ(mark->gain, (release_gain{1024 * MiB, free_before}));
+  EXPECT_EQ(mark->gain, (release_gain{1024_MiB, free_before}));
   EXPECT_FALSE(releases.last_release(here.device(1).name())->gain.known()) << "it had none";
   const settle_result result = settle({which}, {.releases = &releases});
   EXPECT_EQ(result.status, settle_status::settled);
@@ -361,8 +360,8 @@ TEST_P(Settle, ACheckpointThatFailsLeavesTheProcessUnlocked) {
 constexpr const char* in_use = "devices=1,foreign=1GiB";
 
 /// @param scenario as the simulated machine reads it
-shell_result run_tool(const std::string& arguments, const std::string& wrapper = "",
-                      const std::string& scenario = "devices=1") {
+shell_result run_on_one_device(const std::string& arguments, const std::string& wrapper = "",
+                               const std::string& scenario = "devices=1") {
   return run_shell("env SIMGPU=" + scenario + " SIMGPU_VENDORS=" + Settle::GetParam().name +
                    " LD_LIBRARY_PATH='" LULL_TEST_SIMGPU "' " + wrapper + " '" LULL_TEST_TOOL "' " +
                    arguments + " 2>&1");
@@ -370,7 +369,7 @@ shell_result run_tool(const std::string& arguments, const std::string& wrapper =
 
 TEST_P(Settle, TheCommandSettles) {
   if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "its files are those of the machine";
-  const auto [code, output] = run_tool("settle");
+  const auto [code, output] = run_on_one_device("settle");
   EXPECT_EQ(code, 0) << output;
   EXPECT_THAT(output, HasSubstr("ms  " + GetParam().device));
   EXPECT_THAT(output, HasSubstr("8 GiB free"));
@@ -380,7 +379,7 @@ TEST_P(Settle, TheCommandSettles) {
 // A context would show: the simulated one takes 300 MiB.
 TEST_P(Settle, TopShowsDevicesAndProcessesAndMakesNoContext) {
   if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "its files are those of the machine";
-  const auto [code, output] = run_tool("top --once --device " + GetParam().device);
+  const auto [code, output] = run_on_one_device("top --once --device " + GetParam().device);
   EXPECT_EQ(code, 0);
   EXPECT_THAT(output, testing::ContainsRegex(GetParam().device + " +8 GiB +0 B +8 GiB +0.0"));
   if (GetParam().which == simgpu::vendor::cuda) {
@@ -393,13 +392,13 @@ TEST_P(Settle, TopShowsDevicesAndProcessesAndMakesNoContext) {
 TEST_P(Settle, RunWaitsForTheMemoryAndKeepsTheExitStatus) {
   if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "its files are those of the machine";
   const time_point before = steady_clock().now();
-  const auto [code, output] = run_tool("run -- sh -c 'exit 5'", "", in_use);
+  const auto [code, output] = run_on_one_device("run -- sh -c 'exit 5'", "", in_use);
   EXPECT_EQ(code, 5);
   EXPECT_EQ(output, "");
   // Nothing is known of what the command held, so quiet counts after 1 s only.
   EXPECT_GE(steady_clock().now() - before, 1s);
 
-  const auto impatient = run_tool("run --max-wait 10ms -- sh -c 'exit 5'", "", in_use);
+  const auto impatient = run_on_one_device("run --max-wait 10ms -- sh -c 'exit 5'", "", in_use);
   EXPECT_EQ(impatient.exit_code, 5);
   EXPECT_THAT(impatient.output, HasSubstr("not all memory may be back: timed out"));
   EXPECT_THAT(impatient.output, HasSubstr(GetParam().device));
@@ -409,8 +408,8 @@ TEST_P(Settle, RunWaitsForTheMemoryAndKeepsTheExitStatus) {
 TEST_P(Settle, RunWaitsForTheMemoryOfACommandThatASignalStopped) {
   if (GetParam().which == simgpu::vendor::hip) GTEST_SKIP() << "its files are those of the machine";
   const time_point before = steady_clock().now();
-  const auto [code, output] =
-      run_tool("run -- sleep 1000", "timeout --foreground --preserve-status -s TERM 1", in_use);
+  const auto [code, output] = run_on_one_device(
+      "run -- sleep 1000", "timeout --foreground --preserve-status -s TERM 1", in_use);
   EXPECT_EQ(code, 128 + SIGTERM);
   EXPECT_EQ(output, "");
   EXPECT_GE(steady_clock().now() - before, 2s) << "1 s until the signal, 1 s of quiet";

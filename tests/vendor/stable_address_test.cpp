@@ -1,13 +1,11 @@
 // Stable addresses when calls fail twice, and after a reset.
 
 #include "support/expect_error.hpp"
+#include "vendor/operations.hpp"
 #include "vendor/vendor_fixture.hpp"
 
 namespace lull::test {
 namespace {
-
-constexpr std::uint64_t piece = std::uint64_t{4} << 20;
-constexpr int injected_code = 719;
 
 class StableAddresses : public Vendor {
  protected:

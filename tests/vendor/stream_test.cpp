@@ -16,8 +16,6 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 TEST_P(Vendor, EventsTellHowFarAStreamIs) {
   machine here(GetParam());
   const device which = here.device(1);
@@ -26,17 +24,17 @@ TEST_P(Vendor, EventsTellHowFarAStreamIs) {
   const event_handle event = which.event_create();
   EXPECT_TRUE(which.event_query(event)) << "never recorded: nothing to wait for";
 
-  const host_pages host(MiB);
-  void* const address = which.allocate(MiB);
-  which.copy_from_host_async(first, address, host.data(), MiB);
+  const host_pages host(1_MiB);
+  void* const address = which.allocate(1_MiB);
+  which.copy_from_host_async(first, address, host.data(), 1_MiB);
   which.event_record(event, first);
   which.stream_wait_event(second, event);
-  which.copy_to_host_async(second, host.data(), address, MiB);
+  which.copy_to_host_async(second, host.data(), address, 1_MiB);
   which.stream_synchronize(second);
   which.event_synchronize(event);
   EXPECT_TRUE(which.event_query(event));
 
-  which.deallocate(address, MiB);
+  which.deallocate(address, 1_MiB);
   which.event_destroy(event);
   which.stream_destroy(first);
   which.stream_destroy(second);
@@ -74,18 +72,18 @@ TEST_P(Vendor, HostMemoryIsRegisteredOnce) {
   machine here(GetParam());
   const device which = here.device(1);
   ASSERT_TRUE(which.supports(capability::registration));
-  const host_pages host(2 * MiB);
-  which.host_register(host.data(), MiB);
-  which.host_register(host.data() + MiB, MiB);
+  const host_pages host(2_MiB);
+  which.host_register(host.data(), 1_MiB);
+  which.host_register(host.data() + 1_MiB, 1_MiB);
   EXPECT_EQ(here.gpu().take_stock().registrations, 2);
 
-  const error twice = error_of([&] { which.host_register(host.data(), MiB); });
+  const error twice = error_of([&] { which.host_register(host.data(), 1_MiB); });
   EXPECT_EQ(twice.code(), status::backend);
   ASSERT_NE(twice.vendor(), nullptr);
   EXPECT_EQ(twice.vendor()->code, 712);
 
   which.host_unregister(host.data());
-  which.host_unregister(host.data() + MiB);
+  which.host_unregister(host.data() + 1_MiB);
   EXPECT_EQ(here.gpu().take_stock().registrations, 0);
   EXPECT_EQ(error_of([&] { which.host_unregister(host.data()); }).code(), status::stale);
 }
@@ -93,15 +91,15 @@ TEST_P(Vendor, HostMemoryIsRegisteredOnce) {
 TEST_P(Vendor, MemoryThatMayOnlyBeReadIsRegisteredWhereTheDeviceCan) {
   machine here(GetParam());
   const device which = here.device();
-  const host_pages host(MiB);
-  ASSERT_EQ(::mprotect(host.data(), MiB, PROT_READ), 0);
-  EXPECT_EQ(error_of([&] { which.host_register(host.data(), MiB); }).code(), status::backend);
+  const host_pages host(1_MiB);
+  ASSERT_EQ(::mprotect(host.data(), 1_MiB, PROT_READ), 0);
+  EXPECT_EQ(error_of([&] { which.host_register(host.data(), 1_MiB); }).code(), status::backend);
   if (which.supports(capability::read_only_registration)) {
-    which.host_register(host.data(), MiB, host_access::read_only);
+    which.host_register(host.data(), 1_MiB, host_access::read_only);
     which.host_unregister(host.data());
   } else {
     EXPECT_EQ(
-        error_of([&] { which.host_register(host.data(), MiB, host_access::read_only); }).code(),
+        error_of([&] { which.host_register(host.data(), 1_MiB, host_access::read_only); }).code(),
         status::unsupported);
   }
   EXPECT_EQ(which.supports(capability::read_only_registration), GetParam().name == "cuda");
@@ -110,21 +108,21 @@ TEST_P(Vendor, MemoryThatMayOnlyBeReadIsRegisteredWhereTheDeviceCan) {
 TEST_P(Vendor, AResetEndsRegistrationsAndIsNotHeldUpByThem) {
   machine here(GetParam());
   const device which = here.device();
-  const host_pages host(MiB);
+  const host_pages host(1_MiB);
   host.data()[0] = std::byte{7};
-  which.host_register(host.data(), MiB);
+  which.host_register(host.data(), 1_MiB);
   dev_reset(which);
   EXPECT_EQ(here.gpu().take_stock().registrations, 0);
   EXPECT_EQ(host.data()[0], std::byte{7});
   EXPECT_EQ(error_of([&] { which.host_unregister(host.data()); }).code(), status::stale);
-  which.host_register(host.data(), MiB);
+  which.host_register(host.data(), 1_MiB);
   which.host_unregister(host.data());
 }
 
 TEST_P(Vendor, ARegistrationIsLeftAloneByTheResetOfAnotherDevice) {
   machine here(GetParam());
-  const host_pages host(MiB);
-  here.device(0).host_register(host.data(), MiB);
+  const host_pages host(1_MiB);
+  here.device(0).host_register(host.data(), 1_MiB);
   here.device(1).context_create();
   dev_reset(here.device(1));
   EXPECT_EQ(here.gpu().take_stock().registrations, 1);

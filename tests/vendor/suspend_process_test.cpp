@@ -23,11 +23,7 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 using step = suspend_progress::step;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-constexpr std::uint64_t GiB = std::uint64_t{1} << 30;
 // As CUDA numbers them.
-constexpr int running = 0;
-constexpr int suspended = 2;
 
 class SuspendProcess : public Vendor {
  protected:
@@ -77,8 +73,8 @@ class SuspendProcess : public Vendor {
 
 TEST_P(SuspendProcess, WhatItHasGoesAndComesBack) {
   process child = start();
-  here.gpu().set_process_bytes(child.id(), 0, 300 * MiB);
-  here.gpu().set_process_bytes(child.id(), 1, 500 * MiB);
+  here.gpu().set_process_bytes(child.id(), 0, 300_MiB);
+  here.gpu().set_process_bytes(child.id(), 1, 500_MiB);
   std::vector<step> steps;
   suspend_options how = recorded();
   how.on_progress = [&](const suspend_progress& done) { steps.push_back(done.done); };
@@ -86,8 +82,7 @@ TEST_P(SuspendProcess, WhatItHasGoesAndComesBack) {
   ASSERT_EQ(done.size(), 1u);
   EXPECT_EQ(here.gpu().process_state(child.id()), suspended);
   EXPECT_EQ(here.gpu().observe(0).used_bytes + here.gpu().observe(1).used_bytes, 0u);
-  EXPECT_EQ(done[0].parts,
-            (std::vector<suspended_part>{{"CUDA0", 300 * MiB}, {"CUDA1", 500 * MiB}}));
+  EXPECT_EQ(done[0].parts, (std::vector<suspended_part>{{"CUDA0", 300_MiB}, {"CUDA1", 500_MiB}}));
   EXPECT_EQ(done[0].by_process, ::getpid());
   EXPECT_EQ(done[0].by_user, ::geteuid());
   EXPECT_TRUE(done[0].host_bytes.has_value());
@@ -98,7 +93,7 @@ TEST_P(SuspendProcess, WhatItHasGoesAndComesBack) {
   back.on_progress = [&](const suspend_progress& one) { steps.push_back(one.done); };
   resume_processes(devices, done, back);
   EXPECT_EQ(here.gpu().process_state(child.id()), running);
-  EXPECT_EQ(here.gpu().observe(1).used_bytes, 500 * MiB);
+  EXPECT_EQ(here.gpu().observe(1).used_bytes, 500_MiB);
   EXPECT_EQ(steps, (std::vector<step>{step::locked, step::saved, step::restored, step::unlocked}));
   EXPECT_EQ(file_count(), 0u);
 }
@@ -109,27 +104,27 @@ TEST_P(SuspendProcess, WhatIsNotListedIsKnownByWhatBecameFree) {
   silent.per_process = false;
   machine mute(GetParam(), silent);
   const std::vector<device> all{mute.device(0), mute.device(1)};
-  mute.gpu().set_process_bytes(child.id(), 1, 500 * MiB);
+  mute.gpu().set_process_bytes(child.id(), 1, 500_MiB);
   const auto done = suspend_process(all, child.id());
-  EXPECT_EQ(done[0].parts, (std::vector<suspended_part>{{"CUDA1", 500 * MiB}}));
+  EXPECT_EQ(done[0].parts, (std::vector<suspended_part>{{"CUDA1", 500_MiB}}));
   resume_processes(all, done);
 }
 
 TEST_P(SuspendProcess, WithoutRoomItStaysSuspendedAndTheArithmeticIsTold) {
   process child = start();
-  here.gpu().set_process_bytes(child.id(), 1, 3 * GiB);
+  here.gpu().set_process_bytes(child.id(), 1, 3_GiB);
   const auto done = suspend_process(devices, child.id(), recorded());
-  here.gpu().set_foreign_bytes(1, 6 * GiB);
+  here.gpu().set_foreign_bytes(1, 6_GiB);
   const error failure = error_of([&] { resume_processes(devices, done); });
   EXPECT_EQ(failure.code(), status::out_of_device_memory);
   EXPECT_THAT(failure.what(), HasSubstr("takes 3 GiB on CUDA1, and 256 MiB are to be left there; 2 "
                                         "GiB are free: 1.25 GiB are missing"));
   EXPECT_EQ(here.gpu().script.calls("cuCheckpointProcessRestore"), 0u) << "never try and see";
   // Enough for it, and not for the margin.
-  here.gpu().set_foreign_bytes(1, 5 * GiB - MiB);
+  here.gpu().set_foreign_bytes(1, 5_GiB - 1_MiB);
   EXPECT_EQ(error_of([&] { resume_processes(devices, done); }).code(),
             status::out_of_device_memory);
-  here.gpu().set_foreign_bytes(1, 4 * GiB);
+  here.gpu().set_foreign_bytes(1, 4_GiB);
   resume_processes(devices, done);
   EXPECT_EQ(here.gpu().process_state(child.id()), running);
 }
@@ -149,7 +144,7 @@ TEST_P(SuspendProcess, WithoutHostMemoryNothingIsTouched) {
 
 TEST_P(SuspendProcess, WhatTheDriverDoesNotMoveIsToldInWords) {
   process child = start();
-  here.gpu().set_process_bytes(child.id(), 0, 300 * MiB);
+  here.gpu().set_process_bytes(child.id(), 0, 300_MiB);
   here.gpu().hold_what_cannot_be_saved(child.id(), false);
   const error refused =
       error_of([&] { static_cast<void>(suspend_process(devices, child.id(), recorded())); });
@@ -184,7 +179,7 @@ TEST_P(SuspendProcess, ProcessesThatCannotBeSuspendedAreRefusedWithTheReason) {
   EXPECT_THAT(refusal(child.id()).what(), HasSubstr("is suspended already"));
   resume_processes(devices, done);
   EXPECT_EQ(error_of([&] { resume_processes(devices, done); }).code(), status::busy);
-  const std::vector<device> host{registry::shared().find("HOST")};
+  const std::vector<device> host{here.registry().find("HOST")};
   EXPECT_EQ(error_of([&] { static_cast<void>(suspend_process(host, child.id())); }).code(),
             status::unsupported);
 }
@@ -195,7 +190,7 @@ TEST_P(SuspendProcess, AfterAFailureAtAnyCallItRunsAsBefore) {
   const simgpu::world& gpu = prompt.gpu();
   const std::vector<device> all{prompt.device(0), prompt.device(1)};
   process child = start();
-  prompt.gpu().set_process_bytes(child.id(), 1, 500 * MiB);
+  prompt.gpu().set_process_bytes(child.id(), 1, 500_MiB);
   std::set<std::string> failures;
   for (std::uint64_t n = 1;; ++n) {
     ASSERT_LT(n, 1000u);
@@ -212,7 +207,7 @@ TEST_P(SuspendProcess, AfterAFailureAtAnyCallItRunsAsBefore) {
       prompt.gpu().script.fail_nth(0, 0);
       failures.insert(failed);
       EXPECT_EQ(gpu.process_state(child.id()), running) << failed;
-      EXPECT_EQ(gpu.observe(1).used_bytes, 500 * MiB) << failed;
+      EXPECT_EQ(gpu.observe(1).used_bytes, 500_MiB) << failed;
       EXPECT_EQ(file_count(), 0u) << failed;
     }
   }
@@ -240,7 +235,7 @@ TEST_P(SuspendProcess, OneThatCannotBeUnlockedAgainIsNamed) {
 
 TEST_P(SuspendProcess, ARestoreThatFailsIsToldAsALoss) {
   process child = start();
-  here.gpu().set_process_bytes(child.id(), 1, 500 * MiB);
+  here.gpu().set_process_bytes(child.id(), 1, 500_MiB);
   const auto done = suspend_process(devices, child.id(), recorded());
   here.gpu().script.fail("cuCheckpointProcessRestore", 1, 2);
   const error failure = error_of([&] { resume_processes(devices, done); });
@@ -255,7 +250,7 @@ TEST_P(SuspendProcess, ARestoreThatFailsIsToldAsALoss) {
 
 TEST_P(SuspendProcess, OneThatEndsMeanwhileIsNotFound) {
   std::optional<process> child(start());
-  here.gpu().set_process_bytes(child->id(), 1, 500 * MiB);
+  here.gpu().set_process_bytes(child->id(), 1, 500_MiB);
   suspend_options how = recorded();
   how.on_progress = [&](const suspend_progress& done) {
     if (done.done != step::locked) return;
@@ -283,8 +278,8 @@ TEST_P(SuspendProcess, ATreeIsSuspendedAsAWhole) {
   std::optional<process> top;
   const std::vector<int> ids = start_tree(top);
   here.gpu().set_process(ids[0], simgpu::world::process_kind::without_gpu);
-  here.gpu().set_process_bytes(ids[1], 0, 100 * MiB);
-  here.gpu().set_process_bytes(ids[2], 1, 200 * MiB);
+  here.gpu().set_process_bytes(ids[1], 0, 100_MiB);
+  here.gpu().set_process_bytes(ids[2], 1, 200_MiB);
   std::vector<std::pair<step, int>> steps;
   suspend_options how = recorded();
   how.tree = true;
@@ -298,14 +293,14 @@ TEST_P(SuspendProcess, ATreeIsSuspendedAsAWhole) {
   ASSERT_EQ(found.size(), 2u);
   EXPECT_TRUE(found[0].recorded);
   resume_processes(devices, found);
-  EXPECT_EQ(here.gpu().observe(0).used_bytes + here.gpu().observe(1).used_bytes, 300 * MiB);
+  EXPECT_EQ(here.gpu().observe(0).used_bytes + here.gpu().observe(1).used_bytes, 300_MiB);
   EXPECT_EQ(file_count(), 0u);
 }
 
 TEST_P(SuspendProcess, OfATreeAllOrNone) {
   std::optional<process> top;
   const std::vector<int> ids = start_tree(top);
-  for (const int id : ids) here.gpu().set_process_bytes(id, 0, 100 * MiB);
+  for (const int id : ids) here.gpu().set_process_bytes(id, 0, 100_MiB);
   suspend_options how = recorded();
   how.tree = true;
   for (const char* call : {"cuCheckpointProcessLock", "cuCheckpointProcessCheckpoint"}) {
@@ -314,14 +309,14 @@ TEST_P(SuspendProcess, OfATreeAllOrNone) {
       EXPECT_THROW(static_cast<void>(suspend_process(devices, ids[0], how)), error);
       here.gpu().script.clear();
       for (const int id : ids) EXPECT_EQ(here.gpu().process_state(id), running) << call << n;
-      EXPECT_EQ(here.gpu().observe(0).used_bytes, 300 * MiB) << call << n;
+      EXPECT_EQ(here.gpu().observe(0).used_bytes, 300_MiB) << call << n;
       EXPECT_EQ(file_count(), 0u) << call << n;
     }
   }
   const auto done = suspend_process(devices, ids[0], how);
   EXPECT_EQ(done.size(), 3u);
   // Together they do not fit, so none is touched.
-  here.gpu().set_foreign_bytes(0, here.gpu().made().total_bytes - 500 * MiB);
+  here.gpu().set_foreign_bytes(0, here.gpu().made().total_bytes - 500_MiB);
   EXPECT_EQ(error_of([&] { resume_processes(devices, done); }).code(),
             status::out_of_device_memory);
   for (const int id : ids) EXPECT_EQ(here.gpu().process_state(id), suspended);
@@ -342,9 +337,9 @@ TEST_P(SuspendProcess, ACancelledOneIsTakenBack) {
 
 TEST_P(SuspendProcess, AChildIsSuspendedByItsParent) {
   process child = start();
-  here.gpu().set_process_bytes(child.id(), 0, 100 * MiB);
+  here.gpu().set_process_bytes(child.id(), 0, 100_MiB);
   EXPECT_EQ(error_of([&] { child.resume(); }).code(), status::not_found);
-  EXPECT_EQ(child.suspend().front().device_bytes(), 100 * MiB);
+  EXPECT_EQ(child.suspend().front().device_bytes(), 100_MiB);
   EXPECT_EQ(error_of([&] { child.suspend(); }).code(), status::busy);
   child.resume();
   EXPECT_EQ(here.gpu().process_state(child.id()), running);
@@ -374,7 +369,7 @@ TEST_P(SuspendProcess, FromCToo) {
   ASSERT_EQ(lull_registry_find(all, GetParam().device.c_str(), &which), LULL_OK);
 
   process child = start();
-  here.gpu().set_process_bytes(child.id(), 0, 500 * MiB);
+  here.gpu().set_process_bytes(child.id(), 0, 500_MiB);
   lull_suspend_options how;
   lull_suspend_options_init(&how);
   how.directory = files.path().c_str();
@@ -394,7 +389,7 @@ TEST_P(SuspendProcess, FromCToo) {
   ASSERT_EQ(lull_suspended_list(&which, 1, how.directory, &one, 1, &count), LULL_OK);
   ASSERT_EQ(count, 1u);
   EXPECT_EQ(one.pid, child.id());
-  EXPECT_EQ(one.device_bytes, 500 * MiB);
+  EXPECT_EQ(one.device_bytes, 500_MiB);
   EXPECT_EQ(one.by_pid, ::getpid());
   EXPECT_EQ(one.state, LULL_GPU_STATE_SUSPENDED);
   EXPECT_GT(one.since_unix_ns, 0);

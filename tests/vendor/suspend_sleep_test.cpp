@@ -22,10 +22,7 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 // As CUDA numbers them.
-constexpr int running = 0;
-constexpr int suspended = 2;
 
 class SuspendSleep : public Vendor {
  protected:
@@ -34,12 +31,12 @@ class SuspendSleep : public Vendor {
   void SetUp() override {
     if (!which.supports(capability::suspend)) GTEST_SKIP() << "the vendor cannot";
     for (const device& each : {which, other}) {
-      weights.push_back(mem.allocate(each, 64 * MiB, {.tag = "weights"}));
+      weights.push_back(mem.allocate(each, 64_MiB, {.tag = "weights"}));
       std::memset(pattern.data(), 0x5a, pattern.size());
       each.copy_from_host(weights.back().acquire().address(), pattern.data(), pattern.size());
     }
     stream = which.stream_create();
-    ASSERT_EQ(here.gpu().graph_create(0, MiB, &graph), simgpu::code::ok);
+    ASSERT_EQ(here.gpu().graph_create(0, 1_MiB, &graph), simgpu::code::ok);
     which.graph_adopt(graph);
   }
   void TearDown() override {
@@ -89,7 +86,7 @@ class SuspendSleep : public Vendor {
   const device other;
   memory mem;
   std::vector<region> weights;
-  std::vector<char> pattern = std::vector<char>(MiB);
+  std::vector<char> pattern = std::vector<char>(1_MiB);
   stream_handle stream;
   void* graph = nullptr;
 };
@@ -118,7 +115,7 @@ TEST_P(SuspendSleep, WhatIsKeptTheDriverCarries) {
   sleeping.manage(mem);
   sleeping.sleep();
   EXPECT_EQ(used(), 0u);
-  EXPECT_GE(here.gpu().carried_bytes(), 128 * MiB);
+  EXPECT_GE(here.gpu().carried_bytes(), 128_MiB);
   sleeping.wake();
   expect_all_there();
 }
@@ -250,7 +247,7 @@ TEST_P(SuspendSleep, WithoutRoomItStaysSuspendedAndWakesLater) {
   sleeper sleeping(options());
   sleeping.manage(mem);
   sleeping.sleep();
-  here.gpu().set_foreign_bytes(1, here.gpu().made().total_bytes - 100 * MiB);
+  here.gpu().set_foreign_bytes(1, here.gpu().made().total_bytes - 100_MiB);
   const error failure = error_of([&] { sleeping.wake(); });
   EXPECT_EQ(failure.code(), status::out_of_device_memory);
   EXPECT_THAT(failure.what(), HasSubstr("on CUDA1, and 256 MiB are to be left there; 100 MiB are "
@@ -336,7 +333,7 @@ TEST_P(SuspendSleep, ADriverThatHangsIsGivenUpOnAndTheNextWakeGoesOnFromWhatCame
   }
   // The one that saves has the time, the one that restores has not.
   memory little;
-  const region small = little.allocate(which, 2 * MiB);
+  const region small = little.allocate(which, 2_MiB);
   sleeper hasty(how);
   hasty.manage(little);
   sleeper patient(options());
@@ -440,7 +437,7 @@ TEST_P(SuspendSleep, ASleepBecomesOneWithoutWakingAndStaysOneWhenItCannotGoDeepe
 
 TEST_P(SuspendSleep, OfSeveralSleepersTheLastSuspendsAndTheFirstRestores) {
   memory more;
-  const region cache = more.allocate(other, 32 * MiB);
+  const region cache = more.allocate(other, 32_MiB);
   sleeper one(options());
   sleeper two(options());
   one.manage(mem);

@@ -16,8 +16,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-constexpr int other = 4711;
+constexpr int other_process = 4711;
 
 class Suspend : public Vendor {
  protected:
@@ -54,13 +53,13 @@ TEST_P(Suspend, WhatCannotSaysSo) {
 }
 
 TEST_P(Suspend, LeavesNothingOnTheDevicesAndBringsEverythingBack) {
-  void* const address = which.allocate(MiB);
-  which.fill(address, std::byte{7}, MiB);
-  const host_pages host(MiB);
-  which.host_register(host.data(), MiB);
+  void* const address = which.allocate(1_MiB);
+  which.fill(address, std::byte{7}, 1_MiB);
+  const host_pages host(1_MiB);
+  which.host_register(host.data(), 1_MiB);
   const stream_handle stream = which.stream_create();
   void* graph = nullptr;
-  ASSERT_EQ(here.gpu().graph_create(1, MiB, &graph), simgpu::code::ok);
+  ASSERT_EQ(here.gpu().graph_create(1, 1_MiB, &graph), simgpu::code::ok);
   which.graph_adopt(graph);
   here.device(0).context_create();
   const simgpu::books before = here.gpu().take_stock();
@@ -86,7 +85,7 @@ TEST_P(Suspend, LeavesNothingOnTheDevicesAndBringsEverythingBack) {
   which.graph_destroy(graph);
   which.stream_destroy(stream);
   which.host_unregister(host.data());
-  which.deallocate(address, MiB);
+  which.deallocate(address, 1_MiB);
 }
 
 TEST_P(Suspend, CallsOfALockedProcessWaitAndNvmlOfASuspendedOneDoes) {
@@ -112,17 +111,17 @@ TEST_P(Suspend, CallsOfALockedProcessWaitAndNvmlOfASuspendedOneDoes) {
 }
 
 TEST_P(Suspend, AnotherProcessGivesItsMemoryToOthersMeanwhile) {
-  here.gpu().set_process_bytes(other, 1, 500 * MiB);
-  suspend(other);
+  here.gpu().set_process_bytes(other_process, 1, 500_MiB);
+  suspend(other_process);
   EXPECT_EQ(here.gpu().observe(1).used_bytes, 0u);
   EXPECT_EQ(here.gpu().contexts_created(), 0);
-  resume(other);
-  EXPECT_EQ(here.gpu().observe(1).used_bytes, 500 * MiB);
+  resume(other_process);
+  EXPECT_EQ(here.gpu().observe(1).used_bytes, 500_MiB);
 }
 
 TEST_P(Suspend, WorkThatDoesNotEndTimesTheLockOut) {
   void* graph = nullptr;
-  ASSERT_EQ(here.gpu().graph_create(1, MiB, &graph), simgpu::code::ok);
+  ASSERT_EQ(here.gpu().graph_create(1, 1_MiB, &graph), simgpu::code::ok);
   ASSERT_EQ(here.gpu().graph_launch(graph), simgpu::code::ok);
   const error failure = error_of([&] { which.suspend_lock(own, 1ms); });
   EXPECT_EQ(failure.code(), status::timed_out);
@@ -136,9 +135,9 @@ TEST_P(Suspend, WorkThatDoesNotEndTimesTheLockOut) {
 
 TEST_P(Suspend, ARestoreWithoutRoomLosesTheProcessForGood) {
   const int there = ::getppid();
-  here.gpu().set_process_bytes(there, 1, 500 * MiB);
+  here.gpu().set_process_bytes(there, 1, 500_MiB);
   suspend(there);
-  here.gpu().set_foreign_bytes(1, here.gpu().made().total_bytes - 100 * MiB);
+  here.gpu().set_foreign_bytes(1, here.gpu().made().total_bytes - 100_MiB);
   EXPECT_EQ(error_of([&] { which.suspend_restore(there); }).code(), status::out_of_device_memory);
   here.gpu().set_foreign_bytes(1, 0);
   const error again = error_of([&] { which.suspend_restore(there); });
@@ -149,20 +148,21 @@ TEST_P(Suspend, ARestoreWithoutRoomLosesTheProcessForGood) {
 }
 
 TEST_P(Suspend, OutOfTurnItIsRefused) {
-  EXPECT_EQ(error_of([&] { which.suspend_save(other); }).code(), status::busy);
-  EXPECT_EQ(error_of([&] { which.suspend_unlock(other); }).code(), status::busy);
-  which.suspend_lock(other, 1s);
-  const error twice = error_of([&] { which.suspend_lock(other, 1s); });
+  EXPECT_EQ(error_of([&] { which.suspend_save(other_process); }).code(), status::busy);
+  EXPECT_EQ(error_of([&] { which.suspend_unlock(other_process); }).code(), status::busy);
+  which.suspend_lock(other_process, 1s);
+  const error twice = error_of([&] { which.suspend_lock(other_process, 1s); });
   EXPECT_EQ(twice.code(), status::busy);
   EXPECT_THAT(twice.what(), HasSubstr("process 4711 cannot be locked"));
-  EXPECT_EQ(error_of([&] { which.suspend_restore(other); }).code(), status::busy);
-  which.suspend_unlock(other);
-  EXPECT_EQ(error_of([&] { which.suspend_lock(other, 0ms); }).code(), status::invalid_argument);
+  EXPECT_EQ(error_of([&] { which.suspend_restore(other_process); }).code(), status::busy);
+  which.suspend_unlock(other_process);
+  EXPECT_EQ(error_of([&] { which.suspend_lock(other_process, 0ms); }).code(),
+            status::invalid_argument);
 }
 
 TEST_P(Suspend, ProcessesThatAreGoneOrUseNoGpuAreNotFound) {
-  here.gpu().set_process(other, simgpu::world::process_kind::without_gpu);
-  EXPECT_THAT(error_of([&] { which.suspend_lock(other, 1s); }).what(),
+  here.gpu().set_process(other_process, simgpu::world::process_kind::without_gpu);
+  EXPECT_THAT(error_of([&] { which.suspend_lock(other_process, 1s); }).what(),
               HasSubstr("does not use a GPU"));
   // No process can have this id (proc(5): pid_max is at most 2^22).
   constexpr int nobody = 1 << 23;
@@ -176,7 +176,7 @@ TEST_P(Suspend, ProcessesThatAreGoneOrUseNoGpuAreNotFound) {
 
 TEST_P(Suspend, AProcessThatEndsWhileItIsSuspendedIsNotFoundAnyMore) {
   constexpr int nobody = 1 << 23;
-  here.gpu().set_process_bytes(nobody, 1, MiB);
+  here.gpu().set_process_bytes(nobody, 1, 1_MiB);
   suspend(nobody);
   here.gpu().set_process(nobody, simgpu::world::process_kind::ended);
   EXPECT_EQ(error_of([&] { which.suspend_restore(nobody); }).code(), status::not_found);

@@ -18,8 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int suspended = 2;
-
 /// Those that are not called here, and why not.
 bool is_left_out(std::string_view name) {
   static const std::set<std::string_view> names{
@@ -97,13 +95,25 @@ class calls {
   template <class Result, class... Arguments>
   void operator()(const char* name, Result (*function)(Arguments...),
                   const std::vector<c_api::parameter>& parameters) {
+    run(name, [&](c_api::arguments& made) {
+      call(function, made, parameters, std::index_sequence_for<Arguments...>());
+    });
+  }
+
+  int count = 0;
+
+ private:
+  /// Apart from the functions' types, so that it is compiled once.
+  void run(std::string_view name, const std::function<void(c_api::arguments& made)>& function) {
     if (is_left_out(name) || testing::Test::HasFatalFailure()) return;
     before_each_();
     const int waited = gpu_.calls_that_waited();
-    c_api::arguments made(all_);
     std::promise<void> returned;
     std::thread caller([&] {
-      call(function, made, parameters, std::index_sequence_for<Arguments...>());
+      {
+        c_api::arguments made(all_);
+        function(made);
+      }
       returned.set_value();
     });
     auto back = returned.get_future();
@@ -115,7 +125,7 @@ class calls {
       EXPECT_TRUE(waits()) << name << " has not returned";
       restore_();
       if (back.wait_for(patience) != std::future_status::ready) {
-        std::fprintf(stderr, "%s has not returned\n", name);
+        std::fprintf(stderr, "%s has not returned\n", std::string(name).c_str());
         ::_exit(1);  // nobody can end that thread
       }
     }
@@ -123,9 +133,6 @@ class calls {
     ++count;
   }
 
-  int count = 0;
-
- private:
   template <class Result, class... Arguments, std::size_t... I>
   void call(Result (*function)(Arguments...), c_api::arguments& made,
             const std::vector<c_api::parameter>& parameters, std::index_sequence<I...>) {

@@ -13,13 +13,13 @@ namespace {
 class Swap : public Transfer {};
 
 TEST_P(Swap, ASwapMovesBothWaysThoughTheDeviceCannotHoldBoth) {
-  machine here(GetParam(), {.total_bytes = 315 * MiB});
+  machine here(GetParam(), {.total_bytes = 315_MiB});
   here.device().context_create();  // which leaves 15 MiB
   memory all(in_small_steps(arena_of()));
   const auto make = [&](const char* tag, unsigned seed) {
     std::vector<region> regions;
     for (unsigned i = 0; i < 5; ++i) {
-      regions.push_back(all.allocate(here.device(), 2 * MiB, {.tag = tag, .name = tag}));
+      regions.push_back(all.allocate(here.device(), 2_MiB, {.tag = tag, .name = tag}));
       fill(regions.back(), seed + i);
     }
     return regions;
@@ -35,7 +35,7 @@ TEST_P(Swap, ASwapMovesBothWaysThoughTheDeviceCannotHoldBoth) {
   const auto second = make("second", 20);
   for (int round = 0; round < 2; ++round) {
     const auto report = all.swap(leave("second"), {"first"});
-    EXPECT_EQ(report.devices.at(0).copied_bytes, 20 * MiB);
+    EXPECT_EQ(report.devices.at(0).copied_bytes, 20_MiB);
     EXPECT_EQ(second.front().state(), residency::offloaded);
     expect(first, 10);
     all.swap(leave("first"), {"second"});
@@ -46,7 +46,7 @@ TEST_P(Swap, ASwapMovesBothWaysThoughTheDeviceCannotHoldBoth) {
   // Each call fails once: both are as they were.
   const auto before = here.gpu().take_stock();
   for (std::uint64_t n = 1;; n += 13) {
-    here.gpu().script.fail_nth(n, 719);
+    here.gpu().script.fail_nth(n, injected_code);
     bool failed = false;
     try {
       all.swap(leave("second"), {"first"});
@@ -71,10 +71,10 @@ TEST_P(Swap, ASwapMovesBothWaysThoughTheDeviceCannotHoldBoth) {
 TEST_P(Swap, ASwapThatIsStoppedAnywhereIsTakenBack) {
   machine here(GetParam());
   memory all(in_small_steps(arena_of()));
-  const region first = all.allocate(here.device(), 3 * MiB, {.tag = "first"});
+  const region first = all.allocate(here.device(), 3_MiB, {.tag = "first"});
   fill(first, 1);
   all.evict({.otherwise = contents_action::offload});
-  const region second = all.allocate(here.device(), 4 * MiB, {.tag = "second"});
+  const region second = all.allocate(here.device(), 4_MiB, {.tag = "second"});
   fill(second, 2);
   for (std::uint64_t chunks = 1; chunks <= 13; ++chunks) {
     std::stop_source stop;
@@ -97,15 +97,15 @@ TEST_P(Swap, ASwapThatIsStoppedAnywhereIsTakenBack) {
 // room for parts of the coming.
 class SwapInside : public Transfer {
  protected:
-  SwapInside() : here(GetParam(), {.total_bytes = 317 * MiB}), which(here.device()) {
+  SwapInside() : here(GetParam(), {.total_bytes = 317_MiB}), which(here.device()) {
     which.context_create();  // which leaves 17 MiB
     memory_options options = in_small_steps(arena_of());
-    options.handle_bytes = 2 * MiB;
+    options.handle_bytes = 2_MiB;
     all.emplace(options);
-    first.emplace(all->allocate(which, 13 * MiB, {.tag = "first"}));
+    first.emplace(all->allocate(which, 13_MiB, {.tag = "first"}));
     fill(*first, 1);
     all->evict(offload());
-    second.emplace(all->allocate(which, 12 * MiB + 5, {.tag = "second"}));
+    second.emplace(all->allocate(which, 12_MiB + 5, {.tag = "second"}));
     fill(*second, 2);
   }
 
@@ -130,7 +130,7 @@ class SwapInside : public Transfer {
 TEST_P(SwapInside, PartsOfOneRegionMakeRoomForPartsOfAnother) {
   for (int round = 0; round < 2; ++round) {
     const auto report = swap("second", "first");
-    EXPECT_EQ(report.devices.at(0).copied_bytes, 25 * MiB + 5);
+    EXPECT_EQ(report.devices.at(0).copied_bytes, 25_MiB + 5);
     EXPECT_EQ(second->state(), residency::offloaded);
     EXPECT_TRUE(holds(*first, 1));
     EXPECT_EQ(here.gpu().take_stock().physical, 7);
@@ -143,7 +143,7 @@ TEST_P(SwapInside, EveryCallThatFailsLeavesBothAsTheyWere) {
   const auto before = here.gpu().take_stock();
   std::uint64_t failures = 0;
   for (std::uint64_t n = 1;; n += n < 40 ? 1 : 7) {
-    here.gpu().script.fail_nth(n, 719);
+    here.gpu().script.fail_nth(n, injected_code);
     std::optional<error> failure;
     try {
       swap("second", "first");
@@ -186,7 +186,7 @@ TEST_P(SwapInside, WhatCannotBeTakenBackIsWholeInHostMemory) {
   transfer_options options;
   // When parts of both are where they are going to, and the rest is not.
   options.progress = [&](const transfer_progress&) {
-    if (++seen == 12) here.gpu().script.fail(GetParam().memory_call, 0, 719);
+    if (++seen == 12) here.gpu().script.fail(GetParam().memory_call, 0, injected_code);
   };
   const auto failure = error_of([&] { swap("second", "first", options); });
   EXPECT_THAT(failure.what(), testing::HasSubstr("taking it back failed too"));
@@ -212,7 +212,7 @@ class SwapSleepers : public Transfer {
     }
     static memory_options stepwise(const host_arena& arena) {
       memory_options options = in_small_steps(arena);
-      options.handle_bytes = 2 * MiB;
+      options.handle_bytes = 2_MiB;
       return options;
     }
     memory all;
@@ -220,16 +220,16 @@ class SwapSleepers : public Transfer {
     std::optional<region> weights;
   };
 
-  SwapSleepers() : here(GetParam(), {.total_bytes = 317 * MiB}), arena(arena_of()) {
+  SwapSleepers() : here(GetParam(), {.total_bytes = 317_MiB}), arena(arena_of()) {
     here.device().context_create();  // which leaves 17 MiB
     sleeper_options options;
     options.plan = plan_for(sleep_level::offload);
     first.emplace(arena, options);
     second.emplace(arena, options);
-    first->weights.emplace(first->all.allocate(here.device(), 12 * MiB));
+    first->weights.emplace(first->all.allocate(here.device(), 12_MiB));
     fill(*first->weights, 1);
     first->of.sleep();
-    second->weights.emplace(second->all.allocate(here.device(), 13 * MiB));
+    second->weights.emplace(second->all.allocate(here.device(), 13_MiB));
     fill(*second->weights, 2);
   }
 
@@ -267,7 +267,7 @@ TEST_P(SwapSleepers, ASleepThatFailsLeavesBothAsTheyWere) {
   options.drain_timeout = std::chrono::milliseconds{1};
   model third(arena, options);
   const auto busy = third.of.acquire();
-  third.weights.emplace(third.all.allocate(here.device(), 2 * MiB));
+  third.weights.emplace(third.all.allocate(here.device(), 2_MiB));
   fill(*third.weights, 3);
   const auto failure = error_of([&] { swap(third.of, first->of); });
   EXPECT_EQ(failure.code(), status::timed_out) << failure.what();
@@ -281,7 +281,7 @@ TEST_P(SwapSleepers, AWakeThatFailsLeavesBothAsTheyWere) {
   options.plan = plan_for(sleep_level::offload);
   model large(arena, options);
   large.of.sleep();
-  large.weights.emplace(large.all.allocate(here.device(), 20 * MiB, {.absent = true}));
+  large.weights.emplace(large.all.allocate(here.device(), 20_MiB, {.absent = true}));
   const auto failure = error_of([&] { swap(second->of, large.of); });
   EXPECT_EQ(failure.code(), status::out_of_device_memory) << failure.what();
   EXPECT_EQ(large.of.observe().state, sleep_state::asleep);
@@ -292,7 +292,7 @@ TEST_P(SwapSleepers, EveryCallThatFailsLeavesBothAsTheyWereOrIsTold) {
   const auto before = here.gpu().take_stock();
   std::uint64_t failures = 0;
   for (std::uint64_t n = 1;; n += 11) {
-    here.gpu().script.fail_nth(n, 719);
+    here.gpu().script.fail_nth(n, injected_code);
     std::optional<error> failure;
     try {
       swap(second->of, first->of);

@@ -11,9 +11,7 @@
 namespace lull::test {
 namespace {
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 /// No vendor has a meaning of its own for it that a module would act on.
-constexpr int injected_code = 719;
 
 class Sweep : public Vendor {
  protected:
@@ -132,7 +130,7 @@ struct lives {
     pinned = b.which.pinned_allocate(piece);
     stream = b.which.stream_create();
     event = b.which.event_create();
-    EXPECT_EQ(b.here.gpu().graph_create(1, MiB, &graph), simgpu::code::ok);
+    EXPECT_EQ(b.here.gpu().graph_create(1, 1_MiB, &graph), simgpu::code::ok);
     b.which.graph_adopt(graph);
     b.which.host_register(b.pages.data(), piece);
   }

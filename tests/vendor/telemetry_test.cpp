@@ -11,8 +11,6 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 class Telemetry : public Vendor {};
 
 class Nvml : public Vendor {
@@ -36,7 +34,7 @@ TEST_P(Nvml, ProcessesAreListedRightWhateverTheSizeOfAnEntry) {
       const auto list = here.device().processes();
       ASSERT_EQ(list.size(), static_cast<std::size_t>(others) + 1);
       EXPECT_TRUE(std::all_of(list.begin(), list.end(), [](const device_process& each) {
-        return each.id > 0 && each.used_bytes.value_or(0) >= 64 * MiB;
+        return each.id > 0 && each.used_bytes.value_or(0) >= 64_MiB;
       }));
       EXPECT_EQ(here.device().memory().used_by_process_bytes, made.context_bytes);
     }
@@ -57,16 +55,16 @@ TEST_P(Nvml, AListOfEntriesThatNobodyKnowsIsNotBelieved) {
 TEST_P(Nvml, ResidueIsSeenWithLongerEntries) {
   simgpu::scenario made;
   made.list_entry_bytes = 32;
-  made.residue_bytes = 376 * MiB;
+  made.residue_bytes = 376_MiB;
   machine here(GetParam(), made);
   here.device().context_create();
-  EXPECT_EQ(dev_reset(here.device()).after.used_by_process_bytes, 376 * MiB);
+  EXPECT_EQ(dev_reset(here.device()).after.used_by_process_bytes, 376_MiB);
 }
 
 TEST_P(Nvml, WhatWeHoldIsNeverTakenForNothing) {
   machine here(GetParam());
   const device which = here.device();
-  const std::uint64_t handle = which.vm_create(8 * MiB);
+  const std::uint64_t handle = which.vm_create(8_MiB);
   const auto& awake = which.memory().used_by_process_bytes;
   EXPECT_EQ(awake, here.gpu().take_stock().used_bytes);
   // By somebody else, and so with our memory there: the list has forgotten whose it is.
@@ -78,8 +76,8 @@ TEST_P(Nvml, WhatWeHoldIsNeverTakenForNothing) {
 
 TEST_P(Telemetry, WhatAResetLeavesIsNoContext) {
   simgpu::scenario made;
-  made.residue_bytes = 376 * MiB;
-  made.context_bytes = 500 * MiB;
+  made.residue_bytes = 376_MiB;
+  made.context_bytes = 500_MiB;
   machine here(GetParam(), made);
   const device which = here.device();
   for (int round = 0; round < 2; ++round) {

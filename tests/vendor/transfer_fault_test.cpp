@@ -23,14 +23,14 @@ class TransferFaults : public Transfer {
     explicit model(const device& on, std::uint64_t budget_bytes)
         : where(on), arena(arena_of(budget_bytes)) {
       memory_options options = in_small_steps(arena);
-      options.handle_bytes = 2 * MiB;
+      options.handle_bytes = 2_MiB;
       all.emplace(options);
       const auto bytes = pattern(file_bytes, 9);
       const std::string path = file_path();
       std::ofstream(path, std::ios::binary)
           .write(reinterpret_cast<const char*>(bytes.data()),
                  static_cast<std::streamsize>(file_bytes));
-      for (const std::uint64_t size : {std::uint64_t{16}, 5 * MiB - 3, 512 * KiB + 1}) {
+      for (const std::uint64_t size : {std::uint64_t{16}, 5_MiB - 3, 512_KiB + 1}) {
         plain.push_back(all->allocate(where, size, {.tag = "plain", .name = std::to_string(size)}));
         fill(plain.back(), static_cast<unsigned>(plain.size()));
       }
@@ -59,7 +59,7 @@ class TransferFaults : public Transfer {
       EXPECT_EQ(filled->state(), residency::discarded);
     }
 
-    static constexpr std::uint64_t file_bytes = 3 * MiB + 77;
+    static constexpr std::uint64_t file_bytes = 3_MiB + 77;
     device where;
     scratch_folder folder;
     host_arena arena;
@@ -75,11 +75,11 @@ class TransferFaults : public Transfer {
     std::uint64_t budget_bytes;
   };
   static std::vector<direction> directions() {
-    return {{"out", true, false, 512 * MiB},
-            {"in", false, false, 512 * MiB},
-            {"in, after a reset", false, true, 512 * MiB},
-            {"out, staged", true, false, 4 * MiB},
-            {"in, staged", false, false, 4 * MiB}};
+    return {{"out", true, false, 512_MiB},
+            {"in", false, false, 512_MiB},
+            {"in, after a reset", false, true, 512_MiB},
+            {"out, staged", true, false, 4_MiB},
+            {"in, staged", false, false, 4_MiB}};
   }
   static void run(model& what, const direction& which, const transfer_options& options = {}) {
     which.out ? what.evict(options) : what.restore(options);
@@ -102,7 +102,7 @@ TEST_P(TransferFaults, EveryCallThatFailsChangesNothing) {
       }
       what.arena.trim(which.reset ? UINT64_MAX : 0);  // all of it, or what was registered before
       const auto before = here.gpu().take_stock();
-      here.gpu().script.fail_nth(n, 719);
+      here.gpu().script.fail_nth(n, injected_code);
       std::optional<error> failure;
       try {
         run(what, which);
@@ -167,7 +167,7 @@ TEST_P(TransferFaults, AStopAtAnyChunkChangesNothing) {
 
 TEST_P(TransferFaults, WithoutAThreadToBeHadOneDoesAll) {
   machine here(GetParam());
-  model what(here.device(), 512 * MiB);
+  model what(here.device(), 512_MiB);
   {
     const no_threads now;
     what.evict();
@@ -179,7 +179,7 @@ TEST_P(TransferFaults, WithoutAThreadToBeHadOneDoesAll) {
 
 TEST_P(TransferFaults, AFileThatEndsInTheMiddleOfAWakeFailsIt) {
   machine here(GetParam());
-  model what(here.device(), 2 * MiB);  // no room for a window of it, so it is read
+  model what(here.device(), 2_MiB);  // no room for a window of it, so it is read
   what.evict();
   transfer_options options;
   options.progress = [&](const transfer_progress& so_far) {
@@ -213,7 +213,7 @@ TEST_P(TransferFaults, TwoTransfersADestroyAndAResetAtTheSameTime) {
   static_cast<void>(which.memory());
   which.context_create();
   const auto threads_before = threads();
-  const host_arena arena = arena_of(64 * MiB);
+  const host_arena arena = arena_of(64_MiB);
   {
     memory one(in_small_steps(arena));
     memory other(in_small_steps(arena));
@@ -241,7 +241,7 @@ TEST_P(TransferFaults, TwoTransfersADestroyAndAResetAtTheSameTime) {
     working.emplace_back([&] {
       while (!done) {
         unless_in_the_way([&] {
-          const region first = one.allocate(which, 5 * MiB);
+          const region first = one.allocate(which, 5_MiB);
           const region second = other.allocate(which, 700);
           std::this_thread::yield();
         });
@@ -252,7 +252,7 @@ TEST_P(TransferFaults, TwoTransfersADestroyAndAResetAtTheSameTime) {
     }
     done = true;
     for (std::thread& each : working) each.join();
-    EXPECT_LE(most, 64 * MiB);
+    EXPECT_LE(most, 64_MiB);
     EXPECT_TRUE(one.regions().empty());
     EXPECT_TRUE(other.regions().empty());
   }

@@ -12,21 +12,18 @@
 
 namespace lull::test {
 
-inline constexpr std::uint64_t KiB = std::uint64_t{1} << 10;
-inline constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-
 /// Small enough for many slices, chunks and threads to take part in a few megabytes.
 inline memory_options in_small_steps(const host_arena& arena) {
   memory_options options;
-  options.chunk_bytes = 512 * KiB;
+  options.chunk_bytes = 512_KiB;
   options.poison_unfilled = false;
   options.arena = arena;
   options.threads = 3;
   return options;
 }
 
-inline host_arena arena_of(std::uint64_t budget_bytes = 1024 * MiB) {
-  return host_arena({.budget_bytes = budget_bytes, .slice_bytes = 2 * MiB});
+inline host_arena arena_of(std::uint64_t budget_bytes = 1024_MiB) {
+  return host_arena({.budget_bytes = budget_bytes, .slice_bytes = 2_MiB});
 }
 
 /// Bytes that tell where they belong, also in a longer one.
@@ -53,8 +50,7 @@ class Transfer : public Vendor {
  protected:
   /// Around chunks, slices and steps of memory, and small ones that share.
   static std::vector<std::uint64_t> sizes() {
-    return {16,          3 * KiB,         512 * KiB, 512 * KiB + 1, 2 * MiB,
-            5 * MiB - 3, 2 * MiB + 4096U, 777,       9 * MiB,       64 * KiB};
+    return {16, 3_KiB, 512_KiB, 512_KiB + 1, 2_MiB, 5_MiB - 3, 2_MiB + 4096U, 777, 9_MiB, 64_KiB};
   }
 
   static void fill(const region& which, unsigned seed) {

@@ -28,7 +28,7 @@ TEST_P(Transfer, EveryByteComesBackThroughPinnedMemory) {
   for (int round = 0; round < 3; ++round) {
     const auto out = all.evict(offload());
     EXPECT_EQ(out.devices.at(0).staged_bytes, 0u) << out.devices.at(0).staged_because;
-    EXPECT_GE(arena.info().used_bytes, 19 * MiB);
+    EXPECT_GE(arena.info().used_bytes, 19_MiB);
     const auto in = all.restore();
     EXPECT_EQ(in.devices.at(0).staged_bytes, 0u);
     EXPECT_EQ(in.devices.at(0).copied_bytes, out.devices.at(0).copied_bytes);
@@ -59,16 +59,16 @@ TEST_P(Transfer, EveryByteComesBackThroughFiles) {
 
 TEST_P(Transfer, WhatTheBudgetHasNoRoomForIsStaged) {
   machine here(GetParam());
-  const host_arena arena = arena_of(8 * MiB);
+  const host_arena arena = arena_of(8_MiB);
   memory all(in_small_steps(arena));
   const auto regions = make_regions(all, here.device());
   const auto out = all.evict(offload());
-  EXPECT_LE(arena.info().held_bytes, 8 * MiB);
-  EXPECT_GT(out.devices.at(0).copied_bytes, 8 * MiB);
+  EXPECT_LE(arena.info().held_bytes, 8_MiB);
+  EXPECT_GT(out.devices.at(0).copied_bytes, 8_MiB);
   EXPECT_THAT(out.devices.at(0).staged_because,
               testing::HasSubstr("budget of 8 MiB has no room for"));
   all.restore();
-  EXPECT_LE(arena.info().held_bytes, 8 * MiB);
+  EXPECT_LE(arena.info().held_bytes, 8_MiB);
   expect_contents(regions);
 }
 
@@ -129,7 +129,7 @@ TEST_P(Transfer, SeveralDevicesShareOneArena) {
 
 TEST_P(Transfer, TwoMemoriesStayWithinOneBudget) {
   machine here(GetParam());
-  const host_arena arena = arena_of(24 * MiB);
+  const host_arena arena = arena_of(24_MiB);
   memory one(in_small_steps(arena));
   memory other(in_small_steps(arena));
   const auto first = make_regions(one, here.device(0));
@@ -152,7 +152,7 @@ TEST_P(Transfer, TwoMemoriesStayWithinOneBudget) {
   beside.join();
   done = true;
   watching.join();
-  EXPECT_LE(most, 24 * MiB);
+  EXPECT_LE(most, 24_MiB);
   EXPECT_EQ(arena.info().used_bytes, 0u);
   expect_contents(first);
   expect_contents(second);
@@ -160,26 +160,26 @@ TEST_P(Transfer, TwoMemoriesStayWithinOneBudget) {
 
 TEST_P(Transfer, PreparedMemoryIsPinnedBeforeTheFirstSleep) {
   machine here(GetParam());
-  const host_arena arena = arena_of(16 * MiB);
-  arena.prepare(here.device(), 12 * MiB, {.threads = 2});
+  const host_arena arena = arena_of(16_MiB);
+  arena.prepare(here.device(), 12_MiB, {.threads = 2});
   arena.wait_prepared();
-  EXPECT_EQ(arena.info().pinned_bytes, 12 * MiB);
+  EXPECT_EQ(arena.info().pinned_bytes, 12_MiB);
   EXPECT_FALSE(arena.info().preparing);
   const auto calls = here.gpu().script.calls(GetParam().name + "HostRegister");
 
   memory all(in_small_steps(arena));
-  const region weights = all.allocate(here.device(), 12 * MiB);
+  const region weights = all.allocate(here.device(), 12_MiB);
   fill(weights, 1);
   all.evict(offload());
   EXPECT_EQ(here.gpu().script.calls(GetParam().name + "HostRegister"), calls);
   all.restore();
   EXPECT_TRUE(holds(weights, 1));
 
-  arena.prepare(here.device(), 64 * MiB);
+  arena.prepare(here.device(), 64_MiB);
   arena.wait_prepared();
-  EXPECT_EQ(arena.info().pinned_bytes, 16 * MiB) << "the budget ends it";
-  EXPECT_EQ(arena.trim(4 * MiB), 12 * MiB);
-  EXPECT_EQ(arena.info().held_bytes, 4 * MiB);
+  EXPECT_EQ(arena.info().pinned_bytes, 16_MiB) << "the budget ends it";
+  EXPECT_EQ(arena.trim(4_MiB), 12_MiB);
+  EXPECT_EQ(arena.info().held_bytes, 4_MiB);
   arena.set_budget(0);
   EXPECT_EQ(arena.info().held_bytes, 0u);
 }
@@ -199,13 +199,13 @@ TEST_P(Transfer, CallbacksOfSeveralRegionsRunAtOnceUnlessTheyAreToBeAlone) {
         most = std::max(most.load(), now);
         // A source that is gone as soon as it was written.
         auto bytes = std::make_unique<std::vector<std::byte>>(pattern(target.size_bytes(), i + 1));
-        for (std::uint64_t at = 0; at < bytes->size(); at += 700 * KiB) {
-          target.write(at, bytes->data() + at, std::min(700 * KiB, bytes->size() - at));
+        for (std::uint64_t at = 0; at < bytes->size(); at += 700_KiB) {
+          target.write(at, bytes->data() + at, std::min(700_KiB, bytes->size() - at));
         }
         std::memset(bytes->data(), 0, bytes->size());
         --inside;
       };
-      regions.push_back(all.allocate(here.device(), 17 * MiB, std::move(options)));
+      regions.push_back(all.allocate(here.device(), 17_MiB, std::move(options)));
     }
     all.evict({.otherwise = contents_action::discard});
     all.restore();
@@ -220,9 +220,9 @@ TEST_P(Transfer, ARegionIsNotUnmappedWhileTheDeviceWorksOnIt) {
   machine here(GetParam());
   memory all(in_small_steps(arena_of()));
   void* graph = nullptr;
-  ASSERT_EQ(here.gpu().graph_create(0, MiB, &graph), simgpu::code::ok);
+  ASSERT_EQ(here.gpu().graph_create(0, 1_MiB, &graph), simgpu::code::ok);
   {
-    const region weights = all.allocate(here.device(), 4 * MiB);
+    const region weights = all.allocate(here.device(), 4_MiB);
     ASSERT_EQ(here.gpu().graph_launch(graph), simgpu::code::ok);
   }
   EXPECT_EQ(here.gpu().take_stock().mappings, 0);
@@ -241,11 +241,11 @@ TEST_P(Transfer, SmallRegionsShareMemory) {
   }
   const region other = all.allocate(which, 16, {.tag = "kv"});
   const auto taken = here.gpu().take_stock();
-  EXPECT_LE(taken.used_bytes - before.used_bytes, 8 * MiB);
+  EXPECT_LE(taken.used_bytes - before.used_bytes, 8_MiB);
   EXPECT_EQ(all.regions().front().device_bytes, 512u);
   for (unsigned i = 0; i < norms.size(); i += 100) fill(norms[i], i);
   all.evict({.by_tag = {{"weights", contents_action::offload}}});
-  EXPECT_EQ(here.gpu().take_stock().used_bytes - before.used_bytes, 2 * MiB) << "the other tag's";
+  EXPECT_EQ(here.gpu().take_stock().used_bytes - before.used_bytes, 2_MiB) << "the other tag's";
   EXPECT_EQ(other.state(), residency::resident);
   all.restore();
   for (unsigned i = 0; i < norms.size(); i += 100) EXPECT_TRUE(holds(norms[i], i)) << i;
@@ -254,11 +254,11 @@ TEST_P(Transfer, SmallRegionsShareMemory) {
 }
 
 TEST_P(Transfer, AnAllocationThatFailsSaysWhatIsMissing) {
-  machine here(GetParam(), {.total_bytes = 512 * MiB});
+  machine here(GetParam(), {.total_bytes = 512_MiB});
   here.device().context_create();
   memory all(in_small_steps(arena_of()));
   const auto failure =
-      error_of([&] { static_cast<void>(all.allocate(here.device(), 601 * MiB, {.name = "wq"})); });
+      error_of([&] { static_cast<void>(all.allocate(here.device(), 601_MiB, {.name = "wq"})); });
   EXPECT_EQ(failure.code(), status::out_of_device_memory);
   EXPECT_THAT(failure.what(), testing::HasSubstr("region 'wq' on"));
   EXPECT_THAT(failure.what(), testing::HasSubstr("601 MiB asked for, 602 MiB to be taken"));
@@ -277,10 +277,10 @@ class Leftover : public Transfer {
     here_.device().context_create();
     all_.emplace(in_small_steps(arena_of()));
     before_ = here_.gpu().take_stock();
-    const region goes = all_->allocate(here_.device(), 4 * MiB);
-    here_.gpu().script.fail(unmap_call(GetParam()), 1, 719);
+    const region goes = all_->allocate(here_.device(), 4_MiB);
+    here_.gpu().script.fail(unmap_call(GetParam()), 1, injected_code);
   }
-  void expect_left() const { EXPECT_EQ(all_->leftover_bytes(), 4 * MiB); }
+  void expect_left() const { EXPECT_EQ(all_->leftover_bytes(), 4_MiB); }
   void expect_gone() const {
     if (all_) {
       EXPECT_EQ(all_->leftover_bytes(), 0u);
@@ -295,7 +295,7 @@ class Leftover : public Transfer {
 
 TEST_P(Leftover, GoesWithTheNextTransfer) {
   expect_left();
-  const region stays = all_->allocate(here_.device(), 2 * MiB);
+  const region stays = all_->allocate(here_.device(), 2_MiB);
   before_ = here_.gpu().take_stock();
   all_->evict({.otherwise = contents_action::keep});
   EXPECT_EQ(all_->leftover_bytes(), 0u);
@@ -310,7 +310,7 @@ TEST_P(Leftover, IsNotInTheWayOfAReset) {
 }
 
 TEST_P(Leftover, StaysWhileItCannotGoAndIsTriedAgain) {
-  here_.gpu().script.fail(unmap_call(GetParam()), 1, 719);
+  here_.gpu().script.fail(unmap_call(GetParam()), 1, injected_code);
   EXPECT_EQ(error_of([&] { dev_reset(here_.device()); }).code(), status::busy);
   expect_left();
   EXPECT_TRUE(dev_reset(here_.device()).was_reset);
@@ -332,7 +332,7 @@ TEST_P(Transfer, ARegionAllocatedDuringAResetIsEitherThereOrNot) {
   std::thread allocating([&] {
     while (!done) {
       try {
-        const region one = all.allocate(which, 2 * MiB);
+        const region one = all.allocate(which, 2_MiB);
         if (one.state() != residency::resident) continue;
         const auto lease = one.acquire();
         std::byte value{};
@@ -390,9 +390,9 @@ class Source : public Transfer {
     return regions;
   }
   static std::vector<std::pair<std::uint64_t, std::uint64_t>> places() {
-    return {{0, 5 * MiB}, {5 * MiB + 32, 40}, {60 * MiB - 7, 9 * MiB + 1}, {6 * MiB, 3 * MiB}};
+    return {{0, 5_MiB}, {5_MiB + 32, 40}, {60_MiB - 7, 9_MiB + 1}, {6_MiB, 3_MiB}};
   }
-  static constexpr std::uint64_t file_bytes = 70 * MiB + 123;
+  static constexpr std::uint64_t file_bytes = 70_MiB + 123;
 
   static void expect_contents_of(const std::vector<region>& regions) {
     static const std::vector<std::byte> all = pattern(file_bytes, 1);
@@ -408,7 +408,7 @@ TEST_P(Source, FillsARegionNowAndAtEveryWake) {
   machine here(GetParam());
   const weights_file written(file_bytes);
   const file_source file(written.path());
-  for (const std::uint64_t budget : {512 * MiB, 12 * MiB}) {  // with and without room for the file
+  for (const std::uint64_t budget : {512_MiB, 12_MiB}) {  // with and without room for the file
     for (const bool absent : {false, true}) {
       const host_arena arena = arena_of(budget);
       memory all(in_small_steps(arena));
@@ -420,9 +420,9 @@ TEST_P(Source, FillsARegionNowAndAtEveryWake) {
         const auto out = all.evict({.otherwise = contents_action::discard});
         EXPECT_EQ(out.devices.at(0).copied_bytes, 0u);
         const auto in = all.restore();
-        EXPECT_EQ(in.devices.at(0).refilled_bytes, 17 * MiB + 41);
+        EXPECT_EQ(in.devices.at(0).refilled_bytes, 17_MiB + 41);
         const bool pinned = here.device().supports(capability::read_only_registration);
-        if (budget > 100 * MiB && pinned) {
+        if (budget > 100_MiB && pinned) {
           EXPECT_EQ(in.devices.at(0).staged_bytes, 0u);
         }
         expect_contents_of(regions);
@@ -435,12 +435,12 @@ TEST_P(Source, FillsARegionNowAndAtEveryWake) {
 // Room for one window of three beside what staging needs: with few threads the others take turns in
 // it, with many they are staged, and through pinned buffers all the same.
 TEST_P(Source, ABudgetWithoutRoomForTheFileIsKept) {
-  constexpr std::uint64_t large = 150 * MiB;
+  constexpr std::uint64_t large = 150_MiB;
   const weights_file written(large);
   for (const unsigned threads : {1U, 2U, 6U}) {
     machine here(GetParam());
     const device which = here.device();
-    const host_arena arena = arena_of(112 * MiB);
+    const host_arena arena = arena_of(112_MiB);
     memory_options options = in_small_steps(arena);
     options.threads = threads;
     memory all(options);
@@ -454,7 +454,7 @@ TEST_P(Source, ABudgetWithoutRoomForTheFileIsKept) {
       most = std::max(most.load(), arena.info().held_bytes);
     };
     const auto in = all.restore({}, watched);
-    EXPECT_LE(most, 112 * MiB);
+    EXPECT_LE(most, 112_MiB);
     EXPECT_TRUE(holds(weights, 1)) << threads;
     EXPECT_EQ(arena.info().not_pinned_because, "");
     if (!which.supports(capability::read_only_registration)) continue;
@@ -463,9 +463,9 @@ TEST_P(Source, ABudgetWithoutRoomForTheFileIsKept) {
     if (threads == 1) {
       EXPECT_EQ(staged, 0u);
     } else if (threads == 6) {
-      EXPECT_EQ(staged, 64 * MiB);
+      EXPECT_EQ(staged, 64_MiB);
     } else {
-      EXPECT_LE(staged, 64 * MiB);
+      EXPECT_LE(staged, 64_MiB);
     }
   }
 }
@@ -523,7 +523,7 @@ TEST_P(Source, WhatWasWrittenSinceIsNotLost) {
 
 TEST_P(Source, PiecesOutsideTheFileOrTheRegionAreRefused) {
   machine here(GetParam());
-  const weights_file written(1 * MiB);
+  const weights_file written(1_MiB);
   memory all(in_small_steps(arena_of()));
   const file_source file(written.path());
   const auto with = [&](file_piece piece) {
@@ -531,7 +531,7 @@ TEST_P(Source, PiecesOutsideTheFileOrTheRegionAreRefused) {
     options.source = region_source{file, {piece}};
     return error_of([&] { static_cast<void>(all.allocate(here.device(), 4096, options)); }).code();
   };
-  EXPECT_EQ(with({0, MiB - 10, 11}), status::invalid_argument);
+  EXPECT_EQ(with({0, 1_MiB - 10, 11}), status::invalid_argument);
   EXPECT_EQ(with({4090, 0, 7}), status::invalid_argument);
   EXPECT_EQ(with({0, UINT64_MAX, 2}), status::invalid_argument);
   EXPECT_TRUE(all.regions().empty());
@@ -543,10 +543,10 @@ TEST_P(Source, ACallbackReadsAFileWithoutABufferOfItsOwn) {
   const weights_file written(file_bytes);
   memory all(in_small_steps(arena_of()));
   const int descriptor = ::open(written.path().c_str(), O_RDONLY | O_CLOEXEC);
-  std::uint64_t bytes = 9 * MiB;
+  std::uint64_t bytes = 9_MiB;
   region_options options;
   options.refill = [&](const refill_target& target) { target.read_file(0, descriptor, 3, bytes); };
-  const region one = all.allocate(here.device(), 9 * MiB, std::move(options));
+  const region one = all.allocate(here.device(), 9_MiB, std::move(options));
   all.evict({.otherwise = contents_action::discard});
   all.restore();
   std::vector<std::byte> seen(one.size_bytes());
@@ -555,7 +555,7 @@ TEST_P(Source, ACallbackReadsAFileWithoutABufferOfItsOwn) {
   EXPECT_TRUE(std::equal(seen.begin(), seen.end(), expected.begin() + 3));
 
   all.evict({.otherwise = contents_action::discard});
-  std::filesystem::resize_file(written.path(), MiB);
+  std::filesystem::resize_file(written.path(), 1_MiB);
   const auto failure = error_of([&] { all.restore(); });
   EXPECT_EQ(failure.code(), status::callback);
   EXPECT_THAT(failure.what(), testing::HasSubstr("at offset 1048576: the file ends there"));

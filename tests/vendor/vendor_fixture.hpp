@@ -17,6 +17,13 @@
 
 namespace lull::test {
 
+/// What simgpu::world::process_state says, in CUDA's numbers.
+inline constexpr int running = 0;
+inline constexpr int suspended = 2;
+
+/// A code that no fake answers by itself (CUDA: a launch has failed).
+inline constexpr int injected_code = 719;
+
 /// A vendor as the tests see it: the module that ships, and the simulated machine below it.
 struct vendor_case {
   simgpu::vendor which;

@@ -52,7 +52,7 @@ plan_request want(std::uint64_t bytes) {
   return {{}, {{0, bytes}}, now};
 }
 
-std::vector<std::string> names(const plan_result& result, const plan_books& books) {
+std::vector<std::string> names_in(const plan_result& result, const plan_books& books) {
   std::vector<std::string> list;
   for (const auto& victim : result.victims) {
     const plan_model& model = books.models[victim.model];
@@ -108,8 +108,8 @@ TEST(Plan, WhoWorksLoadsLeavesOrIsNewIsWaitedFor) {
 TEST(Plan, AtTheSameCostPerByteTheLeastRecentlyUsedLeaves) {
   const auto books = one_device(
       13_GiB, {ready("new", 4_GiB, 1s), ready("old", 4_GiB, 1h), ready("middle", 4_GiB, 1min)});
-  EXPECT_THAT(names(plan_admission(books, want(4_GiB)), books), ElementsAre("old unload"));
-  EXPECT_THAT(names(plan_admission(books, want(5_GiB)), books),
+  EXPECT_THAT(names_in(plan_admission(books, want(4_GiB)), books), ElementsAre("old unload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(5_GiB)), books),
               ElementsAre("old unload", "middle unload"));
 }
 
@@ -119,7 +119,7 @@ TEST(Plan, WhatWakesFastOrIsUsedRarelyLeavesFirst) {
   auto rare = ready("rare", 4_GiB, 1s);
   rare.uses_per_second = 0.001;
   const auto books = one_device(13_GiB, {slow, ready("plain", 4_GiB, 1min), rare});
-  EXPECT_THAT(names(plan_admission(books, want(8_GiB)), books),
+  EXPECT_THAT(names_in(plan_admission(books, want(8_GiB)), books),
               ElementsAre("rare unload", "plain unload"));
 }
 
@@ -128,15 +128,15 @@ TEST(Plan, OfUsesHalfCountAfterAHalfLife) {
   auto slow = ready("slow", 4_GiB, 2 * lull::use_half_life + 1min);
   slow.levels[0].wake_seconds *= 4;
   auto books = one_device(9_GiB, {ready("quick", 4_GiB, 1min + 1s), slow});
-  EXPECT_THAT(names(plan_admission(books, want(4_GiB)), books), ElementsAre("quick unload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(4_GiB)), books), ElementsAre("quick unload"));
   books.models[1].last_used -= 2s;
-  EXPECT_THAT(names(plan_admission(books, want(4_GiB)), books), ElementsAre("slow unload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(4_GiB)), books), ElementsAre("slow unload"));
 }
 
 TEST(Plan, WhoIsNoLongerNeededStays) {
   // The small one comes first in the order; once the large one goes, it does not have to.
   const auto books = one_device(13_GiB, {ready("small", 2_GiB, 1h), ready("large", 8_GiB, 1min)});
-  EXPECT_THAT(names(plan_admission(books, want(8_GiB)), books), ElementsAre("large unload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(8_GiB)), books), ElementsAre("large unload"));
 }
 
 TEST(Plan, TheShallowestLevelThatFreesEnoughIsTaken) {
@@ -144,11 +144,11 @@ TEST(Plan, TheShallowestLevelThatFreesEnoughIsTaken) {
   model.levels = {{"offload", {{0, 1_GiB}, {1, 7_GiB}}}, {"suspend", {{1, 8_GiB}}}, {"unload"}};
   plan_books books{{{"GPU0", 10_GiB, 1_GiB}, {"HOST", 16_GiB, 1_GiB}}, {model}};
   books.add_up();
-  EXPECT_THAT(names(plan_admission(books, want(8_GiB)), books), ElementsAre("a offload"));
-  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books), ElementsAre("a suspend"));
+  EXPECT_THAT(names_in(plan_admission(books, want(8_GiB)), books), ElementsAre("a offload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(9_GiB)), books), ElementsAre("a suspend"));
   books.devices[1].foreign_bytes = 8_GiB;  // no room for what is kept in host memory
-  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books), ElementsAre("a unload"));
-  EXPECT_THAT(names(plan_admission(books, want(8_GiB)), books), ElementsAre("a offload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(9_GiB)), books), ElementsAre("a unload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(8_GiB)), books), ElementsAre("a offload"));
 }
 
 TEST(Plan, ASleeperInHostMemoryMakesRoomThere) {
@@ -159,7 +159,7 @@ TEST(Plan, ASleeperInHostMemoryMakesRoomThere) {
   sleeper.levels = {{"offload", {{1, 8_GiB}}}, {"unload"}};
   plan_books books{{{"GPU0", 10_GiB, 1_GiB}, {"HOST", 10_GiB, 1_GiB}}, {sleeper}};
   books.add_up();
-  EXPECT_THAT(names(plan_admission(books, {{}, {{1, 4_GiB}}, now}), books),
+  EXPECT_THAT(names_in(plan_admission(books, {{}, {{1, 4_GiB}}, now}), books),
               ElementsAre("asleep unload"));
   EXPECT_THAT(plan_admission(books, want(9_GiB)).victims, IsEmpty());
 }
@@ -182,26 +182,26 @@ plan_books full_house(std::vector<plan_model> sleepers) {
 
 TEST(Plan, SleepersThatAreMissedLessMakeRoomForContents) {
   const auto books = full_house({ready("old", 4_GiB, 1h), ready("older", 4_GiB, 2h)});
-  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books),
+  EXPECT_THAT(names_in(plan_admission(books, want(9_GiB)), books),
               ElementsAre("older unload", "leaver offload"));
 }
 
 TEST(Plan, SleepersThatAreMissedMoreDoNot) {
   const auto books = full_house({ready("new", 4_GiB, 1s), ready("newer", 4_GiB, 0s)});
-  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books), ElementsAre("leaver unload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(9_GiB)), books), ElementsAre("leaver unload"));
 }
 
 TEST(Plan, NoSleeperGoesWhereAllOfThemAreNotEnough) {
   auto popular = ready("popular", 7_GiB, 1s);
   popular.uses_per_second = 1;
   const auto books = full_house({ready("old", 1_GiB, 1h), popular});
-  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books), ElementsAre("leaver unload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(9_GiB)), books), ElementsAre("leaver unload"));
 }
 
 TEST(Plan, OfSleepersOnlyThoseGoThatAreNeeded) {
   // The small one is missed least, but once the large one goes, it does not have to.
   const auto books = full_house({ready("small", 1_GiB, 3h), ready("large", 7_GiB, 2h)});
-  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books),
+  EXPECT_THAT(names_in(plan_admission(books, want(9_GiB)), books),
               ElementsAre("large unload", "leaver offload"));
 }
 
@@ -210,15 +210,15 @@ TEST(Plan, WhatGoingDeeperCostsASleeperIsWhatItTakesLongerThanFromThere) {
   auto books = full_house({ready("other", 8_GiB, 1min)});
   plan_model& leaver = books.models[0];
   plan_model& other = books.models[1];
-  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books),
+  EXPECT_THAT(names_in(plan_admission(books, want(9_GiB)), books),
               ElementsAre("other unload", "leaver offload"));
   leaver.levels[0].wake_seconds = 8;
-  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books), ElementsAre("leaver unload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(9_GiB)), books), ElementsAre("leaver unload"));
   other.levels[0].wake_seconds = 8;
-  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books),
+  EXPECT_THAT(names_in(plan_admission(books, want(9_GiB)), books),
               ElementsAre("other unload", "leaver offload"));
   other.uses_per_second *= 3;
-  EXPECT_THAT(names(plan_admission(books, want(9_GiB)), books), ElementsAre("leaver unload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(9_GiB)), books), ElementsAre("leaver unload"));
 }
 
 TEST(Plan, WhatOneLeavesOnADeviceIsNoRoomForAnother) {
@@ -230,7 +230,7 @@ TEST(Plan, WhatOneLeavesOnADeviceIsNoRoomForAnother) {
   going.levels = {{"offload", {{1, 3_GiB}}, 1}, {"unload", {}, 2}};
   plan_books books{{{"GPU0", 9_GiB, 1_GiB}, {"HOST", 4_GiB, 1_GiB}}, {there, going}};
   books.add_up();
-  EXPECT_THAT(names(plan_admission(books, want(8_GiB)), books),
+  EXPECT_THAT(names_in(plan_admission(books, want(8_GiB)), books),
               ElementsAre("there already unload", "going there offload"));
 }
 
@@ -246,7 +246,7 @@ TEST(Plan, RoomIsMadeForOtherProgramsByTheSamePlan) {
   auto books = one_device(13_GiB, {ready("old", 4_GiB, 1h), ready("new", 4_GiB, 1s)});
   EXPECT_THAT(plan_admission(books, want(0)).victims, IsEmpty());
   books.devices[0].foreign_bytes = 6_GiB;
-  EXPECT_THAT(names(plan_admission(books, want(0)), books), ElementsAre("old unload"));
+  EXPECT_THAT(names_in(plan_admission(books, want(0)), books), ElementsAre("old unload"));
   books.devices[0].foreign_bytes = 100_GiB;
   EXPECT_EQ(plan_admission(books, want(0)).victims.size(), 2U);
 }

@@ -24,14 +24,14 @@ using lull::detail::read_module_abi;
 using lull::test::error_of;
 using testing::HasSubstr;
 
-fs::path module_file(const std::string& name) {
+fs::path path_of(const std::string& name) {
   return fs::path(LULL_TEST_MODULES) / name / ("liblull-backend-" + name + ".so");
 }
 
 class ElfNote : public testing::Test {
  protected:
   ElfNote() {
-    std::ifstream in(module_file("good"), std::ios::binary);
+    std::ifstream in(path_of("good"), std::ios::binary);
     whole_.assign(std::istreambuf_iterator<char>(in), {});
     EXPECT_GT(whole_.size(), 1000u);
   }
@@ -52,8 +52,8 @@ class ElfNote : public testing::Test {
 };
 
 TEST_F(ElfNote, IsReadFromAModule) {
-  EXPECT_EQ(read_module_abi(module_file("good")), LULL_BACKEND_ABI_VERSION);
-  EXPECT_EQ(read_module_abi(module_file("other_major")), 0x00030003u);
+  EXPECT_EQ(read_module_abi(path_of("good")), LULL_BACKEND_ABI_VERSION);
+  EXPECT_EQ(read_module_abi(path_of("other_major")), 0x00030003u);
 }
 
 TEST_F(ElfNote, AFileThatCannotBeReadIsNoBadModule) {
@@ -70,7 +70,7 @@ TEST_F(ElfNote, WhatIsNoModuleSaysWhatItIs) {
   EXPECT_THAT(reason(""), HasSubstr("empty"));
   EXPECT_THAT(reason("#!/bin/sh\n"), HasSubstr("not an ELF file"));
   EXPECT_THAT(reason(whole_.substr(0, 20)), HasSubstr("truncated"));
-  EXPECT_THAT(error_of([] { static_cast<void>(read_module_abi(module_file("no_note"))); }).what(),
+  EXPECT_THAT(error_of([] { static_cast<void>(read_module_abi(path_of("no_note"))); }).what(),
               HasSubstr("no lull backend"));
   std::string changed = whole_;
   changed[4] = 1;  // EI_CLASS: 32 bit

@@ -28,9 +28,8 @@ using lull::status;
 using lull::test::error_of;
 using lull::test::eventually;
 using lull::test::host_graph;
+using lull::test::page;
 using testing::HasSubstr;
-
-constexpr std::uint64_t page = 4096;
 
 /// Waits for something that another thread is about to do.
 void until(const std::function<bool()>& condition) {

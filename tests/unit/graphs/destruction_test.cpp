@@ -22,9 +22,8 @@ using lull::graph_eviction;
 using lull::status;
 using lull::test::error_of;
 using lull::test::host_graph;
+using lull::test::page;
 using testing::HasSubstr;
-
-constexpr std::uint64_t page = 4096;
 
 class GraphDestruction : public testing::Test {
  protected:

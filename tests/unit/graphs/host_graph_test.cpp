@@ -70,14 +70,14 @@ TEST_F(HostGraph, WhatWasNotInstantiatedGoesWithTheBuilder) {
 }
 
 TEST_F(HostGraph, WorkspacesAreZeroedAndCountedInWholePages) {
-  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const auto page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   const auto small = builder_.workspace(100);
-  const auto large = builder_.workspace(page + 1);
-  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(small) % page, 0U);
-  EXPECT_TRUE(std::all_of(large, large + page + 1, [](auto b) { return b == std::byte{0}; }));
+  const auto large = builder_.workspace(page_bytes + 1);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(small) % page_bytes, 0U);
+  EXPECT_TRUE(std::all_of(large, large + page_bytes + 1, [](auto b) { return b == std::byte{0}; }));
   std::memset(small, 1, 100);
   EXPECT_EQ(*large, std::byte{0}) << "they do not overlap";
-  EXPECT_EQ(builder_.instantiate()->bytes(), 3 * page);
+  EXPECT_EQ(builder_.instantiate()->bytes(), 3 * page_bytes);
 }
 
 TEST_F(HostGraph, ABuilderIsEmptyAfterInstantiating) {

@@ -39,11 +39,10 @@ TEST(GraphCacheKeys, ThatCollideAreToldApart) {
   struct bad_hash {
     std::size_t operator()(std::uint64_t /*key*/) const { return 42; }
   };
-  constexpr std::uint64_t page = 4096;
   const auto driver = std::make_shared<lull::test::host_graph_driver>();
   lull::graph_cache<std::uint64_t, lull::test::host_graph*, bad_hash> colliding(driver);
   for (std::uint64_t key = 0; key < 200; ++key) {
-    (void)colliding.get_or_capture(key, [&] { return driver->capture(page, key); });
+    (void)colliding.get_or_capture(key, [&] { return driver->capture(lull::test::page, key); });
   }
   for (std::uint64_t key = 0; key < 200; ++key) {
     const auto found = colliding.find(key);

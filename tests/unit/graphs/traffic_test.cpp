@@ -1,5 +1,6 @@
 // The traffic that took servers down, each against a cache with bounds.
 
+#include <lull/bytes.hpp>
 #include <lull/graph_cache.hpp>
 
 #include <cstdint>
@@ -14,12 +15,11 @@
 
 namespace {
 
+using namespace lull::literals;
 using namespace std::chrono_literals;
 using lull::test::host_graph;
+using lull::test::page;
 using lull::test::resident_bytes;
-
-constexpr std::uint64_t page = 4096;
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
 
 using cache = lull::graph_cache<std::uint64_t, host_graph*>;
 
@@ -35,7 +35,7 @@ TEST(GraphTraffic, ANewKeyPerToken) {
   EXPECT_EQ(driver->live(), 128U);
   EXPECT_LE(driver->peak_bytes, 128 * 4 * page);
   // The address sanitizer keeps some of what was freed; 100 000 graphs would be 1.6 GiB.
-  EXPECT_LT(resident_bytes(), after_warm_up + 128 * MiB);
+  EXPECT_LT(resident_bytes(), after_warm_up + 128_MiB);
 }
 
 TEST(GraphTraffic, TheUnboundedMapGrows) {
@@ -45,7 +45,7 @@ TEST(GraphTraffic, TheUnboundedMapGrows) {
   for (std::uint64_t token = 0; token < 2000; ++token) {
     servers_map[token] = driver->capture(16 * page, token);
   }
-  EXPECT_GT(resident_bytes(), before + 100 * MiB) << "what the cache is there to prevent";
+  EXPECT_GT(resident_bytes(), before + 100_MiB) << "what the cache is there to prevent";
   for (const auto& [key, graph] : servers_map) driver->destroy(graph, 0);
 }
 
@@ -55,14 +55,14 @@ TEST(GraphTraffic, AnIdleServerShrinks) {
   lull::manual_clock clock;
   cache here(driver, {.limits = {.idle_time = 10s}, .clock = &clock});
   for (std::uint64_t key = 0; key < 64; ++key) {
-    (void)here.get_or_capture(key, [&] { return driver->capture(MiB, key); });
+    (void)here.get_or_capture(key, [&] { return driver->capture(1_MiB, key); });
   }
   const std::uint64_t busy = resident_bytes();
   while (const auto next = here.next_deadline()) {
     clock.advance(*next - clock.now());
     here.sweep(clock.now());
   }
-  EXPECT_LT(resident_bytes() + 60 * MiB, busy);
+  EXPECT_LT(resident_bytes() + 60_MiB, busy);
   EXPECT_EQ(driver->live(), 0U);
 }
 

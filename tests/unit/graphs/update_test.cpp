@@ -21,12 +21,11 @@ namespace {
 using lull::status;
 using lull::test::error_of;
 using lull::test::host_graph;
+using lull::test::page;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
-
-constexpr std::uint64_t page = 4096;
 
 class GraphUpdates : public testing::Test {
  protected:

@@ -1,5 +1,7 @@
 // How files are read that regions are filled from: through the page cache or past it.
 
+#include <lull/bytes.hpp>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -22,17 +24,17 @@
 
 namespace {
 
+using namespace lull::literals;
 using lull::detail::source_file;
 using lull::detail::system_memory;
 using lull::detail::unique_fd;
 
-constexpr std::uint64_t MiB = std::uint64_t{1} << 20;
-constexpr std::uint64_t file_bytes = 6 * MiB + 4096 + 123;
+constexpr std::uint64_t file_bytes = 6_MiB + 4096 + 123;
 
 /// Beside what is kept for everything else.
 template <std::uint64_t Available>
 std::optional<system_memory> machine_with() {
-  return system_memory{.total_bytes = 1024 * MiB, .available_bytes = 16 * MiB + Available};
+  return system_memory{.total_bytes = 1024_MiB, .available_bytes = 16_MiB + Available};
 }
 
 class SourceFile : public testing::Test {
@@ -78,26 +80,26 @@ class SourceFile : public testing::Test {
 
 // The page cache could not keep it: there it would only be in the way of others.
 TEST_F(SourceFile, AColdFileThatIsLargerThanMemoryIsReadPastThePageCache) {
-  lull::detail::set_system_memory_probe(machine_with<MiB>);
+  lull::detail::set_system_memory_probe(machine_with<1_MiB>);
   source_file file = open();
   file.choose_way();
   const unique_fd direct(::open(path_.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC));
   if (!direct || !make_cold()) GTEST_SKIP() << "not on this file system";
-  const lull::detail::pages buffer(8 * MiB);
-  file.read(0, buffer.address(), 4 * MiB);
-  expect_right(buffer.address(), 0, 4 * MiB);
+  const lull::detail::pages buffer(8_MiB);
+  file.read(0, buffer.address(), 4_MiB);
+  expect_right(buffer.address(), 0, 4_MiB);
   EXPECT_EQ(cached_pages(), 0);
-  file.read(4 * MiB, buffer.address(), file_bytes - 4 * MiB);
-  expect_right(buffer.address(), 4 * MiB, file_bytes - 4 * MiB);
+  file.read(4_MiB, buffer.address(), file_bytes - 4_MiB);
+  expect_right(buffer.address(), 4_MiB, file_bytes - 4_MiB);
   EXPECT_LT(cached_pages(), 64) << "but for what is no whole block";
 }
 
 TEST_F(SourceFile, OneThatMemoryCanKeepIsThereTheNextTime) {
-  lull::detail::set_system_memory_probe(machine_with<512 * MiB>);
+  lull::detail::set_system_memory_probe(machine_with<512_MiB>);
   source_file file = open();
   file.choose_way();
   if (!make_cold()) GTEST_SKIP() << "this file system keeps its pages";
-  const lull::detail::pages buffer(8 * MiB);
+  const lull::detail::pages buffer(8_MiB);
   file.read(0, buffer.address(), file_bytes);
   expect_right(buffer.address(), 0, file_bytes);
   EXPECT_GT(cached_pages(), 1500);
@@ -107,9 +109,9 @@ TEST_F(SourceFile, WhateverIsReadFromWhereverIsRight) {
   lull::detail::set_system_memory_probe(machine_with<0>);
   source_file file = open();
   file.choose_way();
-  const lull::detail::pages buffer(8 * MiB);
-  for (const std::uint64_t offset : {0UL, 1UL, 4096UL, 4097UL, 5 * MiB, 6 * MiB + 4096}) {
-    for (const std::uint64_t bytes : {1UL, 122UL, 123UL, 4096UL, 5000UL, 2 * MiB}) {
+  const lull::detail::pages buffer(8_MiB);
+  for (const std::uint64_t offset : {0UL, 1UL, 4096UL, 4097UL, 5_MiB, 6_MiB + 4096}) {
+    for (const std::uint64_t bytes : {1UL, 122UL, 123UL, 4096UL, 5000UL, 2_MiB}) {
       if (offset + bytes > file_bytes) continue;
       for (const std::uint64_t place : {0UL, 1UL}) {
         static_cast<void>(make_cold());
@@ -124,9 +126,9 @@ TEST_F(SourceFile, AFileThatEndsEarlyIsToldWithTheOffset) {
   lull::detail::set_system_memory_probe(machine_with<0>);
   source_file file = open();
   file.choose_way();
-  const lull::detail::pages buffer(8 * MiB);
+  const lull::detail::pages buffer(8_MiB);
   static_cast<void>(make_cold());
-  ASSERT_EQ(::truncate(path_.c_str(), 2 * MiB + 10), 0);
+  ASSERT_EQ(::truncate(path_.c_str(), 2_MiB + 10), 0);
   const auto failure = lull::test::error_of([&] { file.read(0, buffer.address(), file_bytes); });
   EXPECT_EQ(failure.code(), lull::status::io);
   EXPECT_NE(std::string(failure.what()).find("at offset 2097162: the file ends there"),

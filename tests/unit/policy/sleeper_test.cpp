@@ -72,7 +72,7 @@ class recorder final : public lull::participant {
 
 /// Waits for something that another thread is about to do; the test's own time limit bounds it.
 template <class Condition>
-void until(Condition condition) {
+void yield_until(Condition condition) {
   while (!condition()) std::this_thread::yield();
 }
 
@@ -148,7 +148,7 @@ TEST_F(SleeperAlone, PollSleepsAfterTheIdleTimeAndNotBefore) {
   EXPECT_FALSE(sleeper_.poll(clock_.now()));
   clock_.advance(1ns);
   EXPECT_TRUE(sleeper_.poll(clock_.now()));
-  until([&] { return state() == sleep_state::asleep; });
+  yield_until([&] { return state() == sleep_state::asleep; });
   EXPECT_FALSE(sleeper_.poll(clock_.now() + 1h));
   EXPECT_FALSE(sleeper_.next_deadline());
 }
@@ -199,7 +199,7 @@ TEST_F(SleeperAlone, SixtyFourThreadsCauseOneWakeAndAllGetTheirLease) {
       ++leased;
     });
   }
-  until([&] { return sleeper_.observe().waiting == 64; });
+  yield_until([&] { return sleeper_.observe().waiting == 64; });
   EXPECT_EQ(leased, 0);
   who_->open();
   for (auto& thread : threads) thread.join();
@@ -213,11 +213,11 @@ TEST_F(SleeperAlone, AClientThatGivesUpLeavesNoTrace) {
   sleeper_.sleep();
   who_->hold();
   auto patient = std::async(std::launch::async, [&] { return sleeper_.acquire(); });
-  until([&] { return who_->inside.load(); });
+  yield_until([&] { return who_->inside.load(); });
   auto hasty = std::async(std::launch::async, [&] {
     return error_of([&] { static_cast<void>(sleeper_.acquire(clock_.now() + 1s)); }).code();
   });
-  until([&] { return sleeper_.observe().waiting == 2; });
+  yield_until([&] { return sleeper_.observe().waiting == 2; });
   clock_.advance(1s);
   EXPECT_EQ(hasty.get(), status::timed_out);
   EXPECT_EQ(sleeper_.observe().waiting, 1u);
@@ -233,12 +233,12 @@ TEST_F(SleeperAlone, TheDeadlineHoldsForTheCallerThatWakesToo) {
   auto only = std::async(std::launch::async, [&] {
     return error_of([&] { static_cast<void>(sleeper_.acquire(clock_.now() + 1s)); }).code();
   });
-  until([&] { return who_->inside.load(); });
+  yield_until([&] { return who_->inside.load(); });
   clock_.advance(1s);
   EXPECT_EQ(only.get(), status::timed_out) << "while the wake goes on";
   EXPECT_EQ(state(), sleep_state::waking);
   who_->open();
-  until([&] { return state() == sleep_state::awake; });
+  yield_until([&] { return state() == sleep_state::awake; });
 }
 
 TEST_F(SleeperAlone, AWaitCanBeCancelled) {
@@ -250,7 +250,7 @@ TEST_F(SleeperAlone, AWaitCanBeCancelled) {
                [&] { static_cast<void>(sleeper_.acquire(lull::no_deadline, stop.get_token())); })
         .code();
   });
-  until([&] { return who_->inside.load(); });
+  yield_until([&] { return who_->inside.load(); });
   stop.request_stop();
   EXPECT_EQ(waiter.get(), status::cancelled);
   EXPECT_EQ(sleeper_.observe().waiting, 0u);
@@ -271,11 +271,11 @@ TEST_F(SleeperAlone, AStopThatWasRequestedBeforeEndsTheWaitAtOnce) {
 TEST_F(SleeperAlone, SleepWaitsForLeasesAndNewOnesWaitForTheWake) {
   auto lease = sleeper_.acquire();
   auto sleeping = std::async(std::launch::async, [&] { return sleeper_.sleep(); });
-  until([&] { return state() == sleep_state::draining; });
+  yield_until([&] { return state() == sleep_state::draining; });
   EXPECT_EQ(who_->sleeps, 0);
   EXPECT_FALSE(sleeper_.try_acquire());
   auto late = std::async(std::launch::async, [&] { return sleeper_.acquire(); });
-  until([&] { return sleeper_.observe().waiting == 1; });
+  yield_until([&] { return sleeper_.observe().waiting == 1; });
   lease.release();
   EXPECT_TRUE(sleeping.get().succeeded);
   const auto second = late.get();
@@ -287,9 +287,9 @@ TEST_F(SleeperAlone, ASleepThatCannotDrainGivesUpAndWorkGoesOn) {
   auto lease = sleeper_.acquire();
   auto sleeping =
       std::async(std::launch::async, [&] { return error_of([&] { sleeper_.sleep(); }); });
-  until([&] { return state() == sleep_state::draining; });
+  yield_until([&] { return state() == sleep_state::draining; });
   auto late = std::async(std::launch::async, [&] { return sleeper_.acquire(); });
-  until([&] { return sleeper_.observe().waiting == 1; });
+  yield_until([&] { return sleeper_.observe().waiting == 1; });
   clock_.advance(10s);
   const auto failure = sleeping.get();
   EXPECT_EQ(failure.code(), status::timed_out);
@@ -326,7 +326,7 @@ TEST_F(SleeperAlone, AFailedWakeGoesToAllWhoWaitAndTheNextCallerTriesAgain) {
       return error_of([&] { static_cast<void>(sleeper_.acquire()); }).code();
     }));
   }
-  until([&] { return sleeper_.observe().waiting == 8; });
+  yield_until([&] { return sleeper_.observe().waiting == 8; });
   who_->open();
   for (auto& waiter : waiters) EXPECT_EQ(waiter.get(), status::out_of_device_memory);
   EXPECT_EQ(state(), sleep_state::asleep);
@@ -350,7 +350,7 @@ TEST_F(SleeperAlone, ObservingDuringATransitionDoesNotWaitForIt) {
   sleeper_.sleep();
   who_->hold();
   auto waiter = std::async(std::launch::async, [&] { return sleeper_.acquire(); });
-  until([&] { return who_->inside.load(); });
+  yield_until([&] { return who_->inside.load(); });
   EXPECT_EQ(state(), sleep_state::waking) << "would hang here otherwise";
   EXPECT_FALSE(sleeper_.poll(clock_.now() + 1h));
   EXPECT_FALSE(sleeper_.next_deadline());
@@ -461,7 +461,7 @@ TEST_F(Sleeper, WatchesTheIdleTimeOnItsOwnThread) {
   lull::sleeper sleeper(std::move(watching));
   sleeper.add(who_);
   clock_.advance(31s);
-  until([&] { return sleeper.observe().state == sleep_state::asleep; });
+  yield_until([&] { return sleeper.observe().state == sleep_state::asleep; });
   const auto lease = sleeper.acquire();
   EXPECT_EQ(who_->wakes, 1);
 }
@@ -472,7 +472,7 @@ TEST_F(Sleeper, DestructionCancelsATransitionUnderWay) {
   clock_.advance(30s);
   who_->hold();
   EXPECT_TRUE(sleeper->poll(clock_.now()));
-  until([&] { return who_->inside.load(); });
+  yield_until([&] { return who_->inside.load(); });
   sleeper.reset();
   EXPECT_EQ(who_->sleeps, 0);
 }

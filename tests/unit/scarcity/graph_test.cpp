@@ -82,10 +82,6 @@ TEST_P(GraphScarcity, OfACacheThatComesAndGoes) {
       [&](bool) { EXPECT_EQ(driver_->live(), 0u); });
 }
 
-std::string name_of(const testing::TestParamInfo<resource>& which) {
-  return which.param == resource::allocation ? "allocations" : "threads";
-}
-
 INSTANTIATE_TEST_SUITE_P(Each, GraphScarcity,
                          testing::Values(resource::allocation, resource::thread), name_of);
 

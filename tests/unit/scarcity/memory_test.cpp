@@ -231,15 +231,6 @@ TEST_P(MemoryScarcity, OfAnArenaThatIsPrepared) {
       });
 }
 
-std::string name_of(const testing::TestParamInfo<resource>& which) {
-  switch (which.param) {
-    case resource::allocation: return "allocations";
-    case resource::thread: return "threads";
-    case resource::descriptor: return "descriptors";
-  }
-  return "?";
-}
-
 INSTANTIATE_TEST_SUITE_P(Each, MemoryScarcity,
                          testing::Values(resource::allocation, resource::thread,
                                          resource::descriptor),

@@ -217,15 +217,6 @@ TEST_P(Scarcity, OfAWaitForMemory) {
       });
 }
 
-std::string name_of(const testing::TestParamInfo<resource>& which) {
-  switch (which.param) {
-    case resource::allocation: return "allocations";
-    case resource::thread: return "threads";
-    case resource::descriptor: return "descriptors";
-  }
-  return "?";
-}
-
 INSTANTIATE_TEST_SUITE_P(Each, Scarcity,
                          testing::Values(resource::allocation, resource::thread,
                                          resource::descriptor),

@@ -165,15 +165,6 @@ TEST_P(ProcessScarcity, OfStoppingAnOrphan) {
       });
 }
 
-std::string name_of(const testing::TestParamInfo<resource>& which) {
-  switch (which.param) {
-    case resource::allocation: return "allocations";
-    case resource::thread: return "threads";
-    case resource::descriptor: return "descriptors";
-  }
-  return "?";
-}
-
 INSTANTIATE_TEST_SUITE_P(Each, ProcessScarcity,
                          testing::Values(resource::allocation, resource::thread,
                                          resource::descriptor),

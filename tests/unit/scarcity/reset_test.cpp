@@ -215,15 +215,6 @@ TEST_P(ResetScarcity, OfContextLocals) {
       });
 }
 
-std::string name_of(const testing::TestParamInfo<resource>& which) {
-  switch (which.param) {
-    case resource::allocation: return "allocations";
-    case resource::thread: return "threads";
-    case resource::descriptor: return "descriptors";
-  }
-  return "?";
-}
-
 INSTANTIATE_TEST_SUITE_P(Each, ResetScarcity,
                          testing::Values(resource::allocation, resource::thread), name_of);
 

@@ -31,7 +31,7 @@ std::uint64_t seed_of_this_run() {
   return seed;
 }
 
-double milliseconds(duration span) {
+double as_milliseconds(duration span) {
   return std::chrono::duration<double, std::milli>(span).count();
 }
 
@@ -54,7 +54,8 @@ struct score {
     } else {
       ++in_time;
     }
-    const double extra = std::max(0.0, milliseconds(outcome.returned_after - complete_at(scene)));
+    const double extra =
+        std::max(0.0, as_milliseconds(outcome.returned_after - complete_at(scene)));
     extra_ms += extra;
     worst_ms = std::max(worst_ms, extra);
   }

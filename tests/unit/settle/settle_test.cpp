@@ -35,7 +35,8 @@ memory_reading reading(std::string device, std::uint64_t free, std::uint64_t tot
 }
 
 /// One device whose free memory is a function of the time since the release.
-fake_world one_device(std::function<std::uint64_t(duration)> free, std::uint64_t total = card) {
+fake_world with_one_device(std::function<std::uint64_t(duration)> free,
+                           std::uint64_t total = card) {
   return fake_world([free = std::move(free), total](duration t) -> fake_world::answer {
     return std::vector{reading("GPU0", free(t), total)};
   });
@@ -108,7 +109,7 @@ TEST(Settle, AFailureInTheMiddleEndsTheWait) {
 
 TEST(Settle, WhatNeverSettlesStopsAtMaxWait) {
   // Somebody takes and returns 1 GiB all the time.
-  fake_world world = one_device([](duration t) { return (t / 40ms) % 2 ? 9_GiB : 8_GiB; });
+  fake_world world = with_one_device([](duration t) { return (t / 40ms) % 2 ? 9_GiB : 8_GiB; });
   const settle_result result = world.settle();
   EXPECT_EQ(result.status, settle_status::timed_out);
   EXPECT_THAT(result.reason, HasSubstr("GPU0"));
@@ -119,7 +120,7 @@ TEST(Settle, WhatNeverSettlesStopsAtMaxWait) {
 
 TEST(Settle, ASlowProbeStaysWithinMaxWait) {
   for (const duration probe_takes : {duration{300ms}, duration{700ms}, duration{1999ms}}) {
-    fake_world world = one_device([](duration t) { return 1_GiB * ((t / 1ms) % 16); });
+    fake_world world = with_one_device([](duration t) { return 1_GiB * ((t / 1ms) % 16); });
     world.probe_takes = probe_takes;
     const settle_result result = world.settle();
     EXPECT_EQ(result.status, settle_status::timed_out);
@@ -129,7 +130,7 @@ TEST(Settle, ASlowProbeStaysWithinMaxWait) {
 }
 
 TEST(Settle, AProbeThatIsLateEndsTheWaitAtMaxWait) {
-  fake_world world = one_device([](duration) { return 1_GiB; });
+  fake_world world = with_one_device([](duration) { return 1_GiB; });
   world.probe_takes = 5s;
   const settle_result result = world.settle();
   EXPECT_EQ(result.status, settle_status::timed_out);
@@ -187,9 +188,9 @@ TEST(Settle, OneDeviceDrainsWhileAnotherIsStable) {
 TEST(Settle, TwoPercentOfALargeCardAreNotAMovement) {
   // 1.5 GiB to and fro: above 256 MiB, below 2 % of what is free on a 192 GiB card.
   const auto breathing = [](duration t) { return 150_GiB + (t / 60ms) % 2 * 1536_MiB; };
-  EXPECT_EQ(one_device(breathing, 192_GiB).settle().status, settle_status::settled);
+  EXPECT_EQ(with_one_device(breathing, 192_GiB).settle().status, settle_status::settled);
   const auto too_much = [](duration t) { return 50_GiB + (t / 60ms) % 2 * 1536_MiB; };
-  EXPECT_EQ(one_device(too_much, 192_GiB).settle().status, settle_status::timed_out);
+  EXPECT_EQ(with_one_device(too_much, 192_GiB).settle().status, settle_status::timed_out);
   EXPECT_EQ(lull::detail::of_free_memory.between(150_GiB, 1_GiB), 3_GiB);
   EXPECT_EQ(lull::detail::of_free_memory.between(1_GiB, 2_GiB), 256_MiB);
 }
@@ -200,7 +201,7 @@ TEST(Settle, TwoPercentOfALargeCardAreNotAMovement) {
 TEST(Settle, EqualStaleSamplesAreNotTakenForTheResult) {
   for (const duration start :
        {duration{100ms}, duration{260ms}, duration{510ms}, duration{900ms}}) {
-    fake_world world = one_device([=](duration t) { return t < start ? 4_GiB : 20_GiB; });
+    fake_world world = with_one_device([=](duration t) { return t < start ? 4_GiB : 20_GiB; });
     const settle_result result = world.settle();
     EXPECT_EQ(result.status, settle_status::settled);
     EXPECT_EQ(result.devices.at(0).after_bytes, 20_GiB) << in_seconds(start) << " s";
@@ -213,12 +214,12 @@ TEST(Settle, ASlowSteadyReleaseIsNotTakenForRest) {
     const auto endless = [=](duration t) {
       return 1_GiB + bytes(rate_mib * 1_MiB * in_seconds(t));
     };
-    EXPECT_EQ(one_device(endless).settle().status, settle_status::timed_out) << rate_mib;
+    EXPECT_EQ(with_one_device(endless).settle().status, settle_status::timed_out) << rate_mib;
 
     const auto back = [=](duration t) {
       return std::min(bytes(rate_mib * 1_MiB * in_seconds(t)), bytes(rate_mib * 1_MiB));
     };
-    fake_world world = one_device([=](duration t) { return 1_GiB + back(t); });
+    fake_world world = with_one_device([=](duration t) { return 1_GiB + back(t); });
     const settle_result result = world.settle();
     EXPECT_EQ(result.status, settle_status::settled) << rate_mib;
     EXPECT_GE(result.elapsed, 1s) << rate_mib;
@@ -229,7 +230,7 @@ TEST(Settle, ASlowSteadyReleaseIsNotTakenForRest) {
 TEST(Settle, AFallInTheMiddleDoesNotHideASlowRelease) {
   // Another process takes 100 MiB while 600 MiB/s come back: the slope over all of it is flat.
   for (int fall_ms = 300; fall_ms < 1200; fall_ms += 7) {
-    fake_world world = one_device([=](duration t) {
+    fake_world world = with_one_device([=](duration t) {
       const std::uint64_t back = std::min(bytes(600.0 * 1_MiB * in_seconds(t)), 960_MiB);
       return 4_GiB + back - (t >= std::chrono::milliseconds{fall_ms} ? 100_MiB : 0);
     });
@@ -240,7 +241,7 @@ TEST(Settle, AFallInTheMiddleDoesNotHideASlowRelease) {
 TEST(Settle, WhatOnlyJustBeganToMoveHasNotComeToRest) {
   // On a large card both the fall and the first steps are below 2 %, and the fall hides their
   // slope.
-  fake_world world = one_device(
+  fake_world world = with_one_device(
       [](duration t) {
         return 48_GiB + (t >= 550ms ? 672_MiB : 0) + (t >= 747ms ? 672_MiB : 0) +
                (t >= 831ms ? 672_MiB : 0) - (t >= 488ms ? 509_MiB : 0);
@@ -251,7 +252,7 @@ TEST(Settle, WhatOnlyJustBeganToMoveHasNotComeToRest) {
 
 TEST(Settle, AGainThatCannotComeIsNoticed) {
   // The baseline was taken after the release: 20 GiB are free, 12 more would not fit the card.
-  fake_world world = one_device([](duration) { return 20_GiB; });
+  fake_world world = with_one_device([](duration) { return 20_GiB; });
   const settle_result result = world.settle(expecting(12_GiB, 20_GiB));
   EXPECT_EQ(result.status, settle_status::settled);
   EXPECT_EQ(result.devices.at(0).gain, settle_gain::impossible);
@@ -259,19 +260,19 @@ TEST(Settle, AGainThatCannotComeIsNoticed) {
 }
 
 TEST(Settle, AGainThatCameBeforeTheBaselineDoesNotCostTheFullWait) {
-  fake_world world = one_device([](duration) { return 12_GiB; });
+  fake_world world = with_one_device([](duration) { return 12_GiB; });
   const settle_result result = world.settle(expecting(8_GiB, 12_GiB));
   EXPECT_EQ(result.status, settle_status::settled);
   EXPECT_EQ(result.devices.at(0).gain, settle_gain::not_seen);
   EXPECT_EQ(result.elapsed, 1s) << "half of the full wait";
 
-  fake_world later = one_device([](duration) { return 12_GiB; });
+  fake_world later = with_one_device([](duration) { return 12_GiB; });
   EXPECT_EQ(later.settle(expecting(8_GiB, 12_GiB), 900ms).elapsed, 250ms)
       << "the time since the release counts, not that since the call";
 }
 
 TEST(Settle, AGainThatIsThereAlreadyCostsOneSample) {
-  fake_world world = one_device([](duration) { return 20_GiB; });
+  fake_world world = with_one_device([](duration) { return 20_GiB; });
   const settle_result result = world.settle(expecting(16_GiB, 4_GiB));
   EXPECT_EQ(result.status, settle_status::settled);
   EXPECT_EQ(result.elapsed, 0s);
@@ -283,7 +284,7 @@ TEST(Settle, AGainThatIsThereAlreadyCostsOneSample) {
 TEST(Settle, ReturnsWithinOneIntervalOfAnExpectedGain) {
   for (int at_ms = 5; at_ms < 1900; at_ms += 31) {
     const duration arrival = std::chrono::milliseconds{at_ms};
-    fake_world world = one_device([=](duration t) { return t < arrival ? 4_GiB : 20_GiB; });
+    fake_world world = with_one_device([=](duration t) { return t < arrival ? 4_GiB : 20_GiB; });
     const settle_result result = world.settle(expecting(16_GiB, 4_GiB));
     if (result.devices.at(0).gain == settle_gain::not_seen) {
       EXPECT_GT(arrival, 1s) << "nothing came for a second";
@@ -297,14 +298,14 @@ TEST(Settle, ReturnsWithinOneIntervalOfAnExpectedGain) {
 
 TEST(Settle, AGainThatIsUnderWayIsWaitedForBeyondTheDwell) {
   // Three steps with 240 ms between; after the second, everything would look settled at 300 ms.
-  fake_world world = one_device([](duration t) {
+  fake_world world = with_one_device([](duration t) {
     return 4_GiB + (t >= 20ms ? 4_GiB : 0) + (t >= 50ms ? 4_GiB : 0) + (t >= 800ms ? 4_GiB : 0);
   });
   EXPECT_EQ(world.settle(expecting(12_GiB, 4_GiB)).devices.at(0).after_bytes, 16_GiB);
 }
 
 TEST(Settle, AnOverestimatedGainCostsASecondAtMost) {
-  fake_world world = one_device([](duration t) { return t < 100ms ? 4_GiB : 8_GiB; });
+  fake_world world = with_one_device([](duration t) { return t < 100ms ? 4_GiB : 8_GiB; });
   const settle_result result = world.settle(expecting(16_GiB, 4_GiB));
   EXPECT_EQ(result.status, settle_status::settled);
   EXPECT_EQ(result.devices.at(0).gain, settle_gain::not_seen);
@@ -312,7 +313,7 @@ TEST(Settle, AnOverestimatedGainCostsASecondAtMost) {
 }
 
 TEST(Settle, WithoutABaselineTheFirstSampleIsIt) {
-  fake_world world = one_device([](duration t) { return t < 100ms ? 4_GiB : 20_GiB; });
+  fake_world world = with_one_device([](duration t) { return t < 100ms ? 4_GiB : 20_GiB; });
   const settle_result result = world.settle(expecting(16_GiB));
   EXPECT_EQ(result.devices.at(0).gain, settle_gain::arrived);
   EXPECT_LE(result.elapsed, 125ms);
@@ -323,14 +324,14 @@ TEST(Settle, FreeMemoryThatFallsIsNoGain) {
   const auto falling = [](duration t) {
     return 20_GiB - std::min(bytes(4.0 * 1_GiB * in_seconds(t)), 2_GiB);
   };
-  fake_world world = one_device(falling);
+  fake_world world = with_one_device(falling);
   const settle_result result = world.settle(expecting(2_GiB, 20_GiB));
   EXPECT_EQ(result.status, settle_status::settled);
   EXPECT_EQ(result.devices.at(0).gain, settle_gain::not_seen);
   EXPECT_EQ(result.devices.at(0).gained_bytes(), -std::int64_t{2_GiB});
   EXPECT_GE(result.elapsed, 1s);
 
-  fake_world below_zero = one_device([](duration) { return 0; });
+  fake_world below_zero = with_one_device([](duration) { return 0; });
   EXPECT_EQ(below_zero.settle(expecting(UINT64_MAX, UINT64_MAX)).devices.at(0).gain,
             settle_gain::impossible);
 }
@@ -339,7 +340,7 @@ TEST(Settle, FreeMemoryThatFallsIsNoGain) {
 // ------------------------------------------------------------------------
 
 TEST(Settle, AMarkThatSaysWhatComesBackCostsOneLookWhenItIsBack) {
-  fake_world world = one_device([](duration) { return 20_GiB; });
+  fake_world world = with_one_device([](duration) { return 20_GiB; });
   world.gain_of = [](std::string_view) { return lull::release_gain{16_GiB, 4_GiB}; };
   const settle_result result = world.settle();
   EXPECT_EQ(result.status, settle_status::settled);
@@ -349,7 +350,7 @@ TEST(Settle, AMarkThatSaysWhatComesBackCostsOneLookWhenItIsBack) {
 }
 
 TEST(Settle, WhatTheCallerExpectsCountsBeforeWhatMarksSay) {
-  fake_world world = one_device([](duration t) { return t < 100ms ? 4_GiB : 12_GiB; });
+  fake_world world = with_one_device([](duration t) { return t < 100ms ? 4_GiB : 12_GiB; });
   world.gain_of = [](std::string_view) { return lull::release_gain{16_GiB, 4_GiB}; };
   const settle_result result = world.settle(expecting(8_GiB, 4_GiB));
   EXPECT_EQ(result.devices.at(0).gain, settle_gain::arrived);
@@ -357,24 +358,24 @@ TEST(Settle, WhatTheCallerExpectsCountsBeforeWhatMarksSay) {
 }
 
 TEST(Settle, AGainWithoutAFigureFromBeforeIsNotKnown) {
-  fake_world world = one_device([](duration) { return 12_GiB; });
+  fake_world world = with_one_device([](duration) { return 12_GiB; });
   world.gain_of = [](std::string_view) { return lull::release_gain{8_GiB, {}}; };
   EXPECT_EQ(world.settle().devices.at(0).gain, settle_gain::none_expected);
 }
 
 TEST(Settle, ADeviceOfWhichNothingIsInUseIsNotWaitedFor) {
   // 480 MiB of 24 GiB: less than 2 % are missing, whoever has them.
-  fake_world world = one_device([](duration) { return card - 480_MiB; });
+  fake_world world = with_one_device([](duration) { return card - 480_MiB; });
   const settle_result result = world.settle();
   EXPECT_EQ(result.devices.at(0).verdict, settle_verdict::stable);
   EXPECT_EQ(world.asked.size(), 1u);
 
-  fake_world busier = one_device([](duration) { return card - 520_MiB; });
+  fake_world busier = with_one_device([](duration) { return card - 520_MiB; });
   EXPECT_EQ(busier.settle().elapsed, 1s) << "there might be a release in it";
 }
 
 TEST(Settle, TheWaitEndsWhenTheLastOneOnTheDeviceIsGone) {
-  fake_world world = one_device([](duration t) { return t < 100ms ? 4_GiB : card - 300_MiB; });
+  fake_world world = with_one_device([](duration t) { return t < 100ms ? 4_GiB : card - 300_MiB; });
   EXPECT_LE(world.settle().elapsed, 125ms);
 }
 
@@ -395,7 +396,7 @@ TEST(Settle, ABookIsNotWaitedFor) {
 /// A device of which all is in use by a process that gives it back: what a reset waits for.
 settle_result wait_for_own(std::function<std::uint64_t(duration)> back) {
   constexpr std::uint64_t held = 676_MiB;
-  fake_world world = one_device(std::move(back), held);
+  fake_world world = with_one_device(std::move(back), held);
   settle_options options;
   options.expected = {{"GPU0", 0, 0}};
   const auto released = [&](std::string_view) { return lull::release_mark{world.release}; };
@@ -473,7 +474,7 @@ TEST(Settle, WithoutAnyFigureThereIsNothingToWaitFor) {
   });
   EXPECT_EQ(world.settle().skip, settle_skip::free_unknown);
 
-  fake_world others = one_device([](duration) { return 1_GiB; });
+  fake_world others = with_one_device([](duration) { return 1_GiB; });
   others.is_released = [](std::string_view) { return false; };
   EXPECT_EQ(others.settle().skip, settle_skip::nothing_released);
   EXPECT_EQ(others.asked.size(), 1u);
@@ -500,7 +501,7 @@ TEST(Settle, TwoReadingsOfOneNameAreRefused) {
 }
 
 TEST(Settle, IntervalsGrowAndAreNeverShorterThanTheProbeTakes) {
-  fake_world world = one_device([](duration t) { return 1_GiB * ((t / 1ms) % 16); });
+  fake_world world = with_one_device([](duration t) { return 1_GiB * ((t / 1ms) % 16); });
   (void)world.settle();
   ASSERT_GT(world.asked.size(), 10u);
   EXPECT_EQ(world.asked[1] - world.asked[0], 10ms);
@@ -511,21 +512,21 @@ TEST(Settle, IntervalsGrowAndAreNeverShorterThanTheProbeTakes) {
   }
   EXPECT_EQ(longest, 25ms);
 
-  fake_world slow = one_device([](duration t) { return 1_GiB * ((t / 1ms) % 16); });
+  fake_world slow = with_one_device([](duration t) { return 1_GiB * ((t / 1ms) % 16); });
   slow.probe_takes = 40ms;
   (void)slow.settle();
   EXPECT_EQ(slow.asked[1] - slow.asked[0], 80ms) << "half of the time at most is spent in probes";
 }
 
 TEST(Settle, IntervalsMayBeAsLongAsADurationCanBe) {
-  fake_world world = one_device([](duration) { return 1_GiB; });
+  fake_world world = with_one_device([](duration) { return 1_GiB; });
   settle_options options;
   options.first_interval = options.longest_interval = duration::max();
   EXPECT_EQ(world.settle(options).status, settle_status::settled);
 }
 
 TEST(Settle, EndsWhenToldTo) {
-  fake_world world = one_device([](duration) { return 1_GiB; });
+  fake_world world = with_one_device([](duration) { return 1_GiB; });
   world.cancel_at = 120ms;
   const settle_result result = world.settle();
   EXPECT_EQ(result.status, settle_status::cancelled);
@@ -534,7 +535,7 @@ TEST(Settle, EndsWhenToldTo) {
 }
 
 TEST(Settle, ShowsEverySample) {
-  fake_world world = one_device([](duration t) { return t < 50ms ? 4_GiB : 20_GiB; });
+  fake_world world = with_one_device([](duration t) { return t < 50ms ? 4_GiB : 20_GiB; });
   settle_options options = expecting(16_GiB, 4_GiB);
   std::vector<duration> shown;
   options.on_sample = [&](const lull::settle_sample& sample) {
