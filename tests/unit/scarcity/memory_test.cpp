@@ -23,6 +23,9 @@ namespace {
 
 using namespace lull::literals;
 
+/// Little more than what shares memory with others: each attempt touches every page.
+constexpr std::uint64_t weights_bytes = 1_MiB + 4_KiB;
+
 /// On a device whose memory the CPU does not reach, so that streams, pinning and staging are used.
 class MemoryScarcity : public testing::TestWithParam<resource> {
  protected:
@@ -33,7 +36,7 @@ class MemoryScarcity : public testing::TestWithParam<resource> {
     device_ = registry_.find("FAULT0");
     other_ = registry_.find("HOST");
     memory_.emplace(memory_options{.chunk_bytes = 4_MiB, .threads = 3});
-    for (int i = 0; i < 2; ++i) make("weights", 3_MiB);
+    for (int i = 0; i < 2; ++i) make("weights", weights_bytes);
     for (int i = 0; i < 3; ++i) make("small", 4_KiB);  // these share memory
   }
 
@@ -195,13 +198,14 @@ TEST_P(MemoryScarcity, OfASwap) {
 TEST_P(MemoryScarcity, OfASource) {
   const scratch_folder folder;
   const auto path = folder.path() / "weights";
-  std::ofstream(path) << std::string(3_MiB, 'w');
+  std::ofstream(path) << std::string(weights_bytes, 'w');
   std::vector<region> filled;
   fail_each(
       GetParam(),
       [&] {
-        filled.push_back(memory_->allocate(
-            *device_, 3_MiB, {.tag = "source", .source = region_source{file_source(path), {}}}));
+        filled.push_back(
+            memory_->allocate(*device_, weights_bytes,
+                              {.tag = "source", .source = region_source{file_source(path), {}}}));
         memory_->evict({contents_action::keep, {{"source", contents_action::discard}}});
         memory_->restore({"source"});
       },
@@ -209,7 +213,7 @@ TEST_P(MemoryScarcity, OfASource) {
         memory_->restore();
         for (const region& each : filled) {
           const auto lease = each.acquire();
-          EXPECT_EQ(static_cast<const char*>(lease.address())[3_MiB - 1], 'w');
+          EXPECT_EQ(static_cast<const char*>(lease.address())[weights_bytes - 1], 'w');
         }
         filled.clear();
       });
