@@ -88,7 +88,6 @@ bool sleeper::impl::leaves_too_much(const sleep_plan& plan, transition& current)
 
 void sleeper::impl::perform_deepening(std::unique_lock<std::mutex>& lock) {
   const auto attempt = std::exchange(wanted_deepening, nullptr);
-  last_deepening = attempt;
   try {
     carry_out_deepening(lock, *attempt);
   } catch (...) {

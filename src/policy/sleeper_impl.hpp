@@ -60,7 +60,6 @@ struct sleeper::impl {
   sleep_plan current_plan;
   std::shared_ptr<sleep_attempt> wanted_sleep;      ///< asked for, not begun
   std::shared_ptr<sleep_attempt> last_sleep;        ///< begun last
-  std::shared_ptr<sleep_attempt> last_deepening;    ///< the same
   std::shared_ptr<sleep_attempt> wanted_deepening;  ///< asked for, not begun
   bool deepening = false;
   std::uint32_t failed_idle_sleeps = 0;  ///< one after the other

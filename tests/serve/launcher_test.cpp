@@ -251,7 +251,7 @@ TEST_F(Launcher, ALogIsGivenInRanges) {
 
 TEST_F(Launcher, RevisionsGrowByOneWhoeverAsksAtOnce) {
   launch();
-  const watcher events(port_);
+  const watcher events(port_, "?since=0");
   std::vector<std::thread> clients;
   std::vector<std::string> ports;
   for (int i = 0; i < 6; ++i) ports.push_back(std::to_string(free_port()));
@@ -292,6 +292,16 @@ TEST_F(Launcher, AWatchBeginsWhereItIsToldTo) {
   EXPECT_EQ(get(std::string(all) + "/watch?since=99").status, 410) << "of another launcher";
   EXPECT_EQ(get(std::string(all) + "/watch?since=-1").status, 410);
   EXPECT_EQ(get(std::string(all) + "/watch?since=x").status, 422);
+}
+
+TEST_F(Launcher, AWatchFromNowOnBeginsWithThoseThereAreTheOldestFirst) {
+  launch();
+  EXPECT_EQ(put("z", body(at(port_a_, "z"))).status, 201);
+  EXPECT_EQ(put("a", body(at(port_b_, "a"))).status, 201);
+  const watcher now(port_);
+  ASSERT_TRUE(eventually([&] { return now.events().size() >= 2; })) << now.text();
+  EXPECT_EQ(now.events()[0].at("object").at("instance_id"), "z");
+  EXPECT_EQ(now.events()[1].at("object").at("instance_id"), "a");
 }
 
 TEST_F(Launcher, WhoDoesNotReadLosesTheWatchAndStallsNobody) {

@@ -226,6 +226,10 @@ decision launcher::watch(const request_head& asked) {
                               for (const auto& [id, which] : instances_) {
                                 there.push_back(state_of(*which));
                               }
+                              const auto is_older = [](const json& one, const json& other) {
+                                return one["revision"] < other["revision"];
+                              };
+                              std::sort(there.begin(), there.end(), is_older);
                             }
                             events_.watch(to, since, there);
                           }};
