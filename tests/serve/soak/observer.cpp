@@ -4,7 +4,11 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <set>
+#include <map>
+#include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "soak/proc_files.hpp"
 
@@ -12,28 +16,54 @@ namespace lull::soak {
 
 using std::chrono::steady_clock;
 
-std::uint64_t held_by_servers(const router_process& router) {
-  std::set<pid_t> found;
+namespace {
+
+std::uint64_t held_by(pid_t server, const router_process& router) {
+  if (router.which() == servers::examples) return held_kib(server) << 10;
+  std::ifstream in(router.gpu_folder() / std::to_string(server));
+  constexpr int suspended = 2;
+  int state = 0;
+  int lost = 0;
+  std::uint64_t bytes = 0;
+  return in >> state >> lost >> bytes && state != suspended ? bytes : 0;
+}
+
+std::map<pid_t, std::uint64_t> held_by_each(const router_process& router) {
+  std::map<pid_t, std::uint64_t> held;
   for (const seen_process& each : all_processes()) {
     if (each.state != 'Z' && each.parent == router.id() &&
         each.command.starts_with(router.program())) {
-      found.insert(each.id);
+      held[each.id] = held_by(each.id, router);
     }
   }
+  return held;
+}
+
+std::uint64_t sum_of(const std::map<pid_t, std::uint64_t>& held) {
   std::uint64_t sum = 0;
-  for (const pid_t each : found) {
-    if (router.which() == servers::examples) {
-      sum += held_kib(each) << 10;
-      continue;
-    }
-    std::ifstream in(router.gpu_folder() / std::to_string(each));
-    constexpr int suspended = 2;
-    int state = 0;
-    int lost = 0;
-    std::uint64_t bytes = 0;
-    if (in >> state >> lost >> bytes && state != suspended) sum += bytes;
-  }
+  for (const auto& [server, bytes] : held) sum += bytes;
   return sum;
+}
+
+/// In MiB.
+std::string words_of(const std::map<pid_t, std::uint64_t>& held, const nlohmann::json& state) {
+  std::string words = "servers hold";
+  for (const auto& [server, bytes] : held) words += fmt::format(" {}:{}", server, bytes >> 20);
+  words += "; the router's books";
+  for (const nlohmann::json& each : state["models"]) {
+    words += fmt::format(" {} {} {}", each["name"].get<std::string>(),
+                         each["state"].get<std::string>(), each["pid"].dump());
+  }
+  for (const auto& [model, bytes] : state["devices"][0]["by_model"].items()) {
+    words += fmt::format(" {}:{}", model, bytes.get<std::uint64_t>() >> 20);
+  }
+  return words;
+}
+
+}  // namespace
+
+std::uint64_t held_by_servers(const router_process& router) {
+  return sum_of(held_by_each(router));
 }
 
 observer::observer(const router_process& router) : router_(router), thread_([this] { run(); }) {}
@@ -71,14 +101,17 @@ void observer::run() {
 }
 
 void observer::look_at_gpu(sightings& into) const {
-  const std::uint64_t held = held_by_servers(router_);
+  const auto each = held_by_each(router_);
+  const std::uint64_t held = sum_of(each);
   into.most_held_bytes = std::max(into.most_held_bytes, held);
   // A simulated GPU is exact; what a process of this machine takes besides its model the margin is
   // for.
   const sizes& of = router_.sizes();
   const std::uint64_t most =
       router_.which() == servers::examples ? of.device : of.device - of.margin;
-  if (held > most) ++into.over_budget;
+  if (held <= most) return;
+  ++into.over_budget;
+  if (into.first_over.empty()) into.first_over = words_of(each, router_.state());
 }
 
 void observer::look_at_router(sightings& into) const {

@@ -18,6 +18,7 @@ struct sightings {
   std::uint64_t most_held_bytes = 0;    ///< by servers, as they themselves say
   std::uint64_t most_booked_bytes = 0;  ///< by models, as the router has it
   std::uint64_t over_budget = 0;        ///< samples with more than models may hold
+  std::string first_over = {};          ///< of the first of these: who held what, and the books
   std::uint64_t unanswered = 0;         ///< looks at the router without an answer
   double slowest_look_seconds = 0;
   std::size_t most_resident_kib = 0;

@@ -95,6 +95,9 @@ void judge_sightings(verdict& into, const sightings& seen, const sizes& of) {
              fmt::format("{} samples; at most {} MiB held and {} booked, of {} and a margin of {}",
                          seen.samples, seen.most_held_bytes / mib, seen.most_booked_bytes / mib,
                          (of.device - of.margin) / mib, of.margin / mib));
+  if (!seen.first_over.empty()) {
+    fmt::print("     {} samples were over it, first when {}\n", seen.over_budget, seen.first_over);
+  }
   into.check(seen.unanswered == 0, "the router was never too busy to say how it is",
              fmt::format("the slowest look took {:.3f} s", seen.slowest_look_seconds));
   constexpr int two_seconds = 20;
