@@ -32,6 +32,19 @@ TEST_F(Memory, TheOneThatWasUsedLeastRecentlyLeavesForAnother) {
   EXPECT_LT(held.get<std::uint64_t>(), 90U << 20) << "as measured";
 }
 
+TEST_F(Memory, WhatAServerTakesWithItsFirstRequestIsBookedAndExpectedTheNextTime) {
+  set_capacity("250MiB");
+  add("a", {.options = "--hold 20971520 --grow 41943040", .keys = "ladder: stop"});
+  start();
+  ASSERT_EQ(ask("a").status, 200);
+  const auto holds = [&] { return model("a").at("holds").at("HOST").get<std::uint64_t>() >> 20; };
+  EXPECT_TRUE(eventually([&] { return holds() >= 60; })) << holds();
+  EXPECT_EQ(post("/models/unload", R"({"model":"a"})").status, 200);
+  EXPECT_EQ(post("/models/load", R"({"model":"a"})").status, 200);
+  ASSERT_TRUE(becomes("a", "ready"));
+  EXPECT_GE(holds(), 60U) << "before it has taken it again";
+}
+
 TEST_F(Memory, WhatDoesNotFitTogetherTakesTurns) {
   two_of_which_one_fits();
   start();

@@ -23,6 +23,7 @@ options.add_argument("--never-ready", action="store_true")
 options.add_argument("--deaf", action="store_true", help="SIGTERM does nothing")
 options.add_argument("--chatty", type=int, default=0, help="bytes that it writes to stderr at once")
 options.add_argument("--hold", type=int, default=0, help="bytes of memory")
+options.add_argument("--grow", type=int, default=0, help="bytes more with the first request")
 options.add_argument("--gpu", type=int, default=0, help="bytes of each simulated GPU it sees, or of 0")
 options.add_argument("--no-sleep", action="store_true", help="has no routes for sleeping")
 options.add_argument("--no-tags", action="store_true", help="refuses to sleep in parts")
@@ -32,6 +33,7 @@ options.add_argument("--last-words", default="")
 given = options.parse_args()
 
 held = bytearray(os.urandom(4096)) * (given.hold // 4096)
+grown = bytearray()
 sleeping = set()  # the parts that sleep
 
 
@@ -122,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def do_POST(self):
-        global held
+        global held, grown
         path, _, query = self.path.partition("?")
         tags = set(urllib.parse.parse_qs(query).get("tags", [])) or {"weights", "kv_cache"}
         if path == "/too-large":  # says so without reading it
@@ -147,6 +149,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer({"bytes": len(body), "sha": hashlib.sha256(body).hexdigest()})
         if not path.startswith("/v1/"):
             return self.answer({"error": "no such route"}, 404)
+        if given.grow and not grown:
+            grown = bytearray(os.urandom(4096)) * (given.grow // 4096)
         if sleeping:
             note("asked while asleep")
             return self.answer({"error": "asleep"}, 500)

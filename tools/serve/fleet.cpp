@@ -289,9 +289,22 @@ void fleet::tick() {
 void fleet::refresh() {
   refreshing_ = true;
   forget_retired();
-  threads_.run([this] {
+  std::map<int, std::shared_ptr<model>> serving;
+  for (const auto& each : models_) {
+    const model::view seen = each->look();
+    if (seen.is == model::phase::ready && seen.pid > 0) serving[seen.pid] = each;
+  }
+  threads_.run([this, serving = std::move(serving)] {
+    std::vector<int> servers;
+    for (const auto& [id, which] : serving) servers.push_back(id);
+    auto held = memory_.of_each(servers);
     books_->refresh();
-    net::post(io_, [this] {
+    net::post(io_, [this, serving, held = std::move(held)] {
+      for (const auto& [id, which] : serving) {
+        if (const auto found = held.find(id); found != held.end()) {
+          which->seen_at_work(id, found->second);
+        }
+      }
       refreshing_ = false;
       refreshed_ = steady_clock().now();
       around_.changed();

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -75,6 +76,18 @@ std::vector<int> tree_in(const std::map<int, std::vector<int>>& children, int to
   return tree;
 }
 
+/// Absent: one of them is listed without a figure, which leaves the whole unknown.
+std::optional<std::uint64_t> sum_of(const std::vector<device_process>& users,
+                                    const std::vector<int>& tree) {
+  std::uint64_t sum = 0;
+  for (const device_process& user : users) {
+    if (std::find(tree.begin(), tree.end(), user.id) == tree.end()) continue;
+    if (!user.used_bytes) return {};
+    sum += *user.used_bytes;
+  }
+  return sum;
+}
+
 /// @throws error (unsupported) where the platform cannot tell
 std::uint64_t size_of(const device& gpu) {
   const auto total = gpu.memory().total_bytes;
@@ -125,25 +138,29 @@ holdings::holdings(std::vector<shared_device> devices, std::function<std::vector
     : devices_(std::move(devices)), children_(std::move(children)), log_(std::move(log)) {}
 
 bytes_by_device holdings::of(int top) const {
-  const std::vector<int> tree = process_tree(top);
-  bytes_by_device held;
+  return of_each({top})[top];
+}
+
+std::map<int, bytes_by_device> holdings::of_each(const std::vector<int>& tops) const {
+  const auto children = children_of_all();
+  std::map<int, std::vector<int>> trees;
+  for (const int top : tops) trees[top] = tree_in(children, top);
+  std::map<int, bytes_by_device> held;
   for (const shared_device& each : devices_) {
     if (!each.gpu) {
-      std::uint64_t sum = 0;
-      for (const int id : tree) sum += host_bytes_of(id);
-      held[each.books.name] = sum;
+      for (const auto& [top, tree] : trees) {
+        std::uint64_t sum = 0;
+        for (const int id : tree) sum += host_bytes_of(id);
+        held[top][each.books.name] = sum;
+      }
       continue;
     }
     try {
       if (!each.gpu->supports(capability::processes)) continue;
-      std::uint64_t sum = 0;
-      for (const device_process& user : each.gpu->processes()) {
-        if (std::find(tree.begin(), tree.end(), user.id) == tree.end()) continue;
-        // One that is listed without a figure leaves the whole unknown.
-        if (!user.used_bytes) throw error(status::unsupported, "no figure for a process");
-        sum += *user.used_bytes;
+      const std::vector<device_process> users = each.gpu->processes();
+      for (const auto& [top, tree] : trees) {
+        if (const auto sum = sum_of(users, tree)) held[top][each.books.name] = *sum;
       }
-      held[each.books.name] = sum;
     } catch (const error& failure) {
       log_.write(log_level::debug, fmt::format("{}: {}", each.books.name, failure.what()));
     }

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -50,6 +51,8 @@ class holdings {
   /// What a process and its descendants hold, on the devices that list processes. 0 may mean that
   /// it is listed under another number, as in a container.
   [[nodiscard]] bytes_by_device of(int top) const;
+  /// The same of several, in one look.
+  [[nodiscard]] std::map<int, bytes_by_device> of_each(const std::vector<int>& tops) const;
   /// What is used of each device by everybody.
   [[nodiscard]] std::vector<budget_reading> used() const;
 

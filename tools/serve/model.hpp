@@ -162,6 +162,9 @@ class model : public std::enable_shared_from_this<model> {
 
   /// For budget_options::evict: any thread, blocks.
   void evict(std::size_t depth);
+  /// What its server was seen to hold while it serves: many take more with their first requests
+  /// than they had when they were ready, and need it again the next time.
+  void seen_at_work(int server, const bytes_by_device& held);
   /// What is due. @param books what the budget thinks of it
   void tick(time_point now, const budget_model_snapshot& books);
   /// Stops its server, whatever it does; then `done`. Nothing else happens with it afterwards.
@@ -320,10 +323,11 @@ class model : public std::enable_shared_from_this<model> {
   bool asleep_measured_ = false;                      ///< since it fell asleep
   std::uint64_t sleeps_ = 0;
   left leaving_;
-  bytes_by_device seen_;    ///< what it held when it was ready, as devices list it
-  bool discarded_ = false;  ///< by the routes: the weights have to be loaded again
-  tag_list slept_tags_;     ///< by the routes; empty: all
-  bool partly_ = false;     ///< awake: the books have it as ready, and it cannot serve
+  bytes_by_device seen_;     ///< what it held when it was ready, as devices list it
+  bytes_by_device at_work_;  ///< the most that was seen since, and not above what one may hold
+  bool discarded_ = false;   ///< by the routes: the weights have to be loaded again
+  tag_list slept_tags_;      ///< by the routes; empty: all
+  bool partly_ = false;      ///< awake: the books have it as ready, and it cannot serve
 };
 
 [[nodiscard]] std::string_view to_string(model::phase is) noexcept;

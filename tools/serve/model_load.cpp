@@ -214,7 +214,7 @@ void model::measured(std::uint64_t run, const bytes_by_device& held, const std::
   }
   seen_ = held;
   for (const auto& [device, bytes] : held) {
-    if (bytes > 0) holds[device] = bytes;
+    if (bytes > 0) holds[device] = std::max(bytes, at_work_[device]);
   }
   depth_ = 0;
   not_before_ = {};
@@ -236,6 +236,28 @@ void model::measured(std::uint64_t run, const bytes_by_device& held, const std::
     ticket.release();
   }
   ask_for_all();
+}
+
+void model::seen_at_work(int server, const bytes_by_device& held) {
+  if (closed_ || phase_ != phase::ready || !child_ || child_->id() != server) return;
+  const budget_snapshot books = around_.books->snapshot();
+  bool is_more = false;
+  for (const budget_device_snapshot& each : books.devices) {
+    const auto found = held.find(each.name);
+    if (found == held.end()) continue;
+    // A server that leaks must not become one that can never fit.
+    const std::uint64_t bytes = std::min(found->second, each.capacity_bytes - each.margin_bytes);
+    std::uint64_t& most = at_work_[each.name];
+    is_more = is_more || bytes > most;
+    most = std::max(most, bytes);
+  }
+  if (!is_more) return;
+  for (const budget_model_snapshot& each : books.models) {
+    if (each.name != name()) continue;
+    bytes_by_device holds = each.holds;
+    for (const auto& [device, bytes] : at_work_) holds[device] = std::max(holds[device], bytes);
+    if (holds != each.holds) around_.books->correct(name(), holds);
+  }
 }
 
 void model::wake() {
