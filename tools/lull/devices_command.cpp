@@ -21,12 +21,12 @@ namespace {
 using nlohmann::ordered_json;
 
 /// A device's memory, or why it cannot be told. One broken device does not hide the others.
-struct memory_reading {
+struct seen_memory {
   memory_info memory;
   std::string failure;
 };
 
-memory_reading read_memory(const device& which) {
+seen_memory read_memory(const device& which) {
   try {
     return {which.memory(), {}};
   } catch (const error& failure) {
@@ -51,7 +51,7 @@ std::string context_text(const device& which) {
 }
 
 ordered_json device_json(const device& which) {
-  const memory_reading reading = read_memory(which);
+  const seen_memory reading = read_memory(which);
   ordered_json memory = memory_json(reading.memory);
   memory["failure"] = text_json(reading.failure);
   return {{"name", which.name()},

@@ -40,7 +40,7 @@ struct suspend_arguments {
   std::string margin;
 };
 
-log_sink warnings() {
+log_sink suspend_warnings() {
   return log_sink([](log_level, std::string_view line) { say("lull: {}", line); },
                   log_level::warning);
 }
@@ -152,7 +152,7 @@ exit_status run_suspend(const suspend_arguments& arguments) {
   if (const auto margin = bytes_of(arguments.margin)) how.host_margin_bytes = *margin;
   how.on_progress = tell;
   how.stop = interrupts.token();
-  how.log = warnings();
+  how.log = suspend_warnings();
   const auto done = suspend_process(all.devices(), arguments.id, how);
   arguments.json ? print_processes_json(done) : print_processes(done);
   return exit_ok;
@@ -166,9 +166,9 @@ exit_status run_resume(const suspend_arguments& arguments) {
   how.device_bytes = bytes_of(arguments.device_bytes);
   if (const auto margin = bytes_of(arguments.margin)) how.device_margin_bytes = *margin;
   how.on_progress = tell;
-  how.log = warnings();
-  const auto found =
-      find_suspended(all.devices(), arguments.id, arguments.tree, arguments.directory, warnings());
+  how.log = suspend_warnings();
+  const auto found = find_suspended(all.devices(), arguments.id, arguments.tree,
+                                    arguments.directory, suspend_warnings());
   resume_processes(all.devices(), found, how);
   if (arguments.json) {
     ordered_json ids = ordered_json::array();
@@ -180,7 +180,7 @@ exit_status run_resume(const suspend_arguments& arguments) {
 
 exit_status run_ps(const suspend_arguments& arguments) {
   const registry all;
-  const auto found = find_suspended(all.devices(), arguments.directory, warnings());
+  const auto found = find_suspended(all.devices(), arguments.directory, suspend_warnings());
   if (arguments.json) {
     print_processes_json(found);
   } else if (found.empty()) {

@@ -16,7 +16,7 @@ namespace lull::serve {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr std::string_view host_name = "HOST";
+constexpr std::string_view host_device = "HOST";
 
 /// A line "Name:   123 kB" of a file in /proc, in bytes.
 std::uint64_t line_of(const fs::path& file, std::initializer_list<std::string_view> names) {
@@ -105,7 +105,7 @@ shared_device shared_of(const device& gpu, const config& given) {
 
 shared_device shared_of(const device_config& wanted, const lull::registry& known) {
   shared_device made;
-  if (wanted.name != host_name) made.gpu = known.find(wanted.name);
+  if (wanted.name != host_device) made.gpu = known.find(wanted.name);
   made.own_capacity = wanted.capacity_bytes.has_value();
   made.books = {wanted.name, 0, wanted.margin_bytes, wanted.margin_share};
   made.books.capacity_bytes = made.own_capacity ? *wanted.capacity_bytes
@@ -125,7 +125,7 @@ std::vector<shared_device> find_devices(const config& given, const lull::registr
   }
   if (!found.empty()) return found;
   shared_device host;
-  host.books = {std::string(host_name), machine_bytes(), given.margin_bytes, given.margin_share};
+  host.books = {std::string(host_device), machine_bytes(), given.margin_bytes, given.margin_share};
   return {host};
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr double width = 960;
 constexpr double left = 84;  // of the plots; the vertical axis's texts are in front of it
-constexpr double right = 936;
+constexpr double plot_right = 936;
 constexpr double header_height = 104;
 constexpr double panel_title_height = 30;
 constexpr double plot_height = 170;
@@ -26,7 +26,7 @@ constexpr double footer_height = 30;
 constexpr std::string_view ink = "#1f2328";
 constexpr std::string_view faint_ink = "#59636e";
 constexpr std::string_view grid = "#d1d9e0";
-constexpr std::string_view line = "#0969da";
+constexpr std::string_view line_colour = "#0969da";
 constexpr std::string_view mark_line = "#bc4c00";
 
 constexpr std::array all_kinds{phase_kind::start, phase_kind::awake, phase_kind::going_to_sleep,
@@ -117,7 +117,7 @@ struct scales {
   axis time;
 
   [[nodiscard]] double x(seconds at) const {
-    return left + std::clamp(at.count() / time.end, 0.0, 1.0) * (right - left);
+    return left + std::clamp(at.count() / time.end, 0.0, 1.0) * (plot_right - left);
   }
   /// Height above the plot's lower edge.
   [[nodiscard]] double height(std::uint64_t bytes) const {
@@ -168,7 +168,7 @@ void draw_axes(drawing& out, const scales& scale, double top) {
   const double bottom = top + plot_height;
   for (const axis_tick& tick : scale.memory.ticks) {
     const double y = bottom - scale.height(static_cast<std::uint64_t>(tick.value));
-    out.segment(left, y, right, y, grid, R"( stroke-opacity="0.8")");
+    out.segment(left, y, plot_right, y, grid, R"( stroke-opacity="0.8")");
     out.text(left - 8, y + 4, tick.text, {.size = 11, .anchor = "end", .colour = faint_ink});
   }
   for (const axis_tick& tick : scale.time.ticks) {
@@ -176,7 +176,7 @@ void draw_axes(drawing& out, const scales& scale, double top) {
     out.segment(x, bottom, x, bottom + 4, faint_ink);
     out.text(x, bottom + 17, tick.text, {.size = 11, .anchor = "middle", .colour = faint_ink});
   }
-  out.segment(left, bottom, right, bottom, faint_ink);
+  out.segment(left, bottom, plot_right, bottom, faint_ink);
 }
 
 /// The line through all samples. Those that lie on a level stretch are left out.
@@ -197,7 +197,7 @@ std::string line_steps(const std::vector<memory_sample>& samples, const scales& 
 
 void draw_samples(drawing& out, const timeline& panel, const scales& scale, double top) {
   if (panel.samples.empty()) {
-    out.text((left + right) / 2, top + plot_height / 2, "nothing was measured",
+    out.text((left + plot_right) / 2, top + plot_height / 2, "nothing was measured",
              {.anchor = "middle", .colour = faint_ink});
     return;
   }
@@ -206,15 +206,15 @@ void draw_samples(drawing& out, const timeline& panel, const scales& scale, doub
   out.path(
       fmt::format("{} L{:.1f},{:.1f} L{:.1f},{:.1f} Z", steps, scale.x(panel.samples.back().at),
                   bottom, scale.x(panel.samples.front().at), bottom),
-      fmt::format(R"(fill="{}" fill-opacity="0.14")", line));
+      fmt::format(R"(fill="{}" fill-opacity="0.14")", line_colour));
   out.path(steps, fmt::format(R"(fill="none" stroke="{}" stroke-width="2" stroke-linejoin="round")",
-                              line));
+                              line_colour));
 }
 
 void draw_mark(drawing& out, std::uint64_t bytes, const scales& scale, double top) {
   if (bytes == 0) return;
   const double y = top + plot_height - scale.height(bytes);
-  out.segment(left, y, right, y, mark_line, R"( stroke-width="1.2" stroke-dasharray="6 4")");
+  out.segment(left, y, plot_right, y, mark_line, R"( stroke-width="1.2" stroke-dasharray="6 4")");
 }
 
 void draw_panel(drawing& out, const chart& picture, const timeline& panel, const scales& scale,
@@ -243,7 +243,7 @@ void draw_legend(drawing& out, const chart& picture, double y) {
     out.text(x + swatch + 6, y + 4, text, style);
     x += swatch + 6 + text_width(text, style.size) + gap;
   };
-  out.segment(x, y, x + swatch, y, line, R"( stroke-width="2")");
+  out.segment(x, y, x + swatch, y, line_colour, R"( stroke-width="2")");
   label(picture.series);
   if (picture.mark_bytes > 0) {
     out.segment(x, y, x + swatch, y, mark_line, R"( stroke-width="1.2" stroke-dasharray="6 4")");
@@ -271,7 +271,7 @@ std::string to_svg(const chart& picture) {
     draw_panel(out, picture, panel, scale, top);
     top += panel_height;
   }
-  out.text((left + right) / 2, top + 4, "seconds since the server was started",
+  out.text((left + plot_right) / 2, top + 4, "seconds since the server was started",
            {.anchor = "middle", .colour = faint_ink});
   const double middle = (header_height + top) / 2;
   out.text(20, middle, picture.series, {.anchor = "middle", .colour = faint_ink},

@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 // Enough to see, and made in a moment.
 constexpr std::uint64_t most_model_bytes = std::uint64_t{256} << 20;
 constexpr auto answer_limit = 600s;
-constexpr int tokens_per_answer = 8;
+constexpr int tokens_per_turn = 8;
 
 /// Files that differ in their contents, named a, b and c.
 std::map<std::string, std::filesystem::path> make_models(const turns_options& options,
@@ -63,7 +63,7 @@ turn take_turn(server_client& client, const std::string& model,
                std::map<std::string, std::string>& answers) {
   const std::size_t displaced_before = client.models().displaced.size();
   const time_point asked_at = steady_clock().now();
-  const std::string answer = client.complete("Whose turn is it?", tokens_per_answer, model);
+  const std::string answer = client.complete("Whose turn is it?", tokens_per_turn, model);
   turn result;
   result.model = model;
   result.answered_after = steady_clock().now() - asked_at;
