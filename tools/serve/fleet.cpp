@@ -300,9 +300,10 @@ void fleet::refresh() {
     auto held = memory_.of_each(servers);
     books_->refresh();
     net::post(io_, [this, serving, held = std::move(held)] {
+      const budget_snapshot books = books_->snapshot();
       for (const auto& [id, which] : serving) {
         if (const auto found = held.find(id); found != held.end()) {
-          which->seen_at_work(id, found->second);
+          which->seen_at_work(id, found->second, books);
         }
       }
       refreshing_ = false;

@@ -66,6 +66,7 @@ std::map<int, std::vector<int>> children_of_all() {
   return children;
 }
 
+/// A process and all that it started, as far as /proc shows it.
 std::vector<int> tree_in(const std::map<int, std::vector<int>>& children, int top) {
   std::vector<int> tree{top};
   for (std::size_t next = 0; next < tree.size(); ++next) {
@@ -127,10 +128,6 @@ std::vector<shared_device> find_devices(const config& given, const lull::registr
   shared_device host;
   host.books = {std::string(host_device), machine_bytes(), given.margin_bytes, given.margin_share};
   return {host};
-}
-
-std::vector<int> process_tree(int top) {
-  return tree_in(children_of_all(), top);
 }
 
 holdings::holdings(std::vector<shared_device> devices, std::function<std::vector<int>()> children,

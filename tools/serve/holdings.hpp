@@ -38,9 +38,6 @@ struct shared_device {
 [[nodiscard]] std::vector<shared_device> find_devices(const config& given,
                                                       const lull::registry& known);
 
-/// A process and all that it started, as far as /proc shows it.
-[[nodiscard]] std::vector<int> process_tree(int top);
-
 /// Asks devices and /proc. Blocks for as long as these take. Thread-safe.
 class holdings {
  public:

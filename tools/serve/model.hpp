@@ -164,7 +164,7 @@ class model : public std::enable_shared_from_this<model> {
   void evict(std::size_t depth);
   /// What its server was seen to hold while it serves: many take more with their first requests
   /// than they had when they were ready, and need it again the next time.
-  void seen_at_work(int server, const bytes_by_device& held);
+  void seen_at_work(int server, const bytes_by_device& held, const budget_snapshot& books);
   /// What is due. @param books what the budget thinks of it
   void tick(time_point now, const budget_model_snapshot& books);
   /// Stops its server, whatever it does; then `done`. Nothing else happens with it afterwards.
@@ -236,8 +236,6 @@ class model : public std::enable_shared_from_this<model> {
   void heard(std::uint64_t run, const process_event& event);
   void check();
   void checked(const small_answer& answer);
-  void measure();
-  void measured(std::uint64_t run, const bytes_by_device& held, const std::string& open_at);
   void wake();
   void wake_by_routes();
   void woken_by_routes(const tag_list& tags);
@@ -248,6 +246,12 @@ class model : public std::enable_shared_from_this<model> {
   void load_failed(const std::string& words, unsigned status = 502);
   void load_put_off(const std::string& words, unsigned status = 503);
   void exited(std::uint64_t run);
+
+  // model_measure.cpp
+  [[nodiscard]] std::optional<budget_model_snapshot> booked(const budget_snapshot& books) const;
+  void measure();
+  void measured(std::uint64_t run, const bytes_by_device& held, const std::string& open_at);
+  void measure_asleep();
 
   // model_leave.cpp
   void leave(std::size_t depth, left done);
@@ -262,7 +266,6 @@ class model : public std::enable_shared_from_this<model> {
   void stop_child(std::function<void()> then);
   [[nodiscard]] duration time_to_end() const;
   [[nodiscard]] stop_options how_to_stop() const;
-  void measure_asleep();
   [[nodiscard]] std::vector<sleep_way> ways_of(std::size_t depth) const;
 
   void enter(phase next);

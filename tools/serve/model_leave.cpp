@@ -241,28 +241,6 @@ void model::finish_leaving(std::optional<error> failure) {
   ask_for_all();
 }
 
-/// What it holds asleep, for the books.
-void model::measure_asleep() {
-  asleep_measured_ = true;
-  around_.threads.run([self = shared_from_this(), id = child_->id(), sleeps = sleeps_] {
-    const bytes_by_device held = self->around_.memory->of(id);
-    net::post(self->around_.io, [self, sleeps, held] {
-      if (sleeps != self->sleeps_ || self->phase_ != phase::asleep) return;
-      for (const budget_model_snapshot& each : self->around_.books->snapshot().models) {
-        if (each.name != self->name()) continue;
-        bytes_by_device holds = each.holds;
-        // Where it was never seen, it is not known that nothing is left.
-        for (const auto& [device, bytes] : held) {
-          if (self->seen_[device] > 0) holds[device] = bytes;
-        }
-        self->left_[self->depth_ - 1] = holds;
-        self->around_.books->correct(self->name(), holds);
-      }
-      self->around_.changed();
-    });
-  });
-}
-
 /// Its own time to end, and no more than all have.
 duration model::time_to_end() const {
   if (around_.stop_by == no_deadline) return config_.stop_timeout;

@@ -16,7 +16,6 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include "listeners.hpp"
 #include "model.hpp"
 
 namespace lull::serve {
@@ -185,79 +184,6 @@ void model::checked(const small_answer& answer) {
     const auto self = weak.lock();
     if (!failed && self) self->check();
   });
-}
-
-void model::measure() {
-  // Where the router itself reaches it through the network, that is what somebody wanted.
-  const bool may_be_open =
-      config_.allow_remote || phase_ != phase::starting || !address_.address().is_loopback();
-  around_.threads.run([self = shared_from_this(), run = run_, id = child_->id(), may_be_open] {
-    bytes_by_device held = self->around_.memory->of(id);
-    std::string open_at = may_be_open ? std::string() : open_to_others(self->address_.port());
-    net::post(self->around_.io, [self, run, held = std::move(held), open_at = std::move(open_at)] {
-      self->measured(run, held, open_at);
-    });
-  });
-}
-
-void model::measured(std::uint64_t run, const bytes_by_device& held, const std::string& open_at) {
-  if (run != run_ || !loading_ || !child_) return;
-  if (!open_at.empty()) {
-    return load_failed(fmt::format(
-        "listens on {}, where others reach it past the router: its command needs something like "
-        "'--host 127.0.0.1'; or the model 'allow_remote: true'",
-        open_at));
-  }
-  bytes_by_device holds;
-  for (const budget_model_snapshot& each : around_.books->snapshot().models) {
-    if (each.name == name()) holds = each.estimate;
-  }
-  seen_ = held;
-  for (const auto& [device, bytes] : held) {
-    if (bytes > 0) holds[device] = std::max(bytes, at_work_[device]);
-  }
-  depth_ = 0;
-  not_before_ = {};
-  last_error_.clear();
-  level_.clear();
-  slept_tags_.clear();
-  partly_ = false;
-  if (const auto took = arrivals_.end(steady_clock().now())) {
-    around_.arrived(name(), arrivals_.from(), *took, true);
-  }
-  budget_ticket ticket = std::move(*loading_);
-  loading_.reset();
-  enter(phase::ready);
-  say(log_level::info, "ready");
-  ticket.confirm(holds);
-  if (!waiters_.empty() && !wish_) {
-    serve(std::move(ticket));
-  } else {
-    ticket.release();
-  }
-  ask_for_all();
-}
-
-void model::seen_at_work(int server, const bytes_by_device& held) {
-  if (closed_ || phase_ != phase::ready || !child_ || child_->id() != server) return;
-  const budget_snapshot books = around_.books->snapshot();
-  bool is_more = false;
-  for (const budget_device_snapshot& each : books.devices) {
-    const auto found = held.find(each.name);
-    if (found == held.end()) continue;
-    // A server that leaks must not become one that can never fit.
-    const std::uint64_t bytes = std::min(found->second, each.capacity_bytes - each.margin_bytes);
-    std::uint64_t& most = at_work_[each.name];
-    is_more = is_more || bytes > most;
-    most = std::max(most, bytes);
-  }
-  if (!is_more) return;
-  for (const budget_model_snapshot& each : books.models) {
-    if (each.name != name()) continue;
-    bytes_by_device holds = each.holds;
-    for (const auto& [device, bytes] : at_work_) holds[device] = std::max(holds[device], bytes);
-    if (holds != each.holds) around_.books->correct(name(), holds);
-  }
 }
 
 void model::wake() {
